@@ -1,0 +1,3 @@
+"""Hugflow: GitOps for datasets."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,137 @@
+"""Every way in which Hugflow can fail, as types: what it means for the exit code, and whether trying again helps.
+
+An error for people says what was being done, what went wrong, and what to do next. Whether something is worth
+another attempt is the error's type (`Transient`, `RetryAfter`, `Terminal`), never the text of its message.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """What the process tells its caller; documented in `hugflow --help` and docs/exit-codes.md."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    PARTIAL = 3
+    INVALID_REQUEST = 4
+    NEEDS_APPROVAL = 5
+    LOCKED = 6
+    STORAGE_FAULT = 74
+    PAUSED = 75
+    INTERRUPTED = 130
+
+
+class HugflowError(Exception):
+    """The root of the tree.
+
+    `doing` is what was being attempted ("resolving the revision of acme/speech"), `problem` what is wrong,
+    `fix` what a person can do next. `reason` is a stable, machine-readable word for `--json` and reports.
+    """
+
+    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+    default_reason: ClassVar[str] = "failed"
+
+    def __init__(self, doing: str, problem: str, fix: str = "", *, reason: str | None = None) -> None:
+        super().__init__(doing, problem, fix)
+        self.doing = doing
+        self.problem = problem
+        self.fix = fix
+        self.reason = reason or self.default_reason
+
+    def __str__(self) -> str:
+        return f"{self.doing}: {self.problem}" + (f"\n{self.fix}" if self.fix else "")
+
+
+class Transient(HugflowError):
+    """The same call may succeed later: a reset, a time-out, a 5xx."""
+
+    default_reason = "transient"
+
+
+class RetryAfter(Transient):
+    """The other side said when to come back; `seconds` is its answer."""
+
+    default_reason = "rate_limited"
+
+    def __init__(self, doing: str, problem: str, fix: str = "", *, seconds: float, reason: str | None = None) -> None:
+        super().__init__(doing, problem, fix, reason=reason)
+        self.seconds = seconds
+
+
+class Terminal(HugflowError):
+    """Trying the same thing again cannot help; a person has to change something first."""
+
+    default_reason = "failed"
+
+
+class AuthenticationError(Terminal):
+    """The token is missing, wrong, or has not the right (401, 403, gated)."""
+
+    default_reason = "authentication"
+
+
+class NotFoundError(Terminal):
+    """The repository, revision, config, split or column does not exist."""
+
+    default_reason = "not_found"
+
+
+class UsageError(Terminal):
+    """The command line or the configuration is wrong."""
+
+    exit_code = ExitCode.USAGE
+    default_reason = "usage"
+
+
+class InvalidRequest(Terminal):
+    """A request file, or what it asks for, cannot be right."""
+
+    exit_code = ExitCode.INVALID_REQUEST
+    default_reason = "invalid_request"
+
+
+class NeedsApproval(Terminal):
+    """The policy asks for a person's consent first."""
+
+    exit_code = ExitCode.NEEDS_APPROVAL
+    default_reason = "needs_approval"
+
+
+class Locked(Transient):
+    """Another process works on the same dataset."""
+
+    exit_code = ExitCode.LOCKED
+    default_reason = "locked"
+
+
+class StorageFault(HugflowError):
+    """The disk is full, read-only or broken, or what stands on it is not what was put there."""
+
+    exit_code = ExitCode.STORAGE_FAULT
+    default_reason = "storage"
+
+
+class Paused(HugflowError):
+    """The run was asked to stop; its state is saved and the next run continues."""
+
+    exit_code = ExitCode.PAUSED
+    default_reason = "paused"
+
+
+class RowError(Exception):
+    """One row cannot be converted; it costs that row, not the run.
+
+    `reason` is a code of docs/row-errors.md, `message` a sentence for people without any of the row's data.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(reason, message)
+        self.reason = reason
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"

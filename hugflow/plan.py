@@ -1,0 +1,172 @@
+"""What would be done for a request, as data: facts from the Hub and from storage, and no I/O.
+
+A `DownloadPlan` also fixes what a run and all its resumes must agree on: the commit, the ordered shards with their
+row counts, and the encoder's settings.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from hugflow.specs import AddSpec, DatasetIdentity, RemoveSpec
+
+PLAN_SCHEMA_VERSION = 1
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Column(_Frozen):
+    """A column of the split. `kind` is what it holds: "audio", "image", "text" (strings) or "value" (anything else)."""
+
+    name: str
+    kind: Literal["audio", "image", "text", "value"]
+    type: str
+
+
+class Shard(_Frozen):
+    """One source file of the split.
+
+    `first_row` is the global index of its first row. `groups` are the row counts of its independently readable parts
+    (a parquet file's row groups). `sha256` is that of the file (LFS), or None where the Hub knows only `blob_id`.
+    """
+
+    path: str
+    size_bytes: int
+    sha256: str | None
+    blob_id: str | None
+    first_row: int
+    groups: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        """How many rows the shard has."""
+        return sum(self.groups)
+
+
+class EncoderSettings(_Frozen):
+    """What decides the bytes of an MP3; part of the plan, because a resume must not mix two of them."""
+
+    quality: int = 3
+    reencode: bool = False
+    max_audio_s: int = 6 * 3600
+
+
+class DownloadPlan(_Frozen):
+    """The fixed part of a download, kept in the dataset as `.hugflow/plan.json`."""
+
+    schema_version: int = PLAN_SCHEMA_VERSION
+    identity: DatasetIdentity
+    sha: str
+    format: str
+    columns: tuple[Column, ...]
+    audio_column: str | None
+    shards: tuple[Shard, ...]
+    encoder: EncoderSettings
+
+    @property
+    def rows(self) -> int:
+        """How many rows the split has."""
+        return sum(shard.rows for shard in self.shards)
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes are fetched from the Hub."""
+        return sum(shard.size_bytes for shard in self.shards)
+
+
+class HubFacts(_Frozen):
+    """What the Hub says about the repository at the resolved commit."""
+
+    sha: str
+    licence: str | None = None
+    gated: bool = False
+    private: bool = False
+    configs: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
+
+
+class StorageFacts(_Frozen):
+    """What the server has room for. `quota_bytes` is None where there is no quota; inodes None where unlimited."""
+
+    free_bytes: int
+    free_inodes: int | None
+    used_bytes: int = 0
+    quota_bytes: int | None = None
+
+
+class Estimate(_Frozen):
+    """What a download will probably need. Bytes and files on the server, the largest scratch file, seconds."""
+
+    stored_bytes: int
+    files: int
+    scratch_bytes: int
+    seconds: float
+
+
+class Finding(_Frozen):
+    """A remark of the plan or of the policy. `level` "error" stops the request, "approval" waits for a person."""
+
+    level: Literal["info", "warning", "approval", "error"]
+    message: str
+
+
+AddAction = Literal["download", "resume", "nothing"]
+
+
+class AddPlan(_Frozen):
+    """What an add request would do."""
+
+    request: str
+    spec: AddSpec
+    name: str
+    action: AddAction
+    location: str
+    facts: HubFacts
+    download: DownloadPlan
+    rows_done: int = 0
+    storage: StorageFacts | None = None
+    estimate: Estimate | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+class RemovePlan(_Frozen):
+    """What a remove request would do: the datasets that would go, with rows and bytes on disk."""
+
+    request: str
+    spec: RemoveSpec
+    names: tuple[str, ...]
+    rows: int = 0
+    stored_bytes: int = 0
+    findings: tuple[Finding, ...] = ()
+
+
+Plan = AddPlan | RemovePlan
+
+
+def conflicts(fixed: DownloadPlan, wanted: DownloadPlan) -> list[str]:
+    """Why a resume of `fixed` under what is `wanted` now would mix two datasets; empty when it would not.
+
+    The commit may differ: a resume keeps the one that was fixed.
+    """
+    problems = []
+    if fixed.identity != wanted.identity:
+        problems.append(f"it holds {_identity(fixed.identity)}, the request asks for {_identity(wanted.identity)}")
+    if fixed.audio_column != wanted.audio_column:
+        problems.append(f"audio_column was {fixed.audio_column!r} and is now {wanted.audio_column!r}")
+    before, after = fixed.encoder.model_dump(), wanted.encoder.model_dump()
+    problems += [f"{key} was {before[key]!r} and is now {after[key]!r}" for key in before if before[key] != after[key]]
+    return problems
+
+
+def has_changes(plans: list[Plan]) -> bool:
+    """Whether any of the plans would change something (`plan --detailed-exitcode`)."""
+    return any(bool(plan.names) if isinstance(plan, RemovePlan) else plan.action != "nothing" for plan in plans)
+
+
+def _identity(identity: DatasetIdentity) -> str:
+    facts: dict[str, Any] = identity.model_dump(exclude_none=True)
+    return ", ".join(f"{key} {value}" for key, value in facts.items())
