@@ -144,7 +144,39 @@ class RemovePlan(_Frozen):
     findings: tuple[Finding, ...] = ()
 
 
-Plan = AddPlan | RemovePlan
+class TablePlan(_Frozen):
+    """A table that a publish request would write: its rows, and the bytes and shards on the Hub."""
+
+    name: str
+    rows: int
+    size_bytes: int
+    shards: int = 1
+
+
+class PublishPlan(_Frozen):
+    """What a publish request would do. `action` "create" makes the repository first."""
+
+    request: str
+    repo_id: str
+    revision: str = "main"
+    private: bool = False
+    action: Literal["create", "update", "nothing"] = "update"
+    tables: tuple[TablePlan, ...] = ()
+    version: str | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """How many rows all tables have."""
+        return sum(table.rows for table in self.tables)
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes all tables take."""
+        return sum(table.size_bytes for table in self.tables)
+
+
+Plan = AddPlan | RemovePlan | PublishPlan
 
 
 def conflicts(fixed: DownloadPlan, wanted: DownloadPlan) -> list[str]:
