@@ -1,0 +1,1 @@
+"""Pure renderers, data -> str: what people read, wherever they read it."""
