@@ -1,0 +1,89 @@
+# What a developer types. `make demo` and `make test` need nothing before them: they set up what they use.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+PYTHON_BIN := $(VENV)/bin/python
+TORCH_VENV := .venv-torch
+LOCK_VENV := .venv-lock
+# passed on to pytest: make test ARGS="-k journal"
+ARGS ?=
+TORCH := torch==2.13.0 torchcodec==0.13.*
+
+# command:package, where the command is missing the package is installed
+DEMO_PROGRAMS := ffmpeg:ffmpeg
+TEST_PROGRAMS := ffmpeg:ffmpeg mp3val:mp3val sox:sox espeak-ng:espeak-ng flac:flac opusenc:opus-tools lame:lame
+
+INSTALLED := $(VENV)/.installed
+DEMO_SYSTEM := $(VENV)/.system-demo
+TEST_SYSTEM := $(VENV)/.system-test
+NODE_LOCK := $(wildcard tests/prism/package-lock.json)
+NODE_MODULES := $(if $(NODE_LOCK),$(if $(shell command -v npm),tests/prism/node_modules/.installed))
+
+.PHONY: help setup demo test coverage test-torch lint format bench docs lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) $(TEST_SYSTEM) $(NODE_MODULES) ## everything that development needs: .venv, system programs, Node parts
+
+demo: $(INSTALLED) $(DEMO_SYSTEM) ## download an example dataset from a small local Hub, and show what came of it
+	@$(PYTHON_BIN) -m examples.demo
+
+test: setup ## all tests; ARGS="-k name" passes on to pytest
+	@$(PYTHON_BIN) -m pytest $(ARGS)
+
+coverage: setup ## all tests, with the branches that they reach
+	@$(VENV)/bin/coverage erase
+	@$(VENV)/bin/coverage run -m pytest $(ARGS)
+	@$(VENV)/bin/coverage combine --quiet
+	@$(VENV)/bin/coverage report
+
+test-torch: $(TORCH_VENV)/.installed ## tests with real torch and torchcodec, in a virtual environment of their own
+	@$(TORCH_VENV)/bin/python -m pytest tests/torch $(ARGS)
+
+lint: $(INSTALLED) ## ruff, its formatter, mypy --strict
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+format: $(INSTALLED) ## put the code into the project's format
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/ruff format .
+
+bench: $(INSTALLED) $(TEST_SYSTEM) ## the benchmarks: ratios, measured side by side
+	@$(PYTHON_BIN) -m benchmarks
+
+docs: $(INSTALLED) ## check the documents: links, and every hugflow command that they show
+	@$(PYTHON_BIN) -m scripts.check_docs
+
+lock: ## write constraints.txt again from pyproject.toml; UPGRADE=1 takes newer versions
+	@test -x $(LOCK_VENV)/bin/uv || { python3 -m venv $(LOCK_VENV) && $(LOCK_VENV)/bin/pip install --quiet 'uv>=0.9'; }
+	@$(LOCK_VENV)/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade) --quiet --output-file constraints.txt
+
+clean: ## remove everything that make made; datasets and state stay
+	rm -rf $(VENV) $(TORCH_VENV) $(LOCK_VENV) tests/prism/node_modules build dist demo
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
+	find hugflow localhub tests benchmarks examples scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): constraints.txt pyproject.toml scripts/setup.sh
+	@scripts/setup.sh $(VENV)
+	@touch $@
+
+$(DEMO_SYSTEM): scripts/system-packages.sh | $(INSTALLED)
+	@scripts/system-packages.sh $(DEMO_PROGRAMS)
+	@touch $@
+
+$(TEST_SYSTEM): scripts/system-packages.sh | $(INSTALLED)
+	@scripts/system-packages.sh $(TEST_PROGRAMS)
+	@touch $@
+
+tests/prism/node_modules/.installed: tests/prism/package-lock.json
+	@npm ci --prefix tests/prism --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(TORCH_VENV)/.installed: $(INSTALLED) constraints.txt
+	@scripts/setup.sh $(TORCH_VENV)
+	@echo "setup: installing $(TORCH) into $(TORCH_VENV)"
+	@$(TORCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	@touch $@
