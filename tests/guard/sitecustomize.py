@@ -23,6 +23,11 @@ def is_local(host: str) -> bool:
     return host.lower() in _LOCAL_NAMES or host.startswith(("127.", "::ffff:127."))
 
 
+def _is_address(host: str) -> bool:
+    # numbers ask no resolver: the connection is what counts. No regular expressions here, they cost start-up time.
+    return ":" in host or host.replace(".", "").isdigit()
+
+
 def _refuse(what: str) -> None:
     raise NetworkForbiddenError(
         f"tests must not reach the network: something tried to {what}. Serve it from a double on 127.0.0.1 (localhub, "
@@ -33,7 +38,7 @@ def _refuse(what: str) -> None:
 def _look_up(host: str) -> None:
     if host.lower().rstrip(".").endswith(".invalid"):
         # reserved to fail (RFC 2606): tests of DNS failures get what a real resolver says, without asking one
-        import socket  # noqa: PLC0415 - whoever looks up a name has it loaded; the start-up of others stays cheap
+        import socket  # whoever looks up a name has it loaded already; the start-up of others stays cheap
 
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
     _refuse(f"look up {host!r}")
@@ -47,7 +52,7 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
             _refuse(f"connect to {address[0]}:{address[1]}")
     elif event == "socket.getaddrinfo" and args[0] is not None:
         host = args[0].decode() if isinstance(args[0], bytes) else args[0]
-        if not is_local(host):
+        if not is_local(host) and not _is_address(host):
             _look_up(host)
 
 

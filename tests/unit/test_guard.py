@@ -15,8 +15,8 @@ CONNECT = "import socket; socket.create_connection(('192.0.2.1', 80), timeout=1)
 
 
 def test_a_connection_beyond_this_machine_is_refused_with_the_address() -> None:
-    with pytest.raises(RuntimeError, match=r"must not reach the network.*192\.0\.2\.1:80"):
-        socket.create_connection(("192.0.2.1", 80), timeout=1)
+    with socket.socket() as client, pytest.raises(RuntimeError, match=r"must not reach the network.*192\.0\.2\.1:80"):
+        client.connect(("192.0.2.1", 80))
 
 
 def test_a_datagram_beyond_this_machine_is_refused() -> None:
@@ -25,7 +25,7 @@ def test_a_datagram_beyond_this_machine_is_refused() -> None:
 
 
 def test_a_name_is_not_looked_up() -> None:
-    with pytest.raises(RuntimeError, match="look up 'example.org'"):
+    with pytest.raises(RuntimeError, match=r"look up .example\.org"):
         socket.getaddrinfo("example.org", 80)
 
 
