@@ -8,7 +8,6 @@ socket, C code included, and cannot be undone by the code under test.
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 _CONNECTS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 _LOCAL_NAMES = frozenset({"", "localhost", "0.0.0.0", "::", "::1"})
@@ -44,7 +43,7 @@ def _look_up(host: str) -> None:
     _refuse(f"look up {host!r}")
 
 
-def _hook(event: str, args: tuple[Any, ...]) -> None:
+def _hook(event: str, args: tuple) -> None:
     if event in _CONNECTS:
         # internet addresses are tuples that begin with the host; unix sockets' are paths, netlink's begin with a number
         address = args[1]

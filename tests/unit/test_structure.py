@@ -1,0 +1,354 @@
+"""The shape of the repository: imports point down, the environment stays outside, what people need is written down.
+
+Each rule is proved on a small wrong example first (`test_the_rule_...`): a check that cannot fail shows nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit import structure_checks as checks
+from tests.unit.structure_checks import Source
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# From the ground up; a unit (a module, or a package as a whole) imports only from lines above its own.
+# The number is the level: 0 the vocabulary, 1 pure, 2 one thing outside the process each, 3 the engine, 4 the ways in.
+LAYERS: tuple[tuple[int, str], ...] = (
+    (0, "errors ranges spec_types"),
+    (0, "publish_spec"),
+    (0, "specs"),
+    (0, "plan"),
+    (0, "events"),
+    (1, "card config policy printable redact request_file schema tables validator"),
+    (1, "render"),
+    (2, "storage mp3"),
+    (2, "audio rows journal"),
+    (2, "state hf_client outbox audit"),
+    (2, "gitops slack report"),
+    (3, "workers"),
+    (3, "sync"),
+    (4, "cli"),
+    (4, "__main__ hugflow"),
+)
+ORDER = {unit: place for place, (_, units) in enumerate(LAYERS) for unit in units.split()}
+PURE = frozenset(unit for level, units in LAYERS if level <= 1 for unit in units.split())
+# pure modules in which one function does I/O all the same, and why
+IO_ALLOWED: dict[str, dict[str, str]] = {}
+ENGINE = frozenset({"sync", "workers"})
+REPORTERS = tuple(f"hugflow.{name}" for name in ("gitops", "slack", "audit", "report", "outbox"))
+NOT_THE_PRODUCT = ("localhub", "tests", "examples", "benchmarks", "scripts")
+HEAVY = ("datasets", "pyarrow", "huggingface_hub", "numpy", "pandas")
+
+
+def sources(*folders: str) -> list[Source]:
+    """Every Python file below `folders`."""
+    paths = sorted(
+        path for folder in folders for path in (ROOT / folder).rglob("*.py") if "node_modules" not in path.parts
+    )
+    return [Source.of(path.relative_to(ROOT).as_posix(), path.read_text("utf-8")) for path in paths]
+
+
+PRODUCT = sources("hugflow")
+ALL_PYTHON = PRODUCT + sources(*NOT_THE_PRODUCT)
+
+
+def assert_none(problems: Iterable[str]) -> None:
+    """Fail with all `problems`, a line each."""
+    found = list(problems)
+    assert not found, "\n" + "\n".join(found)
+
+
+def all_of(check: Callable[[Source], Iterable[str]], among: Iterable[Source]) -> Iterator[str]:
+    """The problems that `check` finds in each source."""
+    for source in among:
+        yield from check(source)
+
+
+# -- imports ---------------------------------------------------------------------------------------------------------
+
+
+def test_imports_point_strictly_down() -> None:
+    assert_none(all_of(lambda source: checks.upward_imports(source, ORDER), PRODUCT))
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "problem"),
+    [
+        ("hugflow/errors.py", "from hugflow.plan import Plan", "`errors` imports `plan`"),
+        ("hugflow/errors.py", "from hugflow import plan", "`errors` imports `plan`"),
+        ("hugflow/plan.py", "def f():\n    import hugflow.cli.sync", "`plan` imports `cli`"),
+        ("hugflow/workers/pool.py", "from .. import sync", "`workers` imports `sync`"),
+        ("hugflow/slack.py", "from hugflow.gitops import client", "`slack` imports `gitops`"),
+        ("hugflow/plan.py", "import hugflow.unheard_of", "`plan` imports `unheard_of`"),
+        ("hugflow/unheard_of.py", "", "has no layer"),
+    ],
+)
+def test_the_rule_of_layers_can_fail(path: str, text: str, problem: str) -> None:
+    assert problem in "".join(checks.upward_imports(Source.of(path, text), ORDER))
+
+
+def test_the_rule_of_layers_lets_pass_what_is_right() -> None:
+    text = "import os\nfrom hugflow import __version__\nfrom hugflow.errors import HugflowError\nfrom . import pool"
+    assert_none(checks.upward_imports(Source.of("hugflow/workers/download.py", text), ORDER))
+
+
+def test_modules_do_not_import_each_other() -> None:
+    assert_none(checks.import_cycles(PRODUCT))
+
+
+def test_the_rule_of_cycles_can_fail() -> None:
+    one = Source.of("hugflow/render/one.py", "from hugflow.render import two")
+    two = Source.of("hugflow/render/two.py", "from hugflow.render.one import name")
+    assert "hugflow.render.one -> " in "".join(checks.import_cycles([one, two]))
+
+
+def test_only_hf_client_imports_the_hub_libraries() -> None:
+    others = [source for source in PRODUCT if source.unit != "hf_client"]
+    roots = ("huggingface_hub", "datasets")
+    assert_none(all_of(lambda source: checks.imports_of(source, roots, "only hf_client may"), others))
+
+
+def test_the_engine_names_no_reporter() -> None:
+    engine = [source for source in PRODUCT if source.unit in ENGINE]
+    assert_none(all_of(lambda source: checks.imports_of(source, REPORTERS, "the engine names no reporter"), engine))
+
+
+def test_the_package_imports_nothing_beside_it() -> None:
+    assert_none(all_of(lambda source: checks.imports_of(source, NOT_THE_PRODUCT, "not part of the product"), PRODUCT))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["import datasets", "from datasets.arrow_dataset import Dataset", "def f():\n    from datasets import Dataset"],
+)
+def test_the_rule_of_named_imports_can_fail(text: str) -> None:
+    assert list(checks.imports_of(Source.of("hugflow/sync.py", text), ["datasets"], "no"))
+    assert not list(checks.imports_of(Source.of("hugflow/sync.py", "import datasets_of_ours"), ["datasets"], "no"))
+
+
+# -- no I/O in the pure modules, no environment outside the entry point ----------------------------------------------
+
+
+def test_pure_modules_do_no_io() -> None:
+    pure = [source for source in PRODUCT if source.unit in PURE]
+    assert_none(all_of(lambda source: checks.io_in_pure_module(source, IO_ALLOWED.get(source.unit, ())), pure))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import socket",
+        "from urllib.request import urlopen",
+        "from urllib import request",
+        "open('x')",
+        "path.read_text('utf-8')",
+        "def f(path):\n    return path.exists()",
+        "import os\nos.replace('a', 'b')",
+        "class A:\n    def allowed(self):\n        return open('x')",
+    ],
+)
+def test_the_rule_of_purity_can_fail(text: str) -> None:
+    assert list(checks.io_in_pure_module(Source.of("hugflow/plan.py", text), ["allowed"]))
+
+
+def test_the_rule_of_purity_lets_pass_what_is_right() -> None:
+    text = (
+        "import os\nfrom urllib.parse import quote\nos.fspath(quote('x').replace('a', 'b'))\ndef allowed(): open('x')"
+    )
+    assert_none(checks.io_in_pure_module(Source.of("hugflow/plan.py", text), ["allowed"]))
+
+
+def test_every_exception_to_purity_has_its_reason_and_its_function() -> None:
+    functions = {(source.unit, name) for source in PRODUCT for name in checks.top_level(source)}
+    wanted = {(unit, name) for unit, names in IO_ALLOWED.items() for name in names}
+    assert wanted <= functions
+    assert all(len(why.split()) > 2 for names in IO_ALLOWED.values() for why in names.values())
+
+
+def test_only_the_entry_point_reads_the_environment() -> None:
+    assert_none(all_of(checks.environment_access, [source for source in PRODUCT if source.unit != "__main__"]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import os\nos.environ['HF_TOKEN']",
+        "import os\ndef f():\n    return os.getenv('X')",
+        "from os import environ",
+        "from pathlib import Path\nPath.home()",
+        "path.expanduser()",
+        "from dotenv import load_dotenv\nload_dotenv()",
+    ],
+)
+def test_the_rule_of_the_environment_can_fail(text: str) -> None:
+    assert list(checks.environment_access(Source.of("hugflow/sync.py", text)))
+
+
+# -- what people need is written down --------------------------------------------------------------------------------
+
+
+def test_public_names_have_docstrings() -> None:
+    assert_none(all_of(checks.missing_docstrings, PRODUCT))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x = 1", "'''Doc.'''\ndef f():\n    pass", "'''Doc.'''\nclass A:\n    '''Doc.'''\n    def f(self):\n        pass"],
+)
+def test_the_rule_of_docstrings_can_fail(text: str) -> None:
+    assert list(checks.missing_docstrings(Source.of("hugflow/sync.py", text)))
+
+
+def _declared_dependencies() -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    lists = [project["project"]["dependencies"], project["build-system"]["requires"]]
+    lists += project["project"]["optional-dependencies"].values()
+    lists += project["dependency-groups"].values()
+    return {
+        re.split(r"[^\w.-]", line)[0].lower().replace("_", "-")
+        for group in lists
+        for line in group
+        if isinstance(line, str)
+    }
+
+
+def test_every_dependency_says_why_it_is_there() -> None:
+    rows = re.findall(r"^\| `([\w.-]+)`[^|]*\| *(\S[^|]+)\| *(\S[^|]+)\|$", _read("docs/dependencies.md"), re.MULTILINE)
+    explained = {name.lower().replace("_", "-") for name, _, _ in rows}
+    assert explained == _declared_dependencies()
+
+
+def _read(path: str) -> str:
+    return (ROOT / path).read_text("utf-8")
+
+
+# -- start-up --------------------------------------------------------------------------------------------------------
+
+
+def _heavy_imports(clean_environ: dict[str, str], *command: str) -> set[str]:
+    """Which of the heavy packages the command imports, by Python's own record of imports."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *command],
+        env=clean_environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return {name for name in HEAVY if re.search(rf"\| +{name}$", done.stderr, re.MULTILINE)}
+
+
+def test_importing_the_package_is_light(clean_environ: dict[str, str]) -> None:
+    assert _heavy_imports(clean_environ, "-c", "import hugflow") == set()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["sync", "--help"]])
+def test_help_is_light(clean_environ: dict[str, str], arguments: list[str]) -> None:
+    assert _heavy_imports(clean_environ, "-m", "hugflow", *arguments) == set()
+
+
+def test_the_rule_of_light_imports_can_fail(clean_environ: dict[str, str]) -> None:
+    assert "numpy" in _heavy_imports(clean_environ, "-c", "import numpy.linalg")
+
+
+# -- what must not stand in a commit ---------------------------------------------------------------------------------
+
+# Written in parts, so that this file does not contain them.
+FORBIDDEN_WORDS = (
+    *(name + end for name, end in (("pypi", ".org"), ("python", "hosted.org"), ("registry.npm", "js"))),
+    *(name + end for name, end in (("deb.deb", "ian.org"), ("security.deb", "ian.org"), ("archive.ub", "untu.com"))),
+    *(name + end for name, end in (("crates", ".io"), ("download.py", "torch.org"))),
+)
+PATH_OF_A_MACHINE = re.compile(r"(?<![\w.~})-])/(?:work|root|home|Users)/[\w.-]")
+
+
+def committed_files() -> list[Path]:
+    """Every file that is in Git or would be added to it."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    paths = (ROOT / name for name in listed.stdout.decode().split("\0") if name)
+    return sorted(path for path in paths if path.is_file())
+
+
+def forbidden_in(path: str, text: str) -> Iterator[str]:
+    """Lines with the host of a package registry, or a path that exists on one machine only."""
+    for number, line in enumerate(text.splitlines(), 1):
+        found = [word for word in FORBIDDEN_WORDS if word in line.lower()]
+        found += [match[0] for match in PATH_OF_A_MACHINE.finditer(line)]
+        for word in found:
+            yield f"{path}:{number}: {word!r} is a registry's host or a path of one machine"
+
+
+def test_no_file_names_a_registry_or_a_path_of_one_machine() -> None:
+    for path in committed_files():
+        content = path.read_bytes()
+        if b"\0" not in content:
+            assert_none(forbidden_in(path.relative_to(ROOT).as_posix(), content.decode("utf-8", "replace")))
+
+
+@pytest.mark.parametrize(
+    "line", ["https://PyPI" + ".org/simple", "see /wo" + "rk/main", 'cd "/ro' + 'ot/x"', "(/ho" + "me/me)"]
+)
+def test_the_rule_of_forbidden_words_can_fail(line: str) -> None:
+    assert list(forbidden_in("x", line))
+
+
+@pytest.mark.parametrize("line", ["https://example.org/home/x", "$GITHUB_WORKSPACE/work/x", "at work/x", "~/work/x"])
+def test_the_rule_of_forbidden_words_lets_pass_what_is_right(line: str) -> None:
+    assert_none(forbidden_in("x", line))
+
+
+def test_silenced_tools_and_skipped_tests_have_their_reasons() -> None:
+    assert_none(all_of(checks.silencers_without_reason, ALL_PYTHON))
+    assert_none(all_of(checks.skips_without_reason, ALL_PYTHON))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = 1  # noqa",
+        "x = 1  # noqa: E501",
+        "x = 1  # type: ignore",
+        "x = 1  # type: ignore[arg-type]",
+        "x = 1  # type: ignore[arg-type]  # noqa: E501 - of the line only",
+        "x = 1  # pragma: no cover",
+    ],
+)
+def test_the_rule_of_reasons_can_fail(text: str) -> None:
+    assert list(checks.silencers_without_reason(Source.of("x.py", text)))
+
+
+def test_the_rule_of_reasons_lets_pass_what_is_right() -> None:
+    text = "x = 1  # noqa: BLE001, S110 - a reporter is isolated\ny = 2  # type: ignore[misc]  # pydantic builds it"
+    assert_none(checks.silencers_without_reason(Source.of("x.py", text)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pytest.skip()",
+        "@pytest.mark.skip\ndef f(): pass",
+        "@pytest.mark.skipif(x)\ndef f(): pass",
+        "pytest.importorskip('x')",
+    ],
+)
+def test_the_rule_of_skips_can_fail(text: str) -> None:
+    assert list(checks.skips_without_reason(Source.of("x.py", text)))
+
+
+def test_the_rule_of_skips_lets_pass_what_is_right() -> None:
+    text = "pytest.skip('no mount')\n@pytest.mark.skipif(x, reason='no root')\ndef f(): rows.skip()"
+    assert_none(checks.skips_without_reason(Source.of("x.py", text)))
