@@ -4,102 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Annotated, Any, ClassVar, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictInt,
-    StrictStr,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, StrictBool
 
-Kind = Literal["add", "remove", "publish"]
+from hugflow.publish_spec import PublishSpec
+from hugflow.spec_types import Column, Count, HfId, Kind, Prose, Request, Revision, Rule, Split, Subset
+
+__all__ = ["SPECS", "AddSpec", "DatasetIdentity", "Kind", "PublishSpec", "RemoveSpec", "Spec", "storage_name"]
 
 MAX_NAME_BYTES = 200
-_HF_ID_PART = re.compile(r"\w(?:[\w.-]*\w)?\Z", re.ASCII)
-_SPLIT = re.compile(r"\w+(?:\.\w+)*\Z")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
-def _hf_id(value: str) -> str:
-    if value.startswith(("http://", "https://", "hf://")):
-        raise ValueError("write only the id, like `org/name`, not an address")
-    parts = value.split("/")
-    if len(parts) != 2:  # noqa: PLR2004 - an id is `org/name`
-        raise ValueError("must be `org/name`, with one slash")
-    for part in parts:
-        if not _HF_ID_PART.match(part) or ".." in part or "--" in part:
-            raise ValueError(
-                "must be `org/name` of letters, digits, `-`, `_` and `.`, each part beginning and ending with a "
-                "letter, a digit or `_`, without `--` or `..`"
-            )
-    if len(value) > 96:  # noqa: PLR2004 - the Hub's own limit
-        raise ValueError("must have at most 96 characters")
-    return value
-
-
-def _revision(value: str) -> str:
-    if not value.strip() or value != value.strip() or re.search(r"[\s~^:?*\[\\\x00-\x1f\x7f]", value):
-        raise ValueError("must be a branch, a tag, a commit sha or `refs/pr/N`, without spaces or any of ~^:?*[\\")
-    if value.startswith(("-", "/", ".")) or value.endswith(("/", ".", ".lock")) or ".." in value or "//" in value:
-        raise ValueError(
-            "is no valid Git revision: no leading `-`, `/` or `.`, no trailing `/` or `.`, no `..` or `//`"
-        )
-    if len(value) > 255:  # noqa: PLR2004
-        raise ValueError("must have at most 255 characters")
-    return value
-
-
-def _subset(value: str) -> str:
-    if not value or value != value.strip():
-        raise ValueError(
-            "must not be empty or begin or end with a space; leave the line out for a dataset without configs"
-        )
-    if _CONTROL.search(value) or re.search(r"[<>:/\\|?*]", value):
-        raise ValueError("is the name of a config, without control characters or any of <>:/\\|?*")
-    return value
-
-
-def _split(value: str) -> str:
-    if "[" in value or "+" in value:
-        raise ValueError("names a whole split, like `train`; slices such as `train[:10%]` are not supported")
-    if not _SPLIT.match(value):
-        raise ValueError("is the name of a split: letters, digits, `_` and single dots")
-    return value
-
-
-def _column(value: str) -> str:
-    if not value or _CONTROL.search(value):
-        raise ValueError("is the name of a column; it must not be empty or have control characters")
-    return value
-
-
-def _prose(value: str) -> str:
-    if not value.strip():
-        raise ValueError("must not be empty: a sentence for the people who read the pull request")
-    return value
-
-
-HfId = Annotated[StrictStr, AfterValidator(_hf_id)]
-Revision = Annotated[StrictStr, AfterValidator(_revision)]
-Subset = Annotated[StrictStr, AfterValidator(_subset)]
-Split = Annotated[StrictStr, AfterValidator(_split)]
-Column = Annotated[StrictStr, Field(max_length=255), AfterValidator(_column)]
-Prose = Annotated[StrictStr, Field(max_length=10_000), AfterValidator(_prose)]
-
-
-class Spec(BaseModel):
-    """The base of all request specs: frozen, and strict about keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-    kind: ClassVar[Kind]
-
-
-class AddSpec(Spec):
+class AddSpec(Request):
     """Download one split of a dataset from the Hub to storage: audio to MP3, everything else to JSON."""
 
     kind: ClassVar[Kind] = "add"
@@ -118,7 +36,7 @@ class AddSpec(Spec):
     """The column that becomes an MP3 file. A dataset without audio columns gives JSON only."""
     text_column: Column = "text"
     """The column with the transcript; used for previews, reports and exports."""
-    max_failed_rows: Annotated[StrictInt, Field(ge=0)] = 0
+    max_failed_rows: Count = 0
     """How many rows may fail before the result counts as partial instead of complete."""
     reencode: StrictBool = False
     """Encode mono MP3 sources again, instead of copying them byte by byte."""
@@ -133,7 +51,7 @@ class AddSpec(Spec):
         return field in self.model_fields_set
 
 
-class RemoveSpec(Spec):
+class RemoveSpec(Request):
     """Remove a dataset from storage, or (`target: hub`) one config from a repository on the Hub."""
 
     kind: ClassVar[Kind] = "remove"
@@ -147,15 +65,19 @@ class RemoveSpec(Spec):
     split: Split | None = None
     """Only the dataset of this split."""
     revision: Revision | None = None
-    """Only the dataset of this revision, as its request named it."""
+    """Only the dataset of this revision, as its request named it; with `target: hub` the branch, else `main`."""
     target: Literal["storage", "hub"] = "storage"
     """Where it is removed from."""
 
-    @model_validator(mode="after")
-    def _hub_target_names_a_config(self) -> Self:
-        if self.target == "hub" and self.subset is None:
-            raise ValueError("`target: hub` deletes one config of the repository: name it with `subset`")
-        return self
+    @classmethod
+    def between_fields(cls, values: Mapping[str, Any]) -> Iterator[Rule]:
+        """`target: hub` deletes one whole config."""
+        if values.get("target") != "hub":
+            return
+        if values.get("subset") is None:
+            yield ("target",), "must come with `subset`: `target: hub` deletes one config of the repository, name it"
+        if values.get("split") is not None:
+            yield ("split",), "must be left out with `target: hub`: it deletes a config with all its splits"
 
     def matches(self, identity: DatasetIdentity) -> bool:
         """Whether a dataset in storage is one that this request speaks of."""
@@ -165,6 +87,10 @@ class RemoveSpec(Spec):
             and (self.split is None or self.split == identity.split)
             and (self.revision is None or self.revision == identity.revision)
         )
+
+
+Spec = AddSpec | RemoveSpec | PublishSpec
+SPECS: dict[Kind, type[Spec]] = {"add": AddSpec, "remove": RemoveSpec, "publish": PublishSpec}
 
 
 class DatasetIdentity(BaseModel):
@@ -213,9 +139,6 @@ def _escape(part: str) -> str:
         for character in part
     )
     return re.sub(r"\A_+|_+\Z|_{2,}", lambda match: "~5f" * len(match.group()), safe)
-
-
-SPECS: dict[Kind, type[Spec]] = {"add": AddSpec, "remove": RemoveSpec}
 
 
 def spec_fields(kind: Kind) -> dict[str, Any]:
