@@ -18,6 +18,13 @@ Align = Literal["left", "right", "center"]
 # Comments hold 65,536 characters and check-run summaries 65,535; bytes are the stricter count.
 COMMENT_BYTES = 65_000
 STEP_SUMMARY_BYTES = 1_000_000
+_WORD = re.compile(r"[^ ]+")
+# What makes GitHub link, notify, or draw an emoji: mentions, issue numbers, addresses, `GH-1`, `:name:`.
+_LINKED = re.compile(r"[@#]|://|www\.|GH-\d|:[\w+-]+:|mailto:|xmpp:", re.IGNORECASE)
+# Such a word right beside a quoted value: the two code spans would run into each other.
+_LINKED_EDGE = re.compile(rf"\A[^ ]*?(?:{_LINKED.pattern})|(?:{_LINKED.pattern})[^ ]*\Z", re.IGNORECASE)
+_SIGNS = re.compile(r"[\\*_~\[\]<>&!|$]")
+_AT_START = re.compile(r"\A(\d*)([-+.)=:])")
 _RULES: dict[Align, Callable[[int], str]] = {
     "left": lambda width: ":" + "-" * (width - 1),
     "right": lambda width: "-" * (width - 1) + ":",
@@ -33,6 +40,25 @@ def code(text: str, limit: int | None = 200) -> str:
     ticks = "`" * (_longest_run(shown) + 1)
     pad = " " if shown.startswith("`") or shown.endswith("`") else ""
     return f"{ticks}{pad}{shown}{pad}{ticks}"
+
+
+def sentence(text: str, limit: int | None = 600) -> str:
+    """A message that quotes values in backquotes, as such messages are written: values as code, the rest as plain text.
+
+    Outside the quotes, a word that GitHub would link or notify somebody by is shown as code too; the signs of Markdown
+    are escaped in all others.
+    """
+    parts = one_line(text, limit).split("`")
+    unpaired = len(parts) % 2 == 0  # no telling which parts are quoted
+    if unpaired or any(_LINKED_EDGE.search(part) for part in parts[::2]):
+        return code(text, limit)
+    shown = (code(part, None) if index % 2 else _WORD.sub(_word, part) for index, part in enumerate(parts))
+    return _AT_START.sub(r"\1\\\2", "".join(shown))
+
+
+def _word(match: re.Match[str]) -> str:
+    word = match.group()
+    return code(word, None) if _LINKED.search(word) else _SIGNS.sub(r"\\\g<0>", word)
 
 
 def fence(text: str, limit: int | None = 4000) -> str:

@@ -50,6 +50,32 @@ def test_a_table_keeps_its_cells_whatever_is_in_them(rows: list[tuple[str, str]]
 
 
 @given(ANYTHING)
+@example("unknown key `a|b`: @team see #1, GH-2, www.x.org, https://x/y, :tada:, a@b.org, 1. x, - y, # z")
+@example("`` a")
+@example("`a`@b `c`")
+@example("see `x` at https://status.example/a_b_c, or ask @team")
+def test_a_sentence_shows_its_words_and_links_nothing(value: str) -> None:
+    source = markdown.sentence(value, None)
+    children = _inline(f"before {source} after")
+    assert {token.type for token in children} <= {"text", "code_inline"}
+    shown = "".join(token.content for token in children).removeprefix("before ").removesuffix(" after")
+    assert _letters(shown) == _letters(text.one_line(value))
+    outside = "".join(token.content for token in children if token.type == "text")
+    assert not re.search(r"[@#]|://|:\w+:|\bGH-\d|www\.\w", outside)
+
+
+def _letters(shown: str) -> str:
+    """`shown` without what quoting changes: backquotes, spaces, the dash for nothing."""
+    return re.sub(rf"[`\s{text.NOTHING}]", "", shown)
+
+
+@given(st.sampled_from(["1. x", "- x", "+ x", "# x", "= x", "12) x", "> x", "    x", "| a |", "1", ". x"]))
+def test_a_sentence_is_one_paragraph_wherever_it_begins(value: str) -> None:
+    tokens = [token.type for token in PARSER.parse(markdown.sentence(value))]
+    assert tokens == ["paragraph_open", "inline", "paragraph_close"]
+
+
+@given(ANYTHING)
 @example("```\n~~~\n    x\n````")
 def test_a_fence_shows_exactly_the_text(value: str) -> None:
     tokens = PARSER.parse(f"before\n\n{markdown.fence(value, None)}\n\nafter")

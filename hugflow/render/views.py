@@ -1,0 +1,187 @@
+"""What a pull request's readers are shown, as data: each request with its plan, its progress, its result.
+
+The state of a request is derived here, so that comment, check run, job summary and Slack cannot disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hugflow.errors import ExitCode
+from hugflow.events import Progress, Result
+from hugflow.plan import Finding, Plan, PublishPlan
+from hugflow.specs import Kind
+
+State = Literal[
+    "invalid",  # the file has problems, or what it asks for cannot be
+    "refused",  # the policy says no
+    "waiting",  # a person has to approve
+    "deleted",  # the pull request deletes the request file
+    "queued",  # planned, runs on the pull request
+    "after-merge",  # planned, runs after the merge
+    "running",
+    "paused",
+    "complete",
+    "unchanged",
+    "partial",
+    "failed",
+    "removed",
+    "published",
+]
+Stage = Literal["plan", "running", "ended"]
+
+# A request in one of these will not change any more in this run on the pull request.
+_SETTLED: frozenset[State] = frozenset(
+    ("invalid", "refused", "deleted", "paused", "complete", "unchanged", "partial", "failed", "removed", "published")
+)
+_FROM_RESULT: dict[str, State] = {
+    "complete": "complete",
+    "partial": "partial",
+    "paused": "paused",
+    "failed": "failed",
+    "unchanged": "unchanged",
+    "removed": "removed",
+    "published": "published",
+    "invalid": "invalid",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """A remark on a line of a file; `line` and `column` are 1-based, `column` None where the whole line is meant."""
+
+    path: str
+    line: int
+    column: int | None
+    message: str
+    title: str = ""
+    level: Literal["failure", "warning", "notice"] = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestView:
+    """One request of a pull request, as far as it is known."""
+
+    path: str
+    kind: Kind
+    plan: Plan | None = None
+    problems: tuple[Annotation, ...] = ()
+    started: bool = False
+    progress: Progress | None = None
+    result: Result | None = None
+    deleted: bool = False
+    approved_by: tuple[str, ...] = ()
+    runs_after_merge: bool = False
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The remarks of plan and policy."""
+        return self.plan.findings if self.plan else ()
+
+    @property
+    def state(self) -> State:
+        """Where the request stands."""
+        if self.deleted:
+            return "deleted"
+        if self.result and self.result.status in _FROM_RESULT:
+            return _FROM_RESULT[self.result.status]
+        if self.started:
+            return "running"
+        if any(problem.level == "failure" for problem in self.problems):
+            return "invalid"
+        return self._planned_state()
+
+    def _planned_state(self) -> State:
+        levels = {finding.level for finding in self.findings}
+        if "error" in levels:
+            return "refused"
+        if "approval" in levels and not self.approved_by:
+            return "waiting"
+        return "after-merge" if self.runs_after_merge else "queued"
+
+    @property
+    def settled(self) -> bool:
+        """Whether this run on the pull request has nothing more to do for it."""
+        return self.state in _SETTLED or self.state in ("after-merge", "waiting")
+
+    @property
+    def dataset(self) -> tuple[str, str]:
+        """The Hub id and what narrows it (config, split), as the plan names them; empty where there is no plan."""
+        plan = self.plan
+        if plan is None:
+            return "", ""
+        if isinstance(plan, PublishPlan):
+            return plan.repo_id, ""
+        return plan.spec.hf_id, " / ".join(part for part in (plan.spec.subset, plan.spec.split) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequestView:
+    """All requests of a pull request at one commit, and where its readers find more.
+
+    `remark` is one sentence about the pull request as a whole (a merge, why it was refused); `continues` says that
+    another job goes on after a pause; `merged` that the pull request is merged already.
+    """
+
+    number: int
+    sha: str
+    requests: tuple[RequestView, ...]
+    repository_url: str
+    run_url: str = ""
+    hub_url: str = "https://huggingface.co"
+    approvers: tuple[str, ...] = ()
+    remark: str = ""
+    warnings: tuple[str, ...] = ()
+    continues: bool = False
+    merged: bool = False
+
+    @property
+    def short_sha(self) -> str:
+        """The commit, as people write it."""
+        return self.sha[:7]
+
+    @property
+    def stage(self) -> Stage:
+        """Whether the work is still ahead, under way, or over for this run."""
+        if all(request.settled for request in self.requests):
+            return "ended"
+        started = any(request.started or request.result for request in self.requests)
+        return "running" if started else "plan"
+
+    def having(self, *states: State) -> tuple[RequestView, ...]:
+        """The requests in one of `states`, in order."""
+        return tuple(request for request in self.requests if request.state in states)
+
+
+def exit_code(view: PullRequestView) -> ExitCode:
+    """The worst outcome of all requests; `PARTIAL` where some succeeded and others did not."""
+    codes = {_exit_code(request) for request in view.requests}
+    bad = codes - {ExitCode.DONE}
+    if not bad:
+        return ExitCode.DONE
+    worst = max(bad, key=_SEVERITY.index)
+    if worst in (ExitCode.PAUSED, ExitCode.INTERRUPTED, ExitCode.STORAGE_FAULT):
+        return worst  # the run as a whole stopped: what comes next depends on it
+    return ExitCode.PARTIAL if view.having("complete", "unchanged", "removed", "published") else worst
+
+
+_SEVERITY = (
+    ExitCode.PARTIAL,
+    ExitCode.NEEDS_APPROVAL,
+    ExitCode.LOCKED,
+    ExitCode.INVALID_REQUEST,
+    ExitCode.USAGE,
+    ExitCode.FAILED,
+    ExitCode.PAUSED,
+    ExitCode.STORAGE_FAULT,
+    ExitCode.INTERRUPTED,
+)
+
+
+def _exit_code(request: RequestView) -> ExitCode:
+    if request.state in ("invalid", "refused"):
+        return ExitCode.INVALID_REQUEST
+    if request.state == "waiting":
+        return ExitCode.NEEDS_APPROVAL
+    return request.result.exit_code if request.result else ExitCode.DONE
