@@ -16,7 +16,7 @@ from hugflow.printable import closest, listed, printable
 from hugflow.request_words import label, spec_or_faults
 from hugflow.spec_types import Kind
 from hugflow.specs import SPECS, Spec
-from hugflow.yaml_tree import MAX_BYTES, Fault, Loc, Position, read, walk
+from hugflow.yaml_text.tree import MAX_BYTES, Fault, Loc, Position, read, walk
 
 WHOLE_FILE: Final = "file"
 """The field that problems of the whole file are reported under."""

@@ -13,8 +13,8 @@ from pydantic.fields import FieldInfo
 from hugflow.printable import closest, listed, printable, shown
 from hugflow.spec_types import BETWEEN_FIELDS, Kind
 from hugflow.specs import SPECS, Spec
-from hugflow.yaml_tree import Fault, Group, Listing, Loc, Node, Position, Refused, Scalar, find
-from hugflow.yaml_values import Reading, as_text, reading, value
+from hugflow.yaml_text.tree import Fault, Group, Listing, Loc, Node, Position, Refused, Scalar, find
+from hugflow.yaml_text.values import Reading, as_text, reading, value
 
 _SENTENCES = {
     "bool_type": "must be `true` or `false`, without quotes",

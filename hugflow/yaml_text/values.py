@@ -12,7 +12,7 @@ import re
 from enum import Enum
 from typing import Any, Final
 
-from hugflow.yaml_tree import Group, Listing, Node, Refused, Scalar
+from hugflow.yaml_text.tree import Group, Listing, Node, Refused, Scalar
 
 
 class Reading(Enum):

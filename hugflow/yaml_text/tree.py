@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import yaml
 
 from hugflow.printable import shown
-from hugflow.yaml_words import explain
+from hugflow.yaml_text.words import explain
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 8
