@@ -85,5 +85,5 @@ tests/prism/node_modules/.installed: tests/prism/package-lock.json
 $(TORCH_VENV)/.installed: $(INSTALLED) constraints.txt
 	@scripts/setup.sh $(TORCH_VENV)
 	@echo "setup: installing $(TORCH) into $(TORCH_VENV)"
-	@$(TORCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	@$(TORCH_VENV)/bin/python -m pip install -qq --disable-pip-version-check $(TORCH)
 	@touch $@

@@ -38,10 +38,10 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     make_venv
 fi
 echo "setup: installing the locked dependencies into $venv (about a minute)"
-# wheels only: nothing of a dependency runs while it is installed
-"$venv/bin/python" -m pip install --quiet --no-compile --require-hashes --only-binary :all: -r constraints.txt
+# -qq: errors only. Wheels only: nothing of a dependency runs while it is installed
+"$venv/bin/python" -m pip install -qq --no-compile --require-hashes --only-binary :all: -r constraints.txt
 # the build backend is locked too, so this downloads nothing
-"$venv/bin/python" -m pip install --quiet --no-compile --no-deps --no-build-isolation --editable .
+"$venv/bin/python" -m pip install -qq --no-compile --no-deps --no-build-isolation --editable .
 # Start-up time depends on compiled bytecode, and PYTHONDONTWRITEBYTECODE may be set: compile here, on all cores.
 # A few packages ship templates that are no Python; they are not imported, so their errors do not matter.
 "$venv/bin/python" -m compileall -qq -j 0 "$venv/lib" hugflow localhub || true

@@ -28,7 +28,7 @@ command -v apt-get >/dev/null 2>&1 || by_hand "this system has no apt-get"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 apt() {
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get "$@" </dev/null >>"$log" 2>&1
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" </dev/null >>"$log" 2>&1
 }
 echo "setup: installing with apt-get: ${missing[*]}"
 apt update || echo "setup: apt-get update failed; trying with the package lists that are here" >&2
@@ -38,7 +38,7 @@ if ! apt install -y --no-install-recommends "${missing[@]}"; then
         apt install -y --no-install-recommends "$package" || failed+=("$package")
     done
     if [ ${#failed[@]} -gt 0 ]; then
-        tail -n 5 "$log" >&2
+        grep '^E:' "$log" >&2
         echo "setup: apt-get could not install: ${failed[*]}. Install them by hand if something asks for them." >&2
     fi
 fi
