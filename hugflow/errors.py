@@ -74,12 +74,6 @@ class AuthenticationError(Terminal):
     default_reason = "authentication"
 
 
-class NotFoundError(Terminal):
-    """The repository, revision, config, split or column does not exist."""
-
-    default_reason = "not_found"
-
-
 class UsageError(Terminal):
     """The command line or the configuration is wrong."""
 
@@ -88,10 +82,22 @@ class UsageError(Terminal):
 
 
 class InvalidRequest(Terminal):
-    """A request file, or what it asks for, cannot be right."""
+    """A request file, or what it asks for, cannot be right. `field` names the field of the request to change."""
 
     exit_code = ExitCode.INVALID_REQUEST
     default_reason = "invalid_request"
+
+    def __init__(
+        self, doing: str, problem: str, fix: str = "", *, reason: str | None = None, field: str | None = None
+    ) -> None:
+        super().__init__(doing, problem, fix, reason=reason)
+        self.field = field
+
+
+class NotFoundError(InvalidRequest):
+    """The repository, revision, config, split or column that a request names does not exist."""
+
+    default_reason = "not_found"
 
 
 class NeedsApproval(Terminal):

@@ -56,13 +56,16 @@ class EncoderSettings(_Frozen):
 
 
 class DownloadPlan(_Frozen):
-    """The fixed part of a download, kept in the dataset as `.hugflow/plan.json`."""
+    """The fixed part of a download, kept in the dataset as `.hugflow/plan.json`.
 
-    schema_version: int = PLAN_SCHEMA_VERSION
+    `arrow_schema` is the split's schema, as Arrow serialises it, in base64: it gives `metadata.parquet` its types.
+    """
+
     identity: DatasetIdentity
     sha: str
     format: str
     columns: tuple[Column, ...]
+    arrow_schema: str
     audio_column: str | None
     shards: tuple[Shard, ...]
     encoder: EncoderSettings
@@ -87,6 +90,14 @@ class HubFacts(_Frozen):
     private: bool = False
     configs: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()
+
+
+class PlanFile(_Frozen):
+    """The content of `.hugflow/plan.json`: what is fixed, and what the Hub said when it was."""
+
+    schema_version: int = PLAN_SCHEMA_VERSION
+    facts: HubFacts
+    download: DownloadPlan
 
 
 class StorageFacts(_Frozen):

@@ -1,0 +1,64 @@
+"""The trail: who did what, when, and how it ended, one JSON line each, only ever appended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+
+from hugflow.events import Event, RunFinished
+from hugflow.storage import faults
+
+AUDIT_SCHEMA_VERSION = 1
+
+
+def utc_now() -> datetime:
+    """The time now, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditTrail:
+    """Appends every finished request to `audit.jsonl`."""
+
+    path: Path
+    actor: str
+    now: Callable[[], datetime] = utc_now
+
+    def __call__(self, event: Event) -> None:
+        """Record the end of a request; other events are not for the trail."""
+        if not isinstance(event, RunFinished):
+            return
+        result = event.result
+        line = {
+            "schema_version": AUDIT_SCHEMA_VERSION,
+            "time": self.now().isoformat(timespec="seconds"),
+            "actor": self.actor,
+            "request": result.request,
+            "kind": result.kind,
+            "name": result.name,
+            "status": result.status,
+            "exit_code": int(result.exit_code),
+            "sha": result.sha,
+            "rows_total": result.rows_total,
+            "rows_done": result.rows_done,
+            "rows_failed": result.rows_failed,
+            "new_rows": result.new_rows,
+            "elapsed_s": round(result.elapsed_s, 3),
+            "message": result.error or result.message,
+        }
+        with faults("writing the audit trail"):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(
+                self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
+            )
+            try:
+                # one write of one short line: lines of several processes do not mix
+                os.write(descriptor, orjson.dumps(line) + b"\n")
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)

@@ -1,0 +1,202 @@
+"""What makes a dataset complete once all its rows are settled: index, metadata, card, and last of all the marker."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hugflow import __version__
+from hugflow.card import storage_card
+from hugflow.errors import StorageFault
+from hugflow.hf_client.formats import schema_of
+from hugflow.journal import JournalState, RowRecord, records
+from hugflow.plan import AddPlan
+from hugflow.rows import json_type
+from hugflow.state import DatasetRecord
+from hugflow.storage import DatasetDir, faults, sync_directory, write_durably
+
+BATCH_ROWS = 1000
+
+INDEX_SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("status", pa.string()),
+        ("audio", pa.string()),
+        ("audio_bytes", pa.int64()),
+        ("audio_sha256", pa.string()),
+        ("json_bytes", pa.int64()),
+        ("json_sha256", pa.string()),
+        ("samples", pa.int64()),
+        ("sample_rate", pa.int32()),
+        ("source_sample_rate", pa.int32()),
+        ("source_channels", pa.int32()),
+        ("clipped", pa.int64()),
+        ("copied", pa.bool_()),
+        ("reason", pa.string()),
+        ("message", pa.string()),
+    ]
+)
+
+
+def finish(dataset: DatasetDir, journal: Path, state: JournalState, plan: AddPlan) -> DatasetRecord:
+    """Write index, metadata and card, remove what is not part of the dataset, and write the marker.
+
+    Every JSON file is read once for it and compared with what the journal says of it.
+    Raises StorageFault when a file is not what was recorded.
+    """
+    index = write_index(dataset, records(journal, state.groups))
+    write_metadata(dataset, plan)
+    card = storage_card(plan.spec, plan.download, plan.facts.licence, rows=len(state.done), failed=len(state.failed))
+    write_durably(dataset.readme, card.encode())
+    _remove_strangers(dataset, state)
+    record = DatasetRecord(
+        name=plan.name,
+        identity=plan.download.identity,
+        sha=plan.download.sha,
+        request=plan.request,
+        description=plan.spec.description,
+        licence=plan.facts.licence,
+        audio_column=plan.download.audio_column,
+        text_column=_text_column(plan),
+        encoder=plan.download.encoder,
+        rows_total=plan.download.rows,
+        rows_failed=len(state.failed),
+        audio_files=state.tally.audio_files,
+        audio_bytes=state.tally.audio_bytes,
+        json_bytes=state.tally.json_bytes,
+        duration_s=round(state.tally.duration_s, 3),
+        index_sha256=index,
+        hugflow_version=__version__,
+    )
+    write_durably(dataset.marker, record.model_dump_json(indent=2).encode() + b"\n")
+    return record
+
+
+def _text_column(plan: AddPlan) -> str | None:
+    names = {column.name for column in plan.download.columns}
+    return plan.spec.text_column if plan.spec.text_column in names else None
+
+
+def write_index(dataset: DatasetDir, rows: Iterable[RowRecord]) -> str:
+    """Write `.hugflow/index.parquet`, a line for every row in order; returns its SHA-256."""
+    tables = (
+        pa.Table.from_arrays(
+            [
+                pa.array(values, field.type)
+                for values, field in zip(zip(*batch, strict=True), INDEX_SCHEMA, strict=True)
+            ],
+            schema=INDEX_SCHEMA,
+        )
+        for batch in batched_rows(rows)
+    )
+    _write_parquet(dataset.index, INDEX_SCHEMA, tables)
+    with faults("reading the index"), dataset.index.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_index(dataset: DatasetDir) -> Iterator[RowRecord]:
+    """The rows of `.hugflow/index.parquet`, in order."""
+    with faults("reading the index"), pq.ParquetFile(dataset.index) as file:
+        for batch in file.iter_batches(BATCH_ROWS):
+            for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                yield RowRecord(*values)
+
+
+def write_metadata(dataset: DatasetDir, plan: AddPlan) -> None:
+    """Write `metadata.parquet` from the index and the JSON files: `file_name` of the MP3, then the columns.
+
+    The audio column is left out: `datasets` makes it from `file_name`, and a column of its name would override that.
+    """
+    source = schema_of(plan.download.arrow_schema)
+    names = metadata_names(source.names, plan.download.audio_column)
+    fields = [pa.field(names[field.name], json_type(field.type)) for field in source if field.name in names]
+    file_name = [pa.field("file_name", pa.string())] if plan.download.audio_column else []
+    schema = pa.schema(file_name + fields)
+
+    def tables() -> Iterator[pa.Table]:
+        wanted = (record for record in read_index(dataset) if record.status != "failed")
+        for batch in batched_rows(wanted):
+            rows = [_row_values(dataset, record) for record in batch]
+            arrays = [
+                pa.array([None if r.audio is None else f"audio/{r.audio}" for r in batch], pa.string())
+                for _ in file_name
+            ]
+            arrays += [pa.array([row.get(name) for row in rows], json_type(source.field(name).type)) for name in names]
+            yield pa.Table.from_arrays(arrays, schema=schema)
+
+    _write_parquet(dataset.metadata, schema, tables())
+
+
+def metadata_names(columns: Iterable[str], audio_column: str | None) -> dict[str, str]:
+    """What the columns are called in the metadata: `file_name` and `audio` are taken where there is audio."""
+    taken = {"file_name", "audio", "file_names"} if audio_column else set()
+    names = [name for name in columns if name != audio_column]
+    renamed = {}
+    for name in names:
+        new = name
+        while new in taken or (new != name and new in names):
+            new = f"source_{new}"
+        renamed[name] = new
+        taken.add(new)
+    return renamed
+
+
+def _row_values(dataset: DatasetDir, record: RowRecord) -> dict[str, Any]:
+    path = dataset.json / f"{record.row}.json"
+    with faults(f"reading {path.name}"):
+        data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != record.json_sha256:
+        raise StorageFault(
+            f"checking row {record.row}",
+            f"{path} is not what was written there",
+            "Check the disk; `hugflow verify --repair` fetches the row again.",
+            reason="damaged_row",
+        )
+    values: dict[str, Any] = orjson.loads(data)
+    return values
+
+
+def _write_parquet(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+    """Replace a parquet file by streamed tables, durably."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with faults(f"writing {path.name}"):
+        try:
+            with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+                for table in tables:
+                    writer.write_table(table)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
+def batched_rows(rows: Iterable[RowRecord]) -> Iterator[tuple[RowRecord, ...]]:
+    """Rows in tuples of `BATCH_ROWS`."""
+    rows = iter(rows)
+    while batch := tuple(row for row, _ in zip(rows, range(BATCH_ROWS), strict=False)):
+        yield batch
+
+
+def _remove_strangers(dataset: DatasetDir, state: JournalState) -> None:
+    """Delete files in `audio/` and `json/` that belong to no row: what a row left behind that later failed."""
+    with faults(f"tidying {dataset.path.name}"):
+        if sum(1 for _ in os.scandir(dataset.json)) != len(state.done):
+            for entry in os.scandir(dataset.json):
+                stem = entry.name.removesuffix(".json")
+                if not (stem.isdecimal() and int(stem) in state.done):
+                    Path(entry.path).unlink()
+        if sum(1 for _ in os.scandir(dataset.audio)) != state.tally.audio_files:
+            known = {record.audio for record in read_index(dataset)}
+            for entry in os.scandir(dataset.audio):
+                if entry.name not in known:
+                    Path(entry.path).unlink()

@@ -1,0 +1,239 @@
+"""What a repository holds at one commit: configs, splits, columns, and the ordered shards with their row counts.
+
+`datasets` says which files make up a split, just as its `load_dataset` would; no data is loaded by it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import datasets
+from datasets.exceptions import DatasetsError
+from huggingface_hub.hf_api import DatasetInfo
+
+from hugflow.errors import HugflowError, InvalidRequest, NotFoundError, Terminal
+from hugflow.hf_client.connection import Hub, chain, explain
+from hugflow.hf_client.formats import SplitFiles, describe
+from hugflow.plan import Column, DownloadPlan, EncoderSettings, HubFacts
+from hugflow.specs import AddSpec, DatasetIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A request's dataset at one commit: facts for people, and the plan that all runs of it share."""
+
+    facts: HubFacts
+    download: DownloadPlan
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSummary:
+    """One split, as `hugflow inspect` shows it."""
+
+    config: str
+    split: str
+    format: str
+    rows: int
+    size_bytes: int
+    shards: int
+    columns: tuple[Column, ...]
+
+
+def resolve(hub: Hub, spec: AddSpec, encoder: EncoderSettings, *, sha: str | None = None) -> Resolved:
+    """Find what `spec` asks for. With `sha` that commit is used, whatever the revision points to by now.
+
+    Raises NotFoundError (repository, revision, config, split, column), AuthenticationError, Transient.
+    """
+    info = repository(hub, spec.hf_id, sha or spec.revision)
+    commit = _sha(info)
+    builder, configs = _builder(hub, spec.hf_id, commit, spec.subset)
+    files = _split_files(info, builder, spec.split)
+    found = describe(hub, files)
+    download = DownloadPlan(
+        identity=DatasetIdentity.of(spec),
+        sha=commit,
+        format=files.format,
+        columns=found.columns,
+        arrow_schema=found.schema_text,
+        audio_column=audio_column(spec, found.columns),
+        shards=found.shards,
+        encoder=encoder,
+    )
+    return Resolved(_facts(info, configs, _splits(builder)), download)
+
+
+def inspect(hub: Hub, hf_id: str, revision: str) -> tuple[HubFacts, list[SplitSummary]]:
+    """Everything that a repository offers: facts, and each split of each config."""
+    info = repository(hub, hf_id, revision)
+    commit = _sha(info)
+    configs, all_splits, summaries = config_names(hub, hf_id, commit), dict[str, None](), []
+    for config in configs:
+        builder, _ = _builder(hub, hf_id, commit, config)
+        for split in _splits(builder):
+            all_splits[split] = None
+            files = _split_files(info, builder, split)
+            found = describe(hub, files)
+            rows, size = sum(shard.rows for shard in found.shards), sum(shard.size_bytes for shard in found.shards)
+            summaries.append(SplitSummary(config, split, files.format, rows, size, len(found.shards), found.columns))
+    return _facts(info, configs, all_splits), summaries
+
+
+def repository(hub: Hub, hf_id: str, revision: str) -> DatasetInfo:
+    """The repository's facts with the sizes and hashes of its files, at the commit that `revision` means now."""
+
+    def ask() -> DatasetInfo:
+        return hub.api().dataset_info(hf_id, revision=revision, files_metadata=True, timeout=hub.read_timeout_s)
+
+    return hub.call(f"resolving {hf_id} at {revision}", ask)
+
+
+def audio_column(spec: AddSpec, columns: Iterable[Column]) -> str | None:
+    """The column to make MP3 files of, or None for a dataset without audio.
+
+    Raises NotFoundError when the request names a column that is missing, or leaves the default although the audio is
+    in another column: to take the rows without their audio is never what was meant.
+    """
+    columns = tuple(columns)
+    names = [column.name for column in columns]
+    audio = [column.name for column in columns if column.kind == "audio"]
+    doing = f"looking for the audio column of {spec.hf_id}"
+    if spec.names("text_column") and spec.text_column not in names:
+        raise _missing("text_column", f"looking for the text column of {spec.hf_id}", spec.text_column, names)
+    if spec.audio_column in names:
+        return spec.audio_column
+    if not spec.names("audio_column") and not audio:
+        return None
+    hint = f"Set `audio_column: {audio[0]}`." if len(audio) == 1 else ""
+    if audio and not hint:
+        hint = f"The columns with audio are {', '.join(audio)}: name one of them as `audio_column`."
+    raise _missing("audio_column", doing, spec.audio_column, names, hint)
+
+
+def config_names(hub: Hub, hf_id: str, sha: str) -> list[str]:
+    """The configs (subsets) that the repository defines at a commit."""
+    doing = f"reading the configs of {hf_id}"
+
+    def ask() -> list[str]:
+        with _translated(hub, doing):
+            return list(datasets.get_dataset_config_names(_address(hf_id), revision=sha, token=_token(hub)))
+
+    return hub.call(doing, ask)
+
+
+def _builder(hub: Hub, hf_id: str, sha: str, config: str | None) -> tuple[datasets.DatasetBuilder, list[str]]:
+    """The builder of a config as `datasets` would use it, and the names of all configs."""
+    doing = f"reading the files of {hf_id}"
+
+    def ask() -> datasets.DatasetBuilder:
+        # a cache of its own: a builder left there by an earlier run must not answer for a Hub that is out of reach
+        with tempfile.TemporaryDirectory(prefix="hugflow-") as cache, _translated(hub, doing):
+            return datasets.load_dataset_builder(
+                _address(hf_id), config, revision=sha, token=_token(hub), cache_dir=cache
+            )
+
+    try:
+        builder = hub.call(doing, ask)
+    except _WrongConfig as error:
+        names = config_names(hub, hf_id, sha)
+        if config is None:
+            raise InvalidRequest(
+                f"choosing the config of {hf_id}",
+                f"the dataset has several: {', '.join(names)}",
+                "Name one of them as `subset`.",
+                reason="no_config",
+                field="subset",
+            ) from error
+        raise _missing("subset", f"choosing the config of {hf_id}", config, names) from error
+    names = list(type(builder).builder_configs) or [builder.config.name]
+    if config is not None and config not in names:
+        raise _missing("subset", f"choosing the config of {hf_id}", config, names)
+    return builder, names
+
+
+def _split_files(info: DatasetInfo, builder: datasets.DatasetBuilder, split: str) -> SplitFiles:
+    splits = _splits(builder)
+    if split not in splits:
+        raise _missing("split", f"choosing the split of {info.id}", split, list(splits))
+    return SplitFiles.of(info, builder, [str(file) for file in builder.config.data_files[split]])
+
+
+def _splits(builder: datasets.DatasetBuilder) -> list[str]:
+    return [str(split) for split in builder.config.data_files or {}]
+
+
+def _missing(field: str, doing: str, wrong: str, names: list[str], hint: str = "") -> NotFoundError:
+    close = difflib.get_close_matches(wrong, names, n=1)
+    there = ", ".join(names[:50]) + (f" and {len(names) - 50} more" if len(names) > 50 else "")  # noqa: PLR2004
+    words = {"subset": "config", "split": "split"}.get(field, "column")
+    return NotFoundError(
+        doing,
+        f"there is no {words} {wrong!r}; there is: {there}",
+        hint or (f"Did you mean {close[0]!r}?" if close else f"Name one of them as `{field}`."),
+        reason=f"no_{words}",
+        field=field,
+    )
+
+
+class _WrongConfig(HugflowError):
+    """`datasets` found no config of that name, or several and no name."""
+
+
+@contextmanager
+def _translated(hub: Hub, doing: str) -> Iterator[None]:
+    """Turn what `datasets` raises for a repository's content into errors of ours."""
+    try:
+        yield
+    except ValueError as error:
+        text = str(error)
+        if "BuilderConfig" in text or "Config name is missing" in text:
+            raise _WrongConfig(doing, text) from error
+        raise Terminal(doing, f"`datasets` cannot read the repository: {text.splitlines()[0]}", _CARD_FIX) from error
+    except RuntimeError as error:
+        if "Dataset scripts are no longer supported" not in str(error):
+            raise
+        raise InvalidRequest(
+            doing,
+            "the dataset needs a loading script, and running code from a dataset is not supported",
+            "Use a dataset of data files (many have a converted branch: `revision: refs/convert/parquet`).",
+            reason="needs_script",
+            field="hf_id",
+        ) from error
+    except (DatasetsError, FileNotFoundError) as error:
+        explained = explain(doing, error, has_token=hub.token is not None)
+        if any(isinstance(cause, OSError) and hasattr(cause, "response") for cause in chain(error)):
+            raise explained from error
+        raise InvalidRequest(doing, explained.problem, _CARD_FIX, reason="no_data", field="hf_id") from error
+
+
+_CARD_FIX = "Look at the dataset's page on the Hub: its files and the `configs` of its card decide what can be loaded."
+
+
+def _address(hf_id: str) -> str:
+    """With its scheme: `datasets` would rather load a local folder that is called like the repository."""
+    return f"hf://datasets/{hf_id}"
+
+
+def _token(hub: Hub) -> str | bool:
+    return hub.token or False
+
+
+def _sha(info: DatasetInfo) -> str:
+    if info.sha is None:
+        raise Terminal(f"resolving {info.id}", "the Hub named no commit", "Try again, or report it to the Hub.")
+    return info.sha
+
+
+def _facts(info: DatasetInfo, configs: Iterable[str], splits: Iterable[str]) -> HubFacts:
+    licence = info.card_data.get("license") if info.card_data else None
+    return HubFacts(
+        sha=_sha(info),
+        licence=", ".join(licence) if isinstance(licence, list) else licence,
+        gated=bool(info.gated),
+        private=bool(info.private),
+        configs=tuple(configs),
+        splits=tuple(splits),
+    )

@@ -1,0 +1,270 @@
+"""The append-only record of finished rows: a line in it means that the files of its rows are durable.
+
+A journal is JSON lines, each `{"crc":"<crc32 of v>","v":{...}}`: first a header that names the dataset, its commit and
+the columns of the row records, then a "run" line for every run and a "rows" line for every group of rows. Damage in
+the last line is what a power cut leaves and is dropped; damage before it is refused.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self
+
+import orjson
+
+from hugflow.errors import StorageFault
+from hugflow.ranges import RowRanges
+from hugflow.storage import faults, sync_directory
+
+JOURNAL_SCHEMA_VERSION = 1
+_PREFIX = b'{"crc":"'
+_BODY_AT = len(_PREFIX) + 8 + len(b'","v":')
+
+
+class RowRecord(NamedTuple):
+    """How one row ended. `status` "no_audio" is a row whose audio is null in the source: it has a JSON file only.
+
+    Hashes are SHA-256 in hexadecimal; `samples` counts mono samples at `sample_rate` (Hz).
+    """
+
+    row: int
+    status: Literal["ok", "no_audio", "failed"]
+    audio: str | None = None
+    audio_bytes: int = 0
+    audio_sha256: str | None = None
+    json_bytes: int = 0
+    json_sha256: str | None = None
+    samples: int = 0
+    sample_rate: int = 0
+    source_sample_rate: int = 0
+    source_channels: int = 0
+    clipped: int = 0
+    copied: bool = False
+    reason: str | None = None
+    message: str | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the journal's rows add up to."""
+
+    audio_files: int = 0
+    audio_bytes: int = 0
+    json_bytes: int = 0
+    duration_s: float = 0.0
+
+    def count(self, record: RowRecord) -> None:
+        """Add one row that has files."""
+        self.audio_files += record.audio is not None
+        self.audio_bytes += record.audio_bytes
+        self.json_bytes += record.json_bytes
+        if record.sample_rate:
+            self.duration_s += record.samples / record.sample_rate
+
+
+@dataclass(slots=True)
+class JournalState:
+    """What a journal says: rows done, rows failed (by row), the number of runs, and where each group's line begins."""
+
+    name: str
+    sha: str
+    done: RowRanges = field(default_factory=RowRanges)
+    failed: dict[int, RowRecord] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+    runs: int = 0
+    valid_bytes: int = 0
+    groups: list[tuple[int, int]] = field(default_factory=list)
+
+    def apply(self, records: Sequence[RowRecord], offset: int) -> None:
+        """Take a group into account; what a later group says of a row replaces what an earlier one said."""
+        self.groups.append((records[0].row, offset))
+        for record in records:
+            if record.status == "failed":
+                self.failed[record.row] = record
+                self.done.discard(record.row)
+                continue
+            if record.row not in self.done:
+                self.tally.count(record)
+            self.failed.pop(record.row, None)
+            self.done.add(record.row)
+
+
+class Journal:
+    """The journal of one dataset, open for appending by the one process that holds the dataset's lock."""
+
+    def __init__(self, path: Path, descriptor: int, state: JournalState) -> None:
+        self._path = path
+        self._descriptor = descriptor
+        self.state = state
+
+    @classmethod
+    def open(cls, path: Path, name: str, sha: str) -> Self:
+        """Open or begin the journal of dataset `name` at commit `sha`, and drop a torn last line.
+
+        Raises StorageFault: damaged, of a newer Hugflow, or of another dataset or commit.
+        """
+        state = read(path)
+        if state is not None and (state.name, state.sha) != (name, sha):
+            raise StorageFault(
+                f"opening the journal {path}",
+                f"it belongs to {state.name} at {state.sha}, not to {name} at {sha}",
+                "Run with --restart to begin this dataset again.",
+                reason="foreign_journal",
+            )
+        with faults(f"opening the journal {path}"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(path, flags, 0o644)
+            os.ftruncate(descriptor, state.valid_bytes if state else 0)
+            os.fsync(descriptor)
+            sync_directory(path.parent)
+        journal = cls(path, descriptor, state or JournalState(name, sha))
+        if state is None:
+            header = {
+                "kind": "header",
+                "schema_version": JOURNAL_SCHEMA_VERSION,
+                "name": name,
+                "sha": sha,
+                "columns": RowRecord._fields,
+            }
+            journal._append(header)
+        return journal
+
+    def begin_run(self, facts: dict[str, Any]) -> None:
+        """Note that a run begins: when, where and by which version."""
+        self.state.runs += 1
+        self._append({"kind": "run", "run": self.state.runs, **facts})
+
+    def commit(self, records: Sequence[RowRecord]) -> None:
+        """Record a group of rows whose files are durable already; returns when the line is durable too."""
+        offset = self._append({"kind": "rows", "rows": [list(record) for record in records]})
+        self.state.apply(records, offset)
+
+    def close(self) -> None:
+        """Close the file; the journal can be read by others at any time."""
+        os.close(self._descriptor)
+
+    def _append(self, value: dict[str, Any]) -> int:
+        line = _encode(value)
+        offset = self.state.valid_bytes
+        with faults(f"writing the journal {self._path.name}"):
+            try:
+                view = memoryview(line)
+                at = offset
+                while view:
+                    written = os.pwrite(self._descriptor, view, at)
+                    view, at = view[written:], at + written
+                os.fdatasync(self._descriptor)
+            except OSError:
+                os.ftruncate(self._descriptor, offset)
+                raise
+        self.state.valid_bytes += len(line)
+        return offset
+
+
+def read(path: Path) -> JournalState | None:
+    """Read a journal from its beginning; None where there is none, or not even a whole header.
+
+    Takes about a second for a million rows. Raises StorageFault for damage that is not a torn end.
+    """
+    doing = f"reading the journal {path}"
+    state: JournalState | None = None
+    with faults(doing):
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            return None
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            offset = 0
+            for line in file:
+                value = _decode(line)
+                if value is None:
+                    if offset + len(line) < size:
+                        raise StorageFault(
+                            doing, f"it is damaged at byte {offset}", _DAMAGED_FIX, reason="damaged_journal"
+                        )
+                    break
+                if state is None:
+                    state = _header(doing, value)
+                elif value["kind"] == "rows":
+                    state.apply([RowRecord(*record) for record in value["rows"]], offset)
+                elif value["kind"] == "run":
+                    state.runs = value["run"]
+                offset += len(line)
+                state.valid_bytes = offset
+    return state
+
+
+_DAMAGED_FIX = (
+    "`hugflow verify --repair` rebuilds it from the dataset's own files; nothing of the dataset was changed. "
+    "Then check the disk: this is not what a kill or a power cut leaves."
+)
+
+
+def records(path: Path, groups: list[tuple[int, int]]) -> Iterator[RowRecord]:
+    """All rows of a journal in the order of their numbers, each once, as last recorded.
+
+    `groups` are the (first row, offset) pairs of its state. Groups are read one at a time, so memory stays flat.
+    """
+    ordered = sorted(groups)
+    pending: list[tuple[int, int, RowRecord]] = []
+    with faults(f"reading the journal {path}"), path.open("rb") as file:
+        for i, (_, offset) in enumerate(ordered):
+            file.seek(offset)
+            value = _decode(file.readline())
+            if value is None:
+                raise StorageFault(
+                    f"reading the journal {path}",
+                    f"it is damaged at byte {offset}",
+                    _DAMAGED_FIX,
+                    reason="damaged_journal",
+                )
+            for values in value["rows"]:
+                # the later line of the same row comes first
+                heapq.heappush(pending, (values[0], -offset, RowRecord(*values)))
+            stop = ordered[i + 1][0] if i + 1 < len(ordered) else None
+            yield from _drain(pending, stop)
+
+
+def _drain(pending: list[tuple[int, int, RowRecord]], stop: int | None) -> Iterator[RowRecord]:
+    while pending and (stop is None or pending[0][0] < stop):
+        row, _, record = heapq.heappop(pending)
+        while pending and pending[0][0] == row:
+            heapq.heappop(pending)
+        yield record
+
+
+def _encode(value: dict[str, Any]) -> bytes:
+    body = orjson.dumps(value)
+    return b'%s%08x","v":%s}\n' % (_PREFIX, zlib.crc32(body), body)
+
+
+def _decode(line: bytes) -> dict[str, Any] | None:
+    """The value of a whole, undamaged line, else None."""
+    body = line[_BODY_AT:-2]
+    if not (line.startswith(_PREFIX) and line.endswith(b"}\n")):
+        return None
+    if line[len(_PREFIX) : _BODY_AT] != b'%08x","v":' % zlib.crc32(body):
+        return None
+    value: dict[str, Any] = orjson.loads(body)
+    return value
+
+
+def _header(doing: str, value: dict[str, Any]) -> JournalState:
+    version = value.get("schema_version")
+    if value.get("kind") != "header" or not isinstance(version, int):
+        raise StorageFault(doing, "its first line is no header", _DAMAGED_FIX, reason="damaged_journal")
+    if version > JOURNAL_SCHEMA_VERSION:
+        raise StorageFault(
+            doing,
+            f"it was written by a newer Hugflow (schema {version}, this one reads up to {JOURNAL_SCHEMA_VERSION})",
+            "Run the newer version, or upgrade this one.",
+            reason="newer_schema",
+        )
+    return JournalState(value["name"], value["sha"])

@@ -1,0 +1,137 @@
+"""Datasets leave storage: into the trash with one rename, then out of the state.
+
+What is about to happen is written down first, so that a removal that was killed at any step is finished by running the
+same request once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from hugflow.errors import ExitCode, InvalidRequest
+from hugflow.events import Reporter, Result, Warned
+from hugflow.plan import PlanFile, RemovePlan
+from hugflow.specs import DatasetIdentity, RemoveSpec
+from hugflow.state import ArchivedRecord, StateDir, read_marker
+from hugflow.storage import Storage, faults
+
+
+@dataclass(frozen=True, slots=True)
+class Remover:
+    """Plans and executes remove requests. `actor` is who asked for it; `trash_days` how long the trash keeps."""
+
+    storage: Storage
+    state: StateDir
+    actor: str
+    trash_days: float
+    now: Callable[[], datetime]
+    emit: Reporter
+
+    def plan(self, request: str, spec: RemoveSpec) -> RemovePlan:
+        """Find the one dataset that a request speaks of. Raises InvalidRequest when there is none, or several."""
+        doing = f"looking for {spec.hf_id} in storage"
+        if spec.target == "hub":
+            raise InvalidRequest(
+                doing,
+                "configs of a repository on the Hub are deleted where datasets are published",
+                "This command removes from storage only: use `target: storage`.",
+                field="target",
+            )
+        known = self.known()
+        names = sorted(name for name, identity in known.items() if spec.matches(identity))
+        if not names:
+            raise InvalidRequest(
+                doing,
+                f"storage has no such dataset; it has: {', '.join(sorted(known)) or 'none'}",
+                "Check the fields of the request; `hugflow status` lists the datasets.",
+                reason="absent",
+                field="hf_id",
+            )
+        if len(names) > 1:
+            raise InvalidRequest(
+                doing,
+                f"the request matches {len(names)} datasets: {', '.join(names)}",
+                "Say which one with `subset`, `split` and `revision`.",
+                reason="ambiguous",
+                field="hf_id",
+            )
+        entry = self.state.datasets().get(names[0])
+        rows = entry.dataset.rows_total - entry.dataset.rows_failed if entry else 0
+        return RemovePlan(
+            request=request, spec=spec, names=tuple(names), rows=rows, stored_bytes=self.storage.usage(names[0])
+        )
+
+    def known(self) -> dict[str, DatasetIdentity]:
+        """Every dataset that storage, the manifest or a removal under way knows of, by name."""
+        known = {name: entry.dataset.identity for name, entry in self.state.datasets().items()}
+        for name in self.storage.names():
+            identity = self._identity(name)
+            if identity is not None:
+                known[name] = identity
+        for record in self.state.removals():
+            known[record.name] = record.identity
+        return known
+
+    def execute(self, plan: RemovePlan) -> Result:
+        """Move the dataset into the trash, and forget it. Raises Locked while it is being written."""
+        (name,) = plan.names
+        with self.state.lock(name, f"removing {name}"):
+            record = next((record for record in self.state.removals() if record.name == name), None)
+            if record is None:
+                record = self._intent(name, plan)
+                self.state.begin_removal(record)
+            self.storage.unlink(name)
+            if record.trash is not None:
+                self.storage.trash(name, record.trash)
+            self.state.forget(name)
+            self.state.archive(record)
+            self.state.end_removal(name)
+        for gone in self.storage.empty_trash(self.trash_days, self.now()):
+            self.emit(Warned(plan.request, f"deleted from the trash after {self.trash_days:g} days: {gone}"))
+        kept = f"; kept in the trash for {self.trash_days:g} days" if record.trash and self.trash_days else ""
+        return Result(
+            request=plan.request,
+            kind="remove",
+            name=name,
+            status="removed",
+            exit_code=ExitCode.DONE,
+            rows_total=plan.rows,
+            message=f"Removed {name}{kept}",
+        )
+
+    def _intent(self, name: str, plan: RemovePlan) -> ArchivedRecord:
+        entry = self.state.datasets().get(name)
+        identity = entry.dataset.identity if entry else self._identity(name)
+        assert identity is not None, "a plan names only datasets that are known"
+        now = self.now()
+        return ArchivedRecord(
+            name=name,
+            identity=identity,
+            reason=plan.spec.reason,
+            request=plan.request,
+            removed_by=self.actor,
+            removed_at=now.isoformat(timespec="seconds"),
+            trash=self.storage.trash_name(name, now) if self.storage.dataset(name).path.exists() else None,
+            dataset=entry,
+        )
+
+    def _identity(self, name: str) -> DatasetIdentity | None:
+        """What a folder in storage says that it holds; None when it says nothing that can be read."""
+        dataset = self.storage.dataset(name)
+        if (record := read_marker(dataset.marker)) is not None:
+            return record.identity
+        plan = read_plan(self.storage, name)
+        return plan.download.identity if plan else None
+
+
+def read_plan(storage: Storage, name: str) -> PlanFile | None:
+    """The plan that a dataset's folder keeps; None where there is none that can be read."""
+    with faults(f"reading the plan of {name}"):
+        try:
+            return PlanFile.model_validate_json(storage.dataset(name).plan.read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None

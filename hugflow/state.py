@@ -1,0 +1,334 @@
+"""What Hugflow remembers between runs: progress files and the manifests, in the state directory.
+
+The journal (journal.py) is what is true about rows; a progress file is a view of it for people and other programs.
+`active.json` says which datasets storage holds complete, `archived.json` what was removed, when and why.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hugflow.errors import StorageFault
+from hugflow.plan import EncoderSettings
+from hugflow.ranges import RowRanges
+from hugflow.specs import DatasetIdentity
+from hugflow.storage import faults, lock, write_durably
+
+MANIFEST_SCHEMA_VERSION = 1
+PROGRESS_VERSION = "3.0"
+
+
+class DatasetRecord(BaseModel):
+    """A complete dataset, as its own marker describes it.
+
+    It holds nothing of the run that made it (no time, no person), so that the same request gives the same bytes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = MANIFEST_SCHEMA_VERSION
+    name: str
+    identity: DatasetIdentity
+    sha: str
+    request: str
+    description: str
+    licence: str | None
+    audio_column: str | None
+    text_column: str | None
+    encoder: EncoderSettings
+    rows_total: int
+    rows_failed: int
+    audio_files: int
+    audio_bytes: int
+    json_bytes: int
+    duration_s: float
+    index_sha256: str
+    hugflow_version: str
+
+
+class ManifestEntry(BaseModel):
+    """A dataset that storage holds, with who added it and when (UTC, ISO 8601)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: DatasetRecord
+    added_by: str
+    added_at: str
+    completed_at: str
+
+    @property
+    def name(self) -> str:
+        """The dataset's name in storage."""
+        return self.dataset.name
+
+
+class ArchivedRecord(BaseModel):
+    """A dataset that was removed: when, by whom and why. `trash` names its folder in the trash."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    identity: DatasetIdentity
+    reason: str
+    request: str
+    removed_by: str
+    removed_at: str
+    trash: str | None
+    dataset: ManifestEntry | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a progress file says about rows; `version` "2.0" files list them one by one."""
+
+    rows: RowRanges
+    rows_total: int
+    status: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateDir:
+    """The state directory (`STATE_DIR`)."""
+
+    path: Path
+
+    def journal(self, name: str) -> Path:
+        """The journal of a dataset."""
+        return self.path / "journal" / f"{name}.jsonl"
+
+    def progress(self, name: str) -> Path:
+        """The progress file of a dataset."""
+        return self.path / "progress" / f"{name}.json"
+
+    def lock_path(self, name: str) -> Path:
+        """The lock of a dataset."""
+        return self.path / "locks" / f"{name}.lock"
+
+    @property
+    def audit(self) -> Path:
+        """Who did what, when, with which result."""
+        return self.path / "audit.jsonl"
+
+    @property
+    def active(self) -> Path:
+        """The datasets that storage holds."""
+        return self.path / "active.json"
+
+    @property
+    def archived(self) -> Path:
+        """The datasets that were removed."""
+        return self.path / "archived.json"
+
+    def lock(self, name: str, doing: str) -> AbstractContextManager[None]:
+        """The dataset's lock, for a whole run. Raises Locked, naming the holder."""
+        # half a second: `status` looks at locks by taking them for an instant
+        return lock(self.lock_path(name), doing, wait_s=0.5)
+
+    def forget(self, name: str) -> None:
+        """Delete a dataset's journal and progress file."""
+        with faults(f"cleaning the state of {name}"):
+            self.progress(name).unlink(missing_ok=True)
+            self.journal(name).unlink(missing_ok=True)
+
+    def progress_names(self) -> list[str]:
+        """The datasets that have a progress file."""
+        folder = self.path / "progress"
+        return sorted(file.stem for file in folder.glob("*.json")) if folder.is_dir() else []
+
+    # --- manifests -------------------------------------------------------------------------------------------------
+
+    def datasets(self) -> dict[str, ManifestEntry]:
+        """What storage holds, by name. Raises StorageFault for a damaged or newer manifest."""
+        entries = [_parse(ManifestEntry, entry, self.active) for entry in _entries(self.active, "datasets")]
+        return {entry.name: entry for entry in entries}
+
+    def removed(self) -> list[ArchivedRecord]:
+        """What was removed, oldest first."""
+        return [_parse(ArchivedRecord, entry, self.archived) for entry in _entries(self.archived, "removed")]
+
+    def activate(self, entry: ManifestEntry) -> None:
+        """Enter a complete dataset into the manifest."""
+        with self._manifest_lock():
+            self._write_active(self.datasets() | {entry.name: entry})
+
+    def deactivate(self, name: str) -> None:
+        """Take a dataset out of the manifest, if it is there."""
+        with self._manifest_lock():
+            datasets = self.datasets()
+            if datasets.pop(name, None) is not None:
+                self._write_active(datasets)
+
+    def archive(self, record: ArchivedRecord) -> None:
+        """Take a dataset out of the manifest and into the archive."""
+        with self._manifest_lock():
+            removed = self.removed()
+            if record not in removed:  # said twice by a removal that was killed in between, it is there once
+                entries = [known.model_dump(mode="json") for known in [*removed, record]]
+                _write_manifest(self.archived, "removed", entries)
+            datasets = self.datasets()
+            datasets.pop(record.name, None)
+            self._write_active(datasets)
+
+    def removals(self) -> list[ArchivedRecord]:
+        """Removals that were begun and not finished."""
+        folder = self.path / "removing"
+        with faults(f"reading {folder}"):
+            files = sorted(folder.glob("*.json")) if folder.is_dir() else []
+            return [_parse(ArchivedRecord, orjson.loads(file.read_bytes()), file) for file in files]
+
+    def begin_removal(self, record: ArchivedRecord) -> None:
+        """Write down what is about to be removed."""
+        path = self.path / "removing" / f"{record.name}.json"
+        with faults(f"writing {path}"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(path, record.model_dump_json(indent=2).encode() + b"\n")
+
+    def end_removal(self, name: str) -> None:
+        """The removal is done: only the archive speaks of it from now on."""
+        path = self.path / "removing" / f"{name}.json"
+        with faults(f"removing {path}"):
+            path.unlink(missing_ok=True)
+
+    def rebuild(self, entries: list[ManifestEntry]) -> None:
+        """Replace the manifest by what the datasets' own markers say."""
+        with self._manifest_lock():
+            self._write_active({entry.name: entry for entry in entries})
+
+    def _write_active(self, datasets: dict[str, ManifestEntry]) -> None:
+        entries = [datasets[name].model_dump(mode="json") for name in sorted(datasets)]
+        _write_manifest(self.active, "datasets", entries)
+
+    def _manifest_lock(self) -> AbstractContextManager[None]:
+        return lock(self.path / "locks" / ".manifest.lock", "updating the manifest", wait_s=30.0)
+
+
+def write_progress(
+    path: Path,
+    name: str,
+    *,
+    status: Literal["running", "paused", "partial", "complete", "failed"],
+    done: RowRanges,
+    rows_total: int,
+    resumed_from: int,
+) -> None:
+    """Replace the progress file. Its size follows the number of gaps, not of rows."""
+    with faults(f"writing the progress of {name}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    document = {
+        "dataset_name": name,
+        "status": status,
+        "downloaded_files": len(done),
+        "total_files": rows_total,
+        "percent_complete": round(100 * len(done) / rows_total, 2) if rows_total else 100.0,
+        "resumed_from": resumed_from,
+        "newly_downloaded": len(done) - resumed_from,
+        "resume_data": {
+            "completed_rows": done.as_list(),
+            "last_successful_row": done.last,
+            "expected_total_rows": rows_total,
+            "version": PROGRESS_VERSION,
+        },
+    }
+    write_durably(path, orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def read_progress(path: Path) -> Progress | None:
+    """Read a progress file of version 3.0 or 2.0; None where there is none or it is garbage (the journal knows better).
+
+    Raises StorageFault for a version that is newer than this Hugflow.
+    """
+    try:
+        document = orjson.loads(path.read_bytes())
+        resume = document["resume_data"]
+        version = str(resume.get("version", "2.0"))
+        major = int(version.partition(".")[0])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    if major > int(PROGRESS_VERSION.partition(".")[0]):
+        raise StorageFault(
+            f"reading {path}",
+            f"it was written by a newer Hugflow (version {version}, this one reads up to {PROGRESS_VERSION})",
+            "Run the newer version, or upgrade this one.",
+            reason="newer_schema",
+        )
+    try:
+        rows = _progress_rows(resume["completed_rows"])
+        return Progress(rows, int(resume["expected_total_rows"]), str(document["status"]), version)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _progress_rows(value: Any) -> RowRanges:
+    """Ranges of version 3.0, or the plain list of version 2.0."""
+    rows = RowRanges()
+    for item in value:
+        if isinstance(item, list):
+            first, last = item
+            rows.add(int(first), int(last))
+        else:
+            rows.add(int(item))
+    return rows
+
+
+def _entries(path: Path, key: str) -> list[Any]:
+    doing = f"reading the manifest {path}"
+    with faults(doing):
+        try:
+            document = orjson.loads(path.read_bytes())
+            version = document["schema_version"]
+            entries: list[Any] = list(document[key])
+        except FileNotFoundError:
+            return []
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise StorageFault(doing, "it is damaged", _REBUILD, reason="damaged_manifest") from error
+    if version > MANIFEST_SCHEMA_VERSION:
+        raise StorageFault(
+            doing,
+            f"it was written by a newer Hugflow (schema {version}, this one reads up to {MANIFEST_SCHEMA_VERSION})",
+            "Run the newer version, or upgrade this one.",
+            reason="newer_schema",
+        )
+    return entries
+
+
+_Record = TypeVar("_Record", ManifestEntry, ArchivedRecord)
+_REBUILD = "`hugflow status --rebuild` makes it again from the datasets themselves; no dataset was changed."
+
+
+def _parse(model: type[_Record], entry: Any, path: Path) -> _Record:
+    try:
+        return model.model_validate(entry)
+    except ValidationError as error:
+        raise StorageFault(
+            f"reading the manifest {path}", "an entry is damaged", _REBUILD, reason="damaged_manifest"
+        ) from error
+
+
+def _write_manifest(path: Path, key: str, entries: list[Any]) -> None:
+    document = {"schema_version": MANIFEST_SCHEMA_VERSION, key: entries}
+    write_durably(path, orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def read_marker(path: Path) -> DatasetRecord | None:
+    """A dataset's own marker; None where there is none. Raises StorageFault for a damaged or newer one."""
+    doing = f"reading the marker {path}"
+    with faults(doing):
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+    try:
+        document = orjson.loads(data)
+        if document["schema_version"] > MANIFEST_SCHEMA_VERSION:
+            raise StorageFault(doing, "it was written by a newer Hugflow", "Upgrade this one.", reason="newer_schema")
+        return DatasetRecord.model_validate(document)
+    except (orjson.JSONDecodeError, ValidationError, KeyError, TypeError) as error:
+        fix = "`hugflow verify --repair` makes it again."
+        raise StorageFault(doing, "it is damaged", fix, reason="damaged_marker") from error

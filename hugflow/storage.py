@@ -1,0 +1,396 @@
+"""What stands on the server's disk: dataset folders, durable writes, locks, links and the trash.
+
+Everything that writes goes through here, so that there is one place where a full or broken disk becomes a
+`StorageFault`, and one place that makes sure that nothing is written outside the root or through a symbolic link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from hugflow.errors import Locked, StorageFault
+from hugflow.plan import StorageFacts
+
+TRASH = ".trash"
+META = ".hugflow"
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FIXES = {
+    errno.ENOSPC: "Free space (or inodes: `df -i`) on that file system and run the same command again: it continues.",
+    errno.EDQUOT: "Ask for a larger disk quota or free space, and run the same command again: it continues.",
+    errno.EFBIG: "Raise the file size limit (`ulimit -f`) and run the same command again: it continues.",
+    errno.EROFS: "Mount the file system writable again and run the same command: it continues.",
+    errno.EACCES: "Give the user that runs hugflow the right to write there.",
+    errno.EPERM: "Give the user that runs hugflow the right to write there.",
+}
+
+
+@contextlib.contextmanager
+def faults(doing: str) -> Iterator[None]:
+    """Turn what the operating system says about the disk into a `StorageFault`."""
+    try:
+        yield
+    except OSError as error:
+        code = error.errno or 0
+        where = f" ({error.filename})" if error.filename else ""
+        raise StorageFault(
+            doing,
+            f"{os.strerror(code) if code else error}{where}",
+            _FIXES.get(code, "Check the disk (`dmesg`, `df`), then run the same command again: it continues."),
+            reason="no_space" if code in _NO_SPACE else "read_only" if code == errno.EROFS else "io_error",
+        ) from error
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` so that after a power cut it holds the old or the new content, whole."""
+    with faults(f"writing {path.name}"):
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            write_synced(temporary, data)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
+def write_synced(path: Path | str, data: bytes) -> None:
+    """Write a new file and sync it; an existing one of that name (a leftover of a kill) is replaced, not followed."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o644)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_directory(path: Path | str) -> None:
+    """Make renames and unlinks in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetDir:
+    """The folder of one dataset. `audio/`, `json/`, and our own files under `.hugflow/`."""
+
+    path: Path
+
+    @property
+    def audio(self) -> Path:
+        """The MP3 files."""
+        return self.path / "audio"
+
+    @property
+    def json(self) -> Path:
+        """One JSON file a row, named by its number."""
+        return self.path / "json"
+
+    @property
+    def meta(self) -> Path:
+        """Our own files: plan, marker, index, temporary and scratch files."""
+        return self.path / META
+
+    @property
+    def tmp(self) -> Path:
+        """Files on their way into `audio/` and `json/`."""
+        return self.meta / "tmp"
+
+    @property
+    def scratch(self) -> Path:
+        """Shards fetched from the Hub, for as long as they are read."""
+        return self.meta / "scratch"
+
+    @property
+    def plan(self) -> Path:
+        """What every run of this dataset agrees on."""
+        return self.meta / "plan.json"
+
+    @property
+    def marker(self) -> Path:
+        """Exists only in a complete dataset, and describes it."""
+        return self.meta / "dataset.json"
+
+    @property
+    def index(self) -> Path:
+        """Every row's files with sizes and hashes (parquet)."""
+        return self.meta / "index.parquet"
+
+    @property
+    def metadata(self) -> Path:
+        """The rows as a table, for `datasets.load_dataset`."""
+        return self.path / "metadata.parquet"
+
+    @property
+    def readme(self) -> Path:
+        """The dataset's own card."""
+        return self.path / "README.md"
+
+    def exists(self) -> bool:
+        """Whether the folder is there and is one of ours."""
+        return self.plan.is_file() or self.marker.is_file()
+
+    def create(self) -> None:
+        """Make the folder and those in it; refuse what is not ours or leads elsewhere.
+
+        Raises StorageFault: a symbolic link or a file in the place of a folder, a folder without our marker.
+        """
+        doing = f"preparing {self.path}"
+        _refuse_links(doing, self.path, self.meta, self.audio, self.json, self.tmp, self.scratch)
+        if self.path.is_dir() and not self.exists() and any(self._foreign()):
+            raise StorageFault(
+                doing,
+                "the folder is not empty and was not made by hugflow",
+                "Move it away, or choose another STORAGE_ROOT. Nothing in it was changed.",
+                reason="foreign_directory",
+            )
+        with faults(doing):
+            for folder in (self.path, self.meta, self.audio, self.json, self.tmp, self.scratch):
+                folder.mkdir(parents=folder is self.path, exist_ok=True)
+            for folder in (self.path.parent, self.path, self.meta):
+                sync_directory(folder)
+
+    def _foreign(self) -> Iterator[Path]:
+        """What in the folder a kill during `create` cannot have left there."""
+        ours = {self.audio, self.json, self.meta}
+        for entry in self.path.iterdir():
+            if entry not in ours or (entry != self.meta and any(entry.iterdir())):
+                yield entry
+
+    def clear(self) -> None:
+        """Delete everything in the folder, to start again; the marker goes first, the plan last."""
+        with faults(f"clearing {self.path}"):
+            self.marker.unlink(missing_ok=True)
+            sync_directory(self.meta)
+            for folder in (self.audio, self.json, self.tmp, self.scratch):
+                shutil.rmtree(folder, ignore_errors=False) if folder.is_dir() else None
+            for file in (self.metadata, self.readme, self.index, self.plan):
+                file.unlink(missing_ok=True)
+            sync_directory(self.meta)
+
+    def remove_workspace(self) -> None:
+        """Delete the folders that only a run needs."""
+        with faults(f"tidying {self.path}"):
+            for folder in (self.tmp, self.scratch):
+                if folder.is_dir():
+                    shutil.rmtree(folder)
+
+    def sweep(self) -> None:
+        """Delete what a kill left half-written. Shards in scratch are kept: they are verified before use."""
+        with faults(f"sweeping {self.tmp}"):
+            for folder in (self.path, self.meta, self.tmp):
+                for entry in folder.iterdir() if folder.is_dir() else ():
+                    if folder == self.tmp or (entry.name.startswith(".") and entry.name.endswith(".tmp")):
+                        entry.unlink()
+
+
+def _refuse_links(doing: str, *folders: Path) -> None:
+    for folder in folders:
+        try:
+            mode = folder.lstat().st_mode
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISDIR(mode):
+            raise StorageFault(
+                doing,
+                f"{folder} is a {'symbolic link' if stat.S_ISLNK(mode) else 'file'}, not a folder",
+                "Move it away: hugflow writes only into folders that it made.",
+                reason="foreign_directory",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """The server's collection: dataset folders under `root`, links to them under `processed_root`."""
+
+    root: Path
+    processed_root: Path | None = None
+
+    def dataset(self, name: str) -> DatasetDir:
+        """The folder of a dataset, whether it exists or not. `name` is one path component."""
+        if not name or "/" in name or name in {".", ".."} or name.startswith("."):
+            raise ValueError(f"not the name of a dataset: {name!r}")
+        return DatasetDir(self.root / name)
+
+    def names(self) -> list[str]:
+        """The datasets in storage, complete or not, by name."""
+        if not self.root.is_dir():
+            return []
+        with faults(f"reading {self.root}"):
+            entries = sorted(entry.name for entry in self.root.iterdir() if not entry.name.startswith("."))
+        return [name for name in entries if not (self.root / name).is_symlink() and self.dataset(name).exists()]
+
+    def facts(self, quota_bytes: int | None = None) -> StorageFacts:
+        """Free bytes and inodes where the datasets are, and what they use when there is a quota to compare it with."""
+        with faults(f"measuring {self.root}"):
+            free = os.statvfs(_existing(self.root))
+        return StorageFacts(
+            free_bytes=free.f_bavail * free.f_frsize,
+            free_inodes=free.f_favail if free.f_files else None,
+            used_bytes=self.usage() if quota_bytes else 0,
+            quota_bytes=quota_bytes,
+        )
+
+    def usage(self, name: str | None = None) -> int:
+        """Bytes on disk of one dataset, or of all (trash included)."""
+        folder = self.dataset(name).path if name else self.root
+        return sum(entry.stat(follow_symlinks=False).st_blocks * 512 for entry in _walk(folder))
+
+    def link(self, name: str) -> str | None:
+        """Point `processed_root/<name>` to the dataset. Returns a warning when that cannot be done."""
+        if self.processed_root is None:
+            return None
+        link, target = self.processed_root / name, self.dataset(name).path.resolve()
+        try:
+            self.processed_root.mkdir(parents=True, exist_ok=True)
+            if link.is_symlink() and link.readlink() == target:
+                return None
+            if link.exists() and not link.is_symlink():
+                return f"{link} exists and is no symbolic link; it was left as it is"
+            temporary = link.with_name(f".{link.name}.{os.getpid()}.tmp")
+            temporary.unlink(missing_ok=True)
+            temporary.symlink_to(target)
+            temporary.replace(link)
+        except OSError as error:
+            return (
+                f"the link {link} could not be made ({error.strerror}); set PROCESSED_ROOT to a folder that is writable"
+            )
+        return None
+
+    def unlink(self, name: str) -> None:
+        """Take the link to a dataset away, if it is one of ours."""
+        if self.processed_root is None:
+            return
+        link = self.processed_root / name
+        if link.is_symlink() and link.readlink() == self.dataset(name).path.resolve():
+            with faults(f"removing the link {link}"):
+                link.unlink()
+
+    def trash_name(self, name: str, now: datetime) -> str:
+        """What a dataset that goes now is called in the trash."""
+        stamp, number = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}", 1
+        while (self.root / TRASH / f"{stamp}.{number}--{name}").exists():
+            number += 1
+        return f"{stamp}.{number}--{name}"
+
+    def trash(self, name: str, trash_name: str) -> None:
+        """Move a dataset into the trash with one rename; nothing happens when that was done already."""
+        dataset, target = self.dataset(name), self.root / TRASH / trash_name
+        _refuse_links(f"removing {name}", dataset.path, target.parent)
+        if not dataset.path.exists():
+            return
+        with faults(f"moving {name} to the trash"):
+            target.parent.mkdir(exist_ok=True)
+            dataset.path.rename(target)
+            sync_directory(self.root)
+            sync_directory(target.parent)
+
+    def empty_trash(self, days: float, now: datetime) -> list[str]:
+        """Delete what has been in the trash for more than `days`; returns its names."""
+        gone = []
+        folder = self.root / TRASH
+        for entry in sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else ():
+            stamp = entry.name.partition("--")[0].partition(".")[0]
+            with contextlib.suppress(ValueError):
+                put = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+                if (now - put).total_seconds() >= days * 86400 and entry.is_dir() and not entry.is_symlink():
+                    with faults(f"emptying the trash of {entry.name}"):
+                        shutil.rmtree(entry)
+                    gone.append(entry.name)
+        return gone
+
+
+def _existing(path: Path) -> Path:
+    """The nearest folder above `path` that exists: its file system is where `path` will be."""
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(Path(entry.path))
+            else:
+                yield entry
+
+
+@contextlib.contextmanager
+def lock(path: Path, doing: str, *, wait_s: float = 0.0, now: Callable[[], float] = time.monotonic) -> Iterator[None]:
+    """Hold an exclusive `flock` on `path`; whoever cannot have it learns from the error who holds it.
+
+    The file stays when the lock goes: deleting it would let two processes hold "the" lock.
+    Raises Locked when it is still held after `wait_s` seconds.
+    """
+    with faults(f"opening the lock {path}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        deadline = now() + wait_s
+        while not _try_lock(descriptor):
+            if now() >= deadline:
+                raise Locked(doing, f"another process works on it: {_holder(descriptor)}", _LOCKED_FIX)
+            time.sleep(0.01)
+        holder = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        with faults(f"writing the lock {path}"):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, orjson.dumps(holder) + b"\n", 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+_LOCKED_FIX = "Wait until it has finished, or stop it, and run the same command again."
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        holder: dict[str, Any] = orjson.loads(os.pread(descriptor, 4096, 0))
+        return f"process {holder['pid']} on {holder['host']}, since {holder['since']}"
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return "a process that has just started"
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds the lock right now."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not _try_lock(descriptor)
+    finally:
+        os.close(descriptor)

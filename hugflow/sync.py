@@ -1,0 +1,261 @@
+"""The orchestrator: a request becomes a plan, a plan becomes work, and what happens becomes events.
+
+It names no reporter. Everything that it needs of the outside is handed to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from hugflow import journal
+from hugflow.errors import ExitCode, HugflowError, InvalidRequest, Paused, StorageFault
+from hugflow.events import Result, RunFinished, RunStarted, Status, Warned
+from hugflow.hf_client.resolve import audio_column, repository, resolve
+from hugflow.plan import (
+    PLAN_SCHEMA_VERSION,
+    AddAction,
+    AddPlan,
+    DownloadPlan,
+    EncoderSettings,
+    Estimate,
+    Finding,
+    Plan,
+    PlanFile,
+    RemovePlan,
+    StorageFacts,
+    conflicts,
+)
+from hugflow.preflight import estimate, room
+from hugflow.removal import Remover, read_plan
+from hugflow.specs import AddSpec, DatasetIdentity, Kind, RemoveSpec, Spec
+from hugflow.state import read_marker
+from hugflow.workers.run import DownloadRun, RunContext, manifest_entry
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line adds to a request."""
+
+    restart: bool = False
+    retry_failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Plans requests and executes plans.
+
+    `encoder` is what the settings say of the encoder; requests add to it. `quota_bytes` None: no quota.
+    """
+
+    context: RunContext
+    remover: Remover
+    encoder: EncoderSettings
+    quota_bytes: int | None = None
+    check_duplicates: bool = True
+    validate_hf_id: bool = True
+    options: Options = field(default_factory=Options)
+
+    # --- plans -----------------------------------------------------------------------------------------------------
+
+    def plan(self, request: str, spec: Spec) -> Plan:
+        """What `spec` would do; changes nothing.
+
+        Raises InvalidRequest, AuthenticationError, Transient, StorageFault.
+        """
+        if isinstance(spec, AddSpec):
+            return self._plan_add(request, spec)
+        if isinstance(spec, RemoveSpec):
+            return self.remover.plan(request, spec)
+        raise InvalidRequest(f"planning {request}", f"{spec.kind} requests are not executed by this command")
+
+    def _plan_add(self, request: str, spec: AddSpec) -> AddPlan:
+        kept = None if self.options.restart else read_plan(self.context.storage, spec.name)
+        encoder = self.encoder.model_copy(update={"reencode": spec.reencode})
+        if kept is None:
+            resolved = resolve(self.context.hub, spec, encoder)
+            kept = PlanFile(facts=resolved.facts, download=resolved.download)
+            action: AddAction = "download"
+        else:
+            self._check_agreement(spec, kept, encoder)
+            action = self._kept_action(spec.name)
+        storage = self.context.storage.facts(self.quota_bytes)
+        done = self._rows_done(spec.name, kept.download, action)
+        needs = estimate(kept.download, done, self.context.pool.workers)
+        return AddPlan(
+            request=request,
+            spec=spec,
+            name=spec.name,
+            action=action,
+            location=str(self.context.storage.dataset(spec.name).path),
+            facts=kept.facts,
+            download=kept.download,
+            rows_done=done,
+            storage=storage,
+            estimate=needs,
+            findings=self._findings(spec, kept.download.sha, action, needs, storage),
+        )
+
+    def _check_agreement(self, spec: AddSpec, kept: PlanFile, encoder: EncoderSettings) -> None:
+        """Refuse to mix two datasets: what is in storage was begun under settings that the request does not have."""
+        doing = f"continuing {spec.name}"
+        if kept.schema_version > PLAN_SCHEMA_VERSION:
+            raise StorageFault(doing, "it was begun by a newer Hugflow", "Upgrade this one.", reason="newer_schema")
+        wanted = kept.download.model_copy(
+            update={
+                "identity": DatasetIdentity.of(spec),
+                "audio_column": audio_column(spec, kept.download.columns),
+                "encoder": encoder,
+            }
+        )
+        if problems := conflicts(kept.download, wanted):
+            raise InvalidRequest(
+                doing,
+                f"what is in storage was made otherwise: {'; '.join(problems)}",
+                "Put the request back to what it was, or run with --restart to delete what is there and begin again.",
+                reason="conflict",
+            )
+
+    def _kept_action(self, name: str) -> AddAction:
+        marker = read_marker(self.context.storage.dataset(name).marker)
+        if marker is None or (self.options.retry_failed and marker.rows_failed):
+            return "resume"
+        return "nothing"
+
+    def _rows_done(self, name: str, download: DownloadPlan, action: AddAction) -> int:
+        if action == "nothing":
+            return download.rows
+        if action == "download":
+            return 0
+        marker = read_marker(self.context.storage.dataset(name).marker)
+        if marker is not None:
+            return marker.rows_total - marker.rows_failed
+        state = journal.read(self.context.state.journal(name))
+        return len(state.done) if state else 0
+
+    def _findings(
+        self, spec: AddSpec, sha: str, action: AddAction, needs: Estimate, storage: StorageFacts
+    ) -> tuple[Finding, ...]:
+        if action == "nothing":
+            return (Finding(level="info", message="Dataset already exists in storage"),)
+        return (*room(needs, storage), *(self._duplicates(spec, sha) if self.check_duplicates else ()))
+
+    def _duplicates(self, spec: AddSpec, sha: str) -> list[Finding]:
+        """The same rows under another name, because two revisions mean the same commit."""
+        return [
+            Finding(level="error", message=f"the same commit of this dataset is in storage already, as {name}")
+            for name, entry in self.context.state.datasets().items()
+            if name != spec.name
+            and entry.dataset.sha == sha
+            and entry.dataset.identity.model_copy(update={"revision": spec.revision}) == DatasetIdentity.of(spec)
+        ]
+
+    # --- work ------------------------------------------------------------------------------------------------------
+
+    def execute(self, plan: Plan) -> Result:
+        """Do what a plan says. The result, good or bad, is also the last event of the request.
+
+        Raises only what is a bug: every HugflowError is in the result.
+        """
+        self.context.emit(RunStarted(plan.request, plan))
+        try:
+            result = self._execute(plan)
+        except HugflowError as error:
+            result = failure(plan.request, _kind(plan), _name(plan), error)
+        self.context.emit(RunFinished(result))
+        return result
+
+    def _execute(self, plan: Plan) -> Result:
+        if isinstance(plan, RemovePlan):
+            return self.remover.execute(plan)
+        if not isinstance(plan, AddPlan):
+            raise InvalidRequest(f"executing {plan.request}", "publish requests are not executed by this command")
+        with self.context.state.lock(plan.name, f"downloading {plan.name}"):
+            # what was planned without the lock is looked at again: another run may have come first
+            plan = self._plan_add(plan.request, plan.spec)
+            if plan.action == "nothing":
+                return self._unchanged(plan)
+            if errors := [finding.message for finding in plan.findings if finding.level == "error"]:
+                fix = "Free space, raise the limit, or remove a dataset, and run the same command again."
+                raise StorageFault(f"checking for room for {plan.name}", "; ".join(errors), fix, reason="preflight")
+            if plan.action == "resume" and self.validate_hf_id:
+                repository(self.context.hub, plan.spec.hf_id, plan.download.sha)
+            if self.options.restart:
+                self._forget(plan.name)
+            return DownloadRun(plan, self.context, retry_failed=self.options.retry_failed).run()
+
+    def _forget(self, name: str) -> None:
+        """Begin again: delete what is there of the dataset."""
+        dataset = self.context.storage.dataset(name)
+        if dataset.exists():
+            self.context.state.deactivate(name)
+            dataset.clear()
+        self.context.state.forget(name)
+
+    def _unchanged(self, plan: AddPlan) -> Result:
+        """The dataset is complete: make sure that manifest and link say so, and download nothing."""
+        record = read_marker(self.context.storage.dataset(plan.name).marker)
+        assert record is not None, "the plan says that the dataset is complete"
+        if plan.name not in self.context.state.datasets():
+            self.context.state.activate(manifest_entry(self.context, record))
+        if warning := self.context.storage.link(plan.name):
+            self.context.emit(Warned(plan.request, warning))
+        return Result(
+            request=plan.request,
+            kind="add",
+            name=plan.name,
+            status="unchanged",
+            exit_code=ExitCode.DONE,
+            location=plan.location,
+            sha=record.sha,
+            rows_total=record.rows_total,
+            rows_done=record.rows_total - record.rows_failed,
+            rows_failed=record.rows_failed,
+            audio_bytes=record.audio_bytes,
+            json_bytes=record.json_bytes,
+            duration_s=record.duration_s,
+            message="Dataset already exists in storage",
+        )
+
+
+def failure(request: str, kind: Kind, name: str, error: HugflowError) -> Result:
+    """The result of a request that could not even begin, or ended by an error."""
+    status: Status = (
+        "paused" if isinstance(error, Paused) else "invalid" if isinstance(error, InvalidRequest) else "failed"
+    )
+    return Result(
+        request=request,
+        kind=kind,
+        name=name,
+        status=status,
+        exit_code=error.exit_code,
+        error=f"{error.doing}: {error.problem}",
+        fix=error.fix,
+        reason=error.reason,
+    )
+
+
+def worst(results: Iterable[Result]) -> ExitCode:
+    """The exit code of several requests: that of the worst, 3 where some succeeded and others failed."""
+    codes = {result.exit_code for result in results}
+    bad = codes - {ExitCode.DONE}
+    if not bad:
+        return ExitCode.DONE
+    for urgent in (ExitCode.INTERRUPTED, ExitCode.PAUSED, ExitCode.STORAGE_FAULT):
+        if urgent in bad:
+            return urgent
+    if ExitCode.DONE in codes:
+        return ExitCode.PARTIAL
+    return max(bad)
+
+
+def _kind(plan: Plan) -> Kind:
+    if isinstance(plan, AddPlan):
+        return "add"
+    return "remove" if isinstance(plan, RemovePlan) else "publish"
+
+
+def _name(plan: Plan) -> str:
+    if isinstance(plan, AddPlan):
+        return plan.name
+    return ", ".join(plan.names) if isinstance(plan, RemovePlan) else plan.repo_id

@@ -1,0 +1,294 @@
+"""One slice of a shard becomes files: rows are read, converted, and written durably, group by group.
+
+The conversion of a group overlaps with the syncing of the one before it, so that the processor does not wait for the
+disk. Nothing here knows of the Hub's API, of other slices, or of the journal: whoever calls gets records of rows whose
+files are durable, and writes them down.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import pyarrow as pa
+
+from hugflow.audio import Mp3, audio_name, to_mp3
+from hugflow.errors import HugflowError, RowError, Transient
+from hugflow.hf_client.formats import parquet_batches
+from hugflow.journal import RowRecord
+from hugflow.plan import EncoderSettings
+from hugflow.rows import audio_file_name, json_columns, row_json
+from hugflow.storage import DatasetDir, faults, sync_directory, write_synced
+
+log = logging.getLogger(__name__)
+
+BATCH_ROWS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Rows `start`..`stop` of a fetched shard, counted within it; `first_row` is the global index of its row 0.
+
+    `path` is where the shard stands in scratch, `source` its path in the repository.
+    """
+
+    shard: int
+    path: Path
+    source: str
+    format: str
+    first_row: int
+    start: int
+    stop: int
+
+    @property
+    def rows(self) -> range:
+        """The global row numbers."""
+        return range(self.first_row + self.start, self.first_row + self.stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What all slices of a run have in common. A group ends after `group_rows` rows or `group_s` seconds."""
+
+    dataset: Path
+    audio_column: str | None
+    encoder: EncoderSettings
+    group_rows: int
+    group_s: float = 1.0
+
+
+class Observer(Protocol):
+    """What a slice tells while it runs."""
+
+    def row_started(self, row: int) -> None:
+        """The row that is being converted; -1 between rows."""
+
+    def committed(self, records: list[RowRecord]) -> None:
+        """The files of these rows are durable."""
+
+    def should_stop(self) -> bool:
+        """Whether to stop before the next row, with everything converted so far committed."""
+
+
+FetchFile = Callable[[Slice, str], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Converted:
+    """A row on its way to the disk."""
+
+    record: RowRecord
+    audio: bytes | None
+    json: bytes
+
+
+_Values = dict[str, Any] | RowError
+
+
+def convert(part: Slice, conversion: Conversion, observer: Observer, fetch: FetchFile | None = None) -> None:
+    """Convert the rows of a slice; `observer.committed` gets every one of them, in order, in groups.
+
+    `fetch(slice, path)` reads a file of the dataset's repository, for audio that is given as a path.
+    Raises StorageFault when the disk cannot take the files; rows that cannot be converted are records, not errors.
+    """
+    with _Committer(DatasetDir(conversion.dataset), conversion, observer) as committer:
+        for row in _rows(part, conversion, observer, fetch):
+            committer.add(row)
+
+
+def _rows(
+    part: Slice, conversion: Conversion, observer: Observer, fetch: FetchFile | None
+) -> Iterator[_Converted | RowRecord]:
+    row = part.first_row + part.start
+    fetch_file = None if fetch is None else partial(fetch, part)
+    for batch in parquet_batches(part.path, part.start, part.stop, BATCH_ROWS):
+        for values, cell in _cells(batch, conversion.audio_column):
+            if observer.should_stop():
+                return
+            observer.row_started(row)
+            yield _isolated(row, partial(_convert_row, row, values, cell, conversion, fetch_file))
+            observer.row_started(-1)
+            row += 1
+
+
+def _cells(
+    batch: pa.RecordBatch, audio_column: str | None
+) -> Iterator[tuple[dict[str, Any] | RowError, pa.Scalar | None]]:
+    """The rows of a batch: their JSON values (the audio column still to be filled in) and their audio cell."""
+    others = batch.drop_columns([audio_column]) if audio_column in batch.schema.names else batch
+    audio = batch.column(audio_column) if audio_column in batch.schema.names else None
+    names = batch.schema.names
+    for i, values in enumerate(_json_rows(others)):
+        if isinstance(values, dict):
+            values = {name: values.get(name) for name in names}  # noqa: PLW2901 - puts the audio column in its place
+        yield values, None if audio is None else audio[i]
+
+
+def _json_rows(batch: pa.RecordBatch) -> list[dict[str, Any] | RowError]:
+    if not batch.num_columns:
+        return [{} for _ in range(batch.num_rows)]
+    try:
+        return [*json_columns(batch)]
+    except RowError as error:
+        # one row spoils the batch: find it
+        if batch.num_rows == 1:
+            return [error]
+        return [row for i in range(batch.num_rows) for row in _json_rows(batch.slice(i, 1))]
+
+
+def _isolated(row: int, convert_row: Callable[[], _Converted]) -> _Converted | RowRecord:
+    """The converted row, or the record of its failure: nothing that is wrong with a row gets past it."""
+    try:
+        return convert_row()
+    except RowError as error:
+        return _failure(row, error)
+    except MemoryError:
+        return _failure(row, RowError("out_of_memory", "the row needs more memory than WORKER_MEMORY_MB allows"))
+    except Transient:
+        raise  # the Hub is out of reach: that is not the row's fault
+    except HugflowError as error:
+        return _failure(row, RowError("missing_file", f"{error.doing}: {error.problem}"))
+    except Exception as error:
+        log.debug("row %d", row, exc_info=True)
+        return _failure(row, RowError("internal_error", f"{type(error).__name__} while converting the row"))
+
+
+def _failure(row: int, error: RowError) -> RowRecord:
+    return RowRecord(row, "failed", reason=error.reason, message=error.message)
+
+
+def _convert_row(
+    row: int, values: _Values, cell: pa.Scalar | None, conversion: Conversion, fetch: Callable[[str], bytes] | None
+) -> _Converted:
+    if isinstance(values, RowError):
+        raise values
+    if cell is None or conversion.audio_column is None:
+        return _json_only(row, "ok", values)
+    audio = _audio_cell(cell)
+    mp3 = to_mp3(audio, conversion.encoder, fetch=fetch)
+    if mp3 is None:
+        return _json_only(row, "no_audio", values)
+    given = values.get(f"{conversion.audio_column}_filename") or values.get("audio_filename") or audio_name(audio)
+    name = audio_file_name(given if isinstance(given, str) else None, row)
+    values[conversion.audio_column] = f"audio/{name}"
+    return _with_audio(row, name, mp3, row_json(values))
+
+
+def _audio_cell(scalar: pa.Scalar) -> Any:
+    """A cell in one of the forms that `audio.to_mp3` takes; sample lists become arrays without a Python list between."""
+    if not scalar.is_valid:
+        return None
+    if pa.types.is_struct(scalar.type):
+        return {name: _audio_cell(scalar[name]) for name in (field.name for field in scalar.type)}
+    if pa.types.is_list(scalar.type) or pa.types.is_large_list(scalar.type):
+        samples = scalar.values
+        return samples.to_numpy(zero_copy_only=False) if pa.types.is_primitive(samples.type) else samples.to_pylist()
+    return scalar.as_py()
+
+
+def _json_only(row: int, status: Any, values: dict[str, Any]) -> _Converted:
+    data = row_json(values)
+    record = RowRecord(row, status, json_bytes=len(data), json_sha256=hashlib.sha256(data).hexdigest())
+    return _Converted(record, None, data)
+
+
+def _with_audio(row: int, name: str, mp3: Mp3, data: bytes) -> _Converted:
+    record = RowRecord(
+        row,
+        "ok",
+        audio=name,
+        audio_bytes=len(mp3.data),
+        audio_sha256=hashlib.sha256(mp3.data).hexdigest(),
+        json_bytes=len(data),
+        json_sha256=hashlib.sha256(data).hexdigest(),
+        samples=mp3.samples,
+        sample_rate=mp3.sample_rate,
+        source_sample_rate=mp3.source_sample_rate,
+        source_channels=mp3.source_channels,
+        clipped=mp3.clipped,
+        copied=mp3.copied,
+    )
+    return _Converted(record, mp3.data, data)
+
+
+class _Committer:
+    """Groups converted rows and makes them durable on a thread of its own, one group behind the conversion."""
+
+    def __init__(self, dataset: DatasetDir, conversion: Conversion, observer: Observer) -> None:
+        self._dataset = dataset
+        self._conversion = conversion
+        self._observer = observer
+        self._group: list[_Converted | RowRecord] = []
+        self._since = time.monotonic()
+        # one group waits while one is being written: more would only be more to redo after a kill
+        self._groups: queue.Queue[list[_Converted | RowRecord] | None] = queue.Queue(maxsize=1)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._write_groups, name="committer", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._group:
+            self._hand_over()
+        self._groups.put(None)
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def add(self, row: _Converted | RowRecord) -> None:
+        """Take a row; hands the group over when it is full or old."""
+        if not self._group:
+            self._since = time.monotonic()
+        self._group.append(row)
+        old = time.monotonic() - self._since >= self._conversion.group_s
+        if old or len(self._group) >= self._conversion.group_rows:
+            self._hand_over()
+        if self._error is not None:
+            raise self._error
+
+    def _hand_over(self) -> None:
+        self._groups.put(self._group)
+        self._group = []
+
+    def _write_groups(self) -> None:
+        while (group := self._groups.get()) is not None:
+            if self._error is not None:
+                continue  # after a fault the rest is only taken off the queue, so that nobody waits
+            try:
+                commit_group(self._dataset, [row for row in group if isinstance(row, _Converted)])
+                self._observer.committed([row if isinstance(row, RowRecord) else row.record for row in group])
+            except BaseException as error:  # noqa: BLE001 - raised again on the slice's own thread
+                self._error = error
+
+
+def commit_group(dataset: DatasetDir, rows: list[_Converted]) -> None:
+    """Make a group of rows durable: temporary files, synced, then renamed, MP3 before JSON, then the directories.
+
+    Raises StorageFault; files that were renamed before it have no line in the journal and are made again.
+    """
+    with faults(f"writing rows of {dataset.path.name}"):
+        moves: list[tuple[str, str]] = []
+        tmp, audio, json = os.fspath(dataset.tmp), os.fspath(dataset.audio), os.fspath(dataset.json)
+        for row in rows:
+            if row.audio is not None:
+                write_synced(f"{tmp}/{row.record.row}.mp3", row.audio)
+                moves.append((f"{tmp}/{row.record.row}.mp3", f"{audio}/{row.record.audio}"))
+        for row in rows:
+            write_synced(f"{tmp}/{row.record.row}.json", row.json)
+            moves.append((f"{tmp}/{row.record.row}.json", f"{json}/{row.record.row}.json"))
+        for source, target in moves:
+            os.rename(source, target)  # noqa: PTH104 - twice per row: no Path objects on the hot path
+        if moves:
+            sync_directory(audio)
+            sync_directory(json)

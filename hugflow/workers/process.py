@@ -1,0 +1,166 @@
+"""A worker process: it takes slices from its parent, converts them, and reports what is durable.
+
+It is a process of its own so that a decoder that crashes, hangs or eats memory costs one row. It has no state: killed
+at any moment it loses nothing that was reported. It never outlives its parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import mmap
+import os
+import resource
+import signal
+import struct
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from hugflow.errors import HugflowError
+from hugflow.hf_client.repository_files import RepositoryFiles
+from hugflow.journal import RowRecord
+from hugflow.workers.download import Conversion, FetchFile, Slice, convert
+
+_STATUS = struct.Struct("qdq")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What a worker is told once. `memory_bytes` bounds what it allocates beyond what it starts with (0: no bound)."""
+
+    conversion: Conversion
+    files: RepositoryFiles | None
+    memory_bytes: int
+    log_level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """These rows are durable."""
+
+    records: list[RowRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The slice has ended: all its rows were committed, or the worker was asked to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The slice cannot go on; nothing is wrong with a row, but with the disk or the way to the Hub."""
+
+    error: HugflowError
+
+
+Message = Committed | Finished | Failed
+
+
+class Status:
+    """A few bytes shared with the parent: the row being converted, since when, and whether to stop.
+
+    They are in shared memory because a worker that crashes or hangs cannot send a message any more.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._memory = mmap.mmap(descriptor, _STATUS.size)
+
+    @staticmethod
+    def create() -> int:
+        """Make the shared memory; returns its file descriptor."""
+        descriptor = os.memfd_create("hugflow-worker")
+        os.ftruncate(descriptor, _STATUS.size)
+        status = Status(descriptor)
+        status.row_started(-1)
+        return descriptor
+
+    def row_started(self, row: int) -> None:
+        """Note that `row` is being converted from now on (-1: none)."""
+        struct.pack_into("qd", self._memory, 0, row, time.monotonic())
+
+    def current(self) -> tuple[int, float]:
+        """The row being converted (-1: none) and the monotonic time of its beginning."""
+        row, since = struct.unpack_from("qd", self._memory, 0)
+        return row, since
+
+    def stop(self) -> None:
+        """Ask the worker to stop before its next row."""
+        struct.pack_into("q", self._memory, 16, 1)
+
+    def should_stop(self) -> bool:
+        """Whether the worker was asked to stop."""
+        return bool(struct.unpack_from("q", self._memory, 16)[0])
+
+
+@dataclass(slots=True)
+class _Link:
+    """The observer of a slice that tells the parent."""
+
+    connection: Connection[Message, Slice | WorkerSettings]
+    status: Status
+    _sending: threading.Lock = field(default_factory=threading.Lock)
+
+    def row_started(self, row: int) -> None:
+        self.status.row_started(row)
+
+    def committed(self, records: list[RowRecord]) -> None:
+        self.send(Committed(records))
+
+    def should_stop(self) -> bool:
+        return self.status.should_stop()
+
+    def send(self, message: Message) -> None:
+        with self._sending:
+            self.connection.send(message)
+
+
+def main(connection_fd: int, status_fd: int, lifeline_fd: int) -> None:
+    """Work until the parent closes the connection. The descriptors are inherited from the parent."""
+    for interrupt in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(interrupt, signal.SIG_IGN)  # a terminal's Ctrl-C reaches us too; the parent decides
+    threading.Thread(target=_die_with_parent, args=(lifeline_fd,), daemon=True).start()
+    link = _Link(Connection(connection_fd), Status(status_fd))
+    with contextlib.suppress(EOFError):
+        settings = link.connection.recv()
+        assert isinstance(settings, WorkerSettings)
+        logging.basicConfig(level=settings.log_level, stream=sys.stderr)
+        _limit_memory(settings.memory_bytes)
+        fetch: FetchFile | None = None
+        if settings.files is not None:
+            files = settings.files
+            fetch = lambda part, path: files.read(path, part.source)  # noqa: E731 - it closes over `files`
+        while True:
+            part = link.connection.recv()
+            assert isinstance(part, Slice)
+            link.send(_run(part, settings.conversion, link, fetch))
+
+
+def _run(part: Slice, conversion: Conversion, link: _Link, fetch: FetchFile | None) -> Message:
+    try:
+        convert(part, conversion, link, fetch)
+    except HugflowError as error:
+        return Failed(error)
+    return Finished()
+
+
+def _die_with_parent(lifeline_fd: int) -> None:
+    """The parent holds the other end and never writes: reading ends when it is gone, however it went."""
+    os.read(lifeline_fd, 1)
+    os._exit(1)
+
+
+def _limit_memory(extra_bytes: int) -> None:
+    if not extra_bytes:
+        return
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmData:"):
+            limit = int(line.split()[1]) * 1024 + extra_bytes
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+if __name__ == "__main__":
+    main(*(int(argument) for argument in sys.argv[1:]))

@@ -1,0 +1,273 @@
+"""One download from its lock to its marker: what is left to do is done, and every row is accounted for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import orjson
+
+from hugflow import __version__
+from hugflow.errors import ExitCode, HugflowError, Paused
+from hugflow.events import FailedRow, Preview, Progress, Reporter, Result, RowFailed, Warned
+from hugflow.finish import batched_rows, finish, read_index
+from hugflow.hf_client.connection import Hub
+from hugflow.hf_client.repository_files import RepositoryFiles
+from hugflow.journal import Journal, JournalState, RowRecord
+from hugflow.plan import AddPlan, PlanFile
+from hugflow.ranges import RowRanges
+from hugflow.state import DatasetRecord, ManifestEntry, StateDir, read_progress, write_progress
+from hugflow.storage import DatasetDir, Storage, faults, write_durably
+from hugflow.workers import pool
+from hugflow.workers.adopt import adopt
+from hugflow.workers.download import Conversion
+from hugflow.workers.pool import PoolSettings
+from hugflow.workers.shards import ShardQueue, pending_pieces, slice_rows
+
+GROUP_ROWS = 64
+PROGRESS_EVERY_S = 1.0
+LISTED_ERRORS = 100
+PREVIEW_ROWS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What a run needs of the outside. `actor` is who asked for it."""
+
+    hub: Hub
+    storage: Storage
+    state: StateDir
+    pool: PoolSettings
+    max_concurrent_downloads: int
+    cleanup_progress: bool
+    actor: str
+    emit: Reporter
+    should_stop: Callable[[], bool]
+    now: Callable[[], datetime]
+
+
+def manifest_entry(context: RunContext, record: DatasetRecord) -> ManifestEntry:
+    """The manifest's entry of a complete dataset. Its plan was written when it was begun, its marker at the end."""
+    dataset = context.storage.dataset(record.name)
+    return ManifestEntry(
+        dataset=record,
+        added_by=context.actor,
+        added_at=_modified(dataset.plan),
+        completed_at=_modified(dataset.marker),
+    )
+
+
+def _modified(path: Path) -> str:
+    with faults(f"reading {path}"):
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
+
+
+@dataclass(slots=True)
+class DownloadRun:
+    """A run of one add request. The dataset's lock is held by the caller for as long as it lives."""
+
+    plan: AddPlan
+    context: RunContext
+    retry_failed: bool = False
+    _dataset: DatasetDir = field(init=False)
+    _journal: Journal = field(init=False)
+    _started: float = field(init=False)
+    _resumed_from: int = 0
+    _new_rows: int = 0
+    _new_bytes: int = 0
+    _last_progress: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._dataset = self.context.storage.dataset(self.plan.name)
+
+    def run(self) -> Result:
+        """Do what is left to do, and say how it ended. Faults that end a run are in the result; bugs are raised."""
+        self._started = time.monotonic()
+        self._prepare()
+        try:
+            self._write_progress("running")
+            self._convert()
+            return self._settle()
+        except Paused as paused:
+            return self._ended("paused", ExitCode.PAUSED, paused)
+        except HugflowError as error:
+            return self._ended("failed", error.exit_code, error)
+        finally:
+            self._journal.close()
+
+    @property
+    def _rows(self) -> JournalState:
+        return self._journal.state
+
+    def _prepare(self) -> None:
+        """Make the folder ours, fix the plan, and open the journal."""
+        self._dataset.create()
+        if not self._dataset.plan.exists():
+            content = PlanFile(facts=self.plan.facts, download=self.plan.download)
+            write_durably(self._dataset.plan, content.model_dump_json(indent=2).encode() + b"\n")
+        self._dataset.sweep()
+        path = self.context.state.journal(self.plan.name)
+        self._journal = Journal.open(path, self.plan.name, self.plan.download.sha)
+        if not self._rows.done and not self._rows.failed:
+            self._adopt()
+        # from here on it is not complete, until it is again
+        self._dataset.marker.unlink(missing_ok=True)
+        self.context.state.deactivate(self.plan.name)
+        self._resumed_from = len(self._rows.done)
+        self._journal.begin_run({"time": self.context.now().isoformat(timespec="seconds"), "version": __version__})
+
+    def _adopt(self) -> None:
+        """Without a journal: take over what the index says, or the rows of a progress file whose files hold."""
+        if self._dataset.index.is_file():
+            for records in batched_rows(read_index(self._dataset)):
+                self._journal.commit(list(records))
+            return
+        progress = read_progress(self.context.state.progress(self.plan.name))
+        if progress is None:
+            return
+        for records in adopt(self._dataset, progress.rows, self.plan.download):
+            self._journal.commit(records)
+
+    def _convert(self) -> None:
+        download = self.plan.download
+        settled = RowRanges(self._rows.done.as_list())
+        if not self.retry_failed:
+            settled.update(self._rows.failed)
+        to_do = download.rows - len(settled)
+        if not to_do:
+            return
+        workers = max(1, min(self.context.pool.workers, to_do))
+        shards = ShardQueue(
+            self.context.hub,
+            download,
+            self._dataset,
+            list(pending_pieces(download, settled, slice_rows(to_do, workers))),
+            ahead=workers + 1,
+            threads=self.context.max_concurrent_downloads,
+        )
+        # two groups are under way in each worker, so that all of them together are one group to redo after a kill
+        group_rows = max(1, GROUP_ROWS // (2 * workers))
+        conversion = Conversion(self._dataset.path, download.audio_column, download.encoder, group_rows)
+        files = RepositoryFiles(self.context.hub, download.identity.hf_id, download.sha, self._dataset.scratch)
+        pool.run(shards, conversion, files, self.context.pool, self._commit, self.context.should_stop)
+
+    def _commit(self, records: list[RowRecord]) -> None:
+        self._journal.commit(records)
+        self._new_rows += sum(record.status != "failed" for record in records)
+        self._new_bytes += sum(record.audio_bytes + record.json_bytes for record in records)
+        for record in records:
+            if record.status == "failed":
+                self._emit_failed(record)
+        self._report()
+
+    def _emit_failed(self, record: RowRecord) -> None:
+        reason, message = record.reason or "failed", record.message or ""
+        self.context.emit(RowFailed(self.plan.request, self.plan.name, record.row, reason, message))
+
+    def _report(self) -> None:
+        now = time.monotonic()
+        if now - self._last_progress >= PROGRESS_EVERY_S:
+            self._last_progress = now
+            self._write_progress("running")
+        self.context.emit(
+            Progress(
+                request=self.plan.request,
+                name=self.plan.name,
+                rows_total=self.plan.download.rows,
+                rows_done=len(self._rows.done),
+                rows_failed=len(self._rows.failed),
+                new_rows=self._new_rows,
+                new_bytes=self._new_bytes,
+                elapsed_s=now - self._started,
+            )
+        )
+
+    def _write_progress(self, status: Literal["running", "paused", "partial", "complete", "failed"]) -> None:
+        write_progress(
+            self.context.state.progress(self.plan.name),
+            self.plan.name,
+            status=status,
+            done=self._rows.done,
+            rows_total=self.plan.download.rows,
+            resumed_from=self._resumed_from,
+        )
+
+    def _settle(self) -> Result:
+        """All rows are done or failed: the dataset is complete, or stays partial."""
+        self._dataset.sweep()
+        failed, allowed = len(self._rows.failed), self.plan.spec.max_failed_rows
+        if failed > allowed:
+            self._write_progress("partial")
+            fix = "Run it again with --retry-failed, or allow them with `max_failed_rows` in the request."
+            problem = f"{failed} rows could not be converted, {allowed} are allowed"
+            return self._result("partial", ExitCode.PARTIAL, error=problem, fix=fix, reason="failed_rows")
+        record = finish(self._dataset, self.context.state.journal(self.plan.name), self._rows, self.plan)
+        self._dataset.remove_workspace()
+        self.context.state.activate(manifest_entry(self.context, record))
+        self._write_progress("complete")
+        if warning := self.context.storage.link(self.plan.name):
+            self.context.emit(Warned(self.plan.request, warning))
+        if self.plan.download.audio_column and not self._rows.tally.audio_files and self._rows.done:
+            self.context.emit(Warned(self.plan.request, "Audio column exists but no audio files extracted"))
+        result = self._result("complete", ExitCode.DONE)
+        if self.context.cleanup_progress:
+            self.context.state.forget(self.plan.name)
+        return result
+
+    def _ended(self, status: Literal["paused", "failed"], code: ExitCode, error: HugflowError) -> Result:
+        try:
+            self._write_progress(status)
+        except HugflowError as fault:
+            # the disk that ended the run may refuse this, too; the journal is what counts
+            self.context.emit(Warned(self.plan.request, str(fault)))
+        problem = f"{error.doing}: {error.problem}"
+        return self._result(status, code, error=problem, fix=error.fix, reason=error.reason)
+
+    def _result(
+        self,
+        status: Literal["complete", "partial", "paused", "failed"],
+        code: ExitCode,
+        *,
+        error: str | None = None,
+        fix: str | None = None,
+        reason: str | None = None,
+    ) -> Result:
+        rows = self._rows
+        failed = [rows.failed[row] for row in islice(sorted(rows.failed), LISTED_ERRORS)]
+        return Result(
+            request=self.plan.request,
+            kind="add",
+            name=self.plan.name,
+            status=status,
+            exit_code=code,
+            location=str(self._dataset.path),
+            sha=self.plan.download.sha,
+            rows_total=self.plan.download.rows,
+            rows_done=len(rows.done),
+            rows_failed=len(rows.failed),
+            new_rows=self._new_rows,
+            audio_bytes=rows.tally.audio_bytes,
+            json_bytes=rows.tally.json_bytes,
+            duration_s=rows.tally.duration_s,
+            elapsed_s=time.monotonic() - self._started,
+            error=error,
+            fix=fix,
+            reason=reason,
+            errors=tuple(FailedRow(record.row, record.reason or "", record.message or "") for record in failed),
+            previews=self._previews() if status == "complete" else (),
+        )
+
+    def _previews(self) -> tuple[Preview, ...]:
+        """The first rows, as people want to see them to believe that it is the right dataset."""
+        previews = []
+        for record in islice((r for r in read_index(self._dataset) if r.status != "failed"), PREVIEW_ROWS):
+            values = orjson.loads((self._dataset.json / f"{record.row}.json").read_bytes())
+            text = values.get(self.plan.spec.text_column)
+            duration = record.samples / record.sample_rate if record.sample_rate else None
+            previews.append(Preview(record.row, text if isinstance(text, str) else None, duration))
+        return tuple(previews)
