@@ -1,0 +1,117 @@
+"""All that the answers to requests are made from: repositories, objects, users, settings."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from localhub import errors
+from localhub.catalog import Catalog
+from localhub.faults import Faults
+from localhub.lfs_rules import is_lfs
+from localhub.log import RequestLog
+from localhub.objects import Blob, ObjectStore
+from localhub.repository import Commit, Repository
+from localhub.tree import Operation
+from localhub.uploads import Uploads
+from localhub.users import User, Users, may_download, may_see
+from localhub.wire import Request
+from localhub.xet import XetStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """`page_size`: entries on a page of a listing. `lfs_threshold`: bytes from which any file is LFS.
+
+    `multipart_from`: LFS uploads of at least so many bytes go in parts of `part_size` bytes (never, when None).
+    `clock` gives the dates of commits, in seconds since the epoch: with a fixed one, shas repeat.
+    """
+
+    page_size: int = 1000
+    lfs_threshold: int = 10 * 1024 * 1024
+    multipart_from: int | None = None
+    part_size: int = 16 * 1024 * 1024
+    clock: Callable[[], float] = time.time
+
+
+@dataclass(frozen=True)
+class Site:
+    """One Hub."""
+
+    storage: Path
+    settings: Settings
+    objects: ObjectStore
+    catalog: Catalog
+    xet: XetStore
+    users: Users = field(default_factory=Users)
+    uploads: Uploads = field(default_factory=Uploads)
+    faults: Faults = field(default_factory=Faults)
+    log: RequestLog = field(default_factory=RequestLog)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    @classmethod
+    def at(cls, storage: Path, settings: Settings) -> Site:
+        objects = ObjectStore(storage / "objects")
+        xet = XetStore(storage / "xet")
+        return cls(storage, settings, objects, Catalog(storage / "repositories"), xet)
+
+    def user(self, request: Request) -> User | None:
+        """Who asks; HubError 401 for a token that nobody has."""
+        return self.users.authenticate(request.headers.get("Authorization"))
+
+    def repository(self, request: Request) -> Repository:
+        """The repository of the request, if it exists for who asks; else HubError 401 or 404 RepoNotFound."""
+        user = self.user(request)
+        return self.visible(request.params["repo"], user)
+
+    def visible(self, repo_id: str, user: User | None) -> Repository:
+        repository = self.catalog.get(repo_id)
+        if repository is None or not may_see(user, repository):
+            raise errors.repo_not_found(anonymous=user is None)
+        return repository
+
+    def downloadable(self, request: Request) -> Repository:
+        """The repository, if who asks may read its files; HubError 401 or 403 GatedRepo where access wants a grant."""
+        repository = self.repository(request)
+        user = self.user(request)
+        if not may_download(user, repository):
+            page = f"{request.base_url}/datasets/{repository.id}"
+            raise errors.gated(repository.id, page, anonymous=user is None)
+        return repository
+
+    def commit(
+        self,
+        repository: Repository,
+        branch: str,
+        operations: Iterable[Operation],
+        *,
+        title: str,
+        author: str,
+        message: str = "",
+        expected_parent: str | None = None,
+    ) -> Commit:
+        """Commit and write it down."""
+        commit = repository.add_commit(
+            branch,
+            operations,
+            title=title,
+            message=message,
+            author=author,
+            created=self.settings.clock(),
+            expected_parent=expected_parent,
+        )
+        self.catalog.save(repository)
+        return commit
+
+    def store(self, path: str, content: bytes | Path) -> Blob:
+        """Keep a file's bytes as the Hub would: in LFS or as a regular file."""
+        if isinstance(content, bytes):
+            sha256, size, sample = self.objects.add_bytes(content), len(content), content[:512]
+        else:
+            sha256, size = self.objects.add_file(content), content.stat().st_size
+            with content.open("rb") as file:
+                sample = file.read(512)
+        return self.objects.blob(sha256, lfs=is_lfs(path, size, sample, self.settings.lfs_threshold))

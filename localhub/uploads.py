@@ -1,0 +1,55 @@
+"""LFS uploads that were promised an address and have not ended yet."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from localhub.errors import HubError
+from localhub.objects import ObjectStore
+
+
+@dataclass
+class Upload:
+    """One object on its way: `parts` maps part numbers to the SHA-256 under which each part is kept."""
+
+    id: str
+    repo_id: str
+    oid: str
+    size: int
+    parts: dict[int, str] = field(default_factory=dict)
+
+
+class Uploads:
+    """Uploads by their unguessable id, which is all that a PUT needs, as with signed addresses."""
+
+    def __init__(self) -> None:
+        self._uploads: dict[str, Upload] = {}
+        self._lock = threading.Lock()
+
+    def promise(self, repo_id: str, oid: str, size: int) -> Upload:
+        upload = Upload(secrets.token_urlsafe(16), repo_id, oid, size)
+        with self._lock:
+            self._uploads[upload.id] = upload
+        return upload
+
+    def get(self, upload_id: str) -> Upload:
+        """The upload; HubError 403, as for a signed address that has expired."""
+        upload = self._uploads.get(upload_id)
+        if upload is None:
+            raise HubError(403, "this upload address is not valid (any more)")
+        return upload
+
+    def done(self, upload: Upload) -> None:
+        with self._lock:
+            self._uploads.pop(upload.id, None)
+
+
+def joined_parts(objects: ObjectStore, upload: Upload) -> Iterator[bytes]:
+    """The bytes of all parts in order."""
+    for number in sorted(upload.parts):
+        with objects.open(upload.parts[number]) as file:
+            while chunk := file.read(1 << 20):
+                yield chunk
