@@ -110,7 +110,7 @@ def upward_imports(source: Source, order: dict[str, int]) -> Iterator[str]:
     if source.unit not in order:
         yield f"{source.path}: `{source.unit}` has no layer: give it one in LAYERS of tests/unit/test_structure.py"
         return
-    for node, module in own_imports(source):
+    for node, module in dict.fromkeys(own_imports(source)):
         unit = unit_of(module)
         if unit != source.unit and order.get(unit, len(order)) >= order[source.unit]:
             yield source.at(node, f"`{source.unit}` imports `{unit}`, which is not below it")
