@@ -153,18 +153,18 @@ HfId = Annotated[
 ]
 Revision = Annotated[
     StrictStr,
-    _editor(r"^(?![-/.])(?!.*(?:\.\.|//|/\.|@\{))(?!.*(?:/|\.|\.lock)$)[^\s~^:?*\[\\]{1,255}$", "main"),
+    _editor(r"^(?![-/.])(?!.*(?:\.\.|//|/\.|@\{))(?!.*(?:/|\.|\.lock)$)[^\s~^:?*\[\\]{1,255}$"),
     AfterValidator(_revision),
 ]
 Branch = Annotated[Revision, AfterValidator(_branch)]
 Subset = Annotated[
-    StrictStr, _editor(rf"^(?! )(?!.* $)(?:(?![<>:/\\|?*]){_VISIBLE})+$", "en", max_length=255), AfterValidator(_subset)
+    StrictStr, _editor(rf"^(?! )(?!.* $)(?:(?![<>:/\\|?*]){_VISIBLE})+$", max_length=255), AfterValidator(_subset)
 ]
 Split = Annotated[
     StrictStr, _editor(r"^[^\s\[\]+./\\:-]+(?:\.[^\s\[\]+./\\:-]+)*$", "train", max_length=255), AfterValidator(_split)
 ]
-Column = Annotated[StrictStr, _editor(rf"^(?!\s*$){_VISIBLE}+$", "audio", max_length=255), AfterValidator(_column)]
-Prose = Annotated[StrictStr, _editor(r"\S", "Why we need it", max_length=MAX_PROSE), AfterValidator(_prose)]
+Column = Annotated[StrictStr, _editor(rf"^(?!\s*$){_VISIBLE}+$", max_length=255), AfterValidator(_column)]
+Prose = Annotated[StrictStr, _editor(r"\S", max_length=MAX_PROSE), AfterValidator(_prose)]
 Line = Annotated[StrictStr, _editor(rf"^(?!\s*$){_VISIBLE}+$", max_length=500), AfterValidator(_line)]
 DataPath = Annotated[
     StrictStr,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from hugflow.publish_spec import PublishSpec
 from hugflow.spec_types import Column, Count, HfId, Kind, Prose, Request, Revision, Rule, Split, Subset
@@ -24,7 +24,7 @@ class AddSpec(Request):
 
     hf_id: HfId
     """The dataset's id on the Hub: `org/name`."""
-    description: Prose
+    description: Prose = Field(examples=["Read speech for the dialogue team"])
     """Why the team wants this dataset; shown in the pull request and kept with the dataset."""
     revision: Revision = "main"
     """A branch, tag, commit sha or `refs/pr/N`; resolved once to a commit, which is then kept."""
@@ -58,7 +58,7 @@ class RemoveSpec(Request):
 
     hf_id: HfId
     """The dataset's id on the Hub: `org/name`."""
-    reason: Prose
+    reason: Prose = Field(examples=["Replaced by version 2"])
     """Why it goes; kept in the archive. The request with its reason is the consent: nothing else is asked."""
     subset: Subset | None = None
     """Only the dataset of this config."""

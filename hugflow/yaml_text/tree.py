@@ -87,8 +87,11 @@ class Document:
     faults: tuple[Fault, ...]
 
 
-def read(data: bytes) -> Document:
-    """Read one YAML document whose root is a group of fields. Never raises for what `data` holds."""
+def read(data: bytes, example: str = "hf_id: org/name") -> Document:
+    """Read one YAML document whose root is a group of fields. Never raises for what `data` holds.
+
+    `example` is a field that messages show to those who wrote none.
+    """
     start = Position(1, 1)
     if len(data) > MAX_BYTES:
         return Document(None, (Fault(start, (), f"is larger than {MAX_BYTES // 1024} KiB; make it shorter"),))
@@ -97,7 +100,7 @@ def read(data: bytes) -> Document:
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8-sig")
         return Document(None, (Fault(_Places(before).at(len(before)), (), "is not UTF-8 text; save it as UTF-8"),))
-    return _Reader(text, _Places(text)).document()
+    return _Reader(text, _Places(text), example).document()
 
 
 def find(root: Node, loc: Loc) -> Node | None:
@@ -150,6 +153,7 @@ class _Reader:
 
     text: str
     places: _Places
+    example: str
     faults: list[Fault] = field(default_factory=list)
 
     def document(self) -> Document:
@@ -181,7 +185,7 @@ class _Reader:
         root: Node | None = None
         for event in events:
             if isinstance(event, yaml.DocumentStartEvent) and root is not None:
-                self._fault(_index(event), (), "a second document begins here; write one request in each file")
+                self._fault(_index(event), (), "a second document begins here; keep one in each file")
                 break
             if isinstance(event, yaml.NodeEvent):
                 root = self._node(event, events, ())
@@ -191,7 +195,7 @@ class _Reader:
         return None
 
     def _no_fields(self, root: Node | None) -> None:
-        example = "write fields, one on each line, like `hf_id: org/name`"
+        example = f"write fields, one on each line, like `{self.example}`"
         if root is None or (isinstance(root, Scalar) and root.plain and not root.text):
             self.faults.append(Fault(Position(1, 1), (), f"is empty; {example}"))
         elif isinstance(root, Listing):
