@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from hugflow import config
 from tests.unit import structure_checks as checks
 from tests.unit.structure_checks import Source
 
@@ -29,9 +30,9 @@ LAYERS: tuple[tuple[int, str], ...] = (
     (0, "specs"),
     (0, "plan"),
     (0, "events"),
-    (1, "card config policy printable redact tables"),
-    (1, "yaml_text"),
-    (1, "request_words"),
+    (1, "card policy printable redact tables"),
+    (1, "settings yaml_text"),
+    (1, "config request_words"),
     (1, "request_file"),
     (1, "render schema validator"),
     (2, "mp3 storage"),
@@ -56,7 +57,6 @@ HEAVY = ("datasets", "pyarrow", "huggingface_hub", "numpy", "pandas")
 
 
 has_cli = pytest.mark.skipif(not (ROOT / "hugflow/__main__.py").is_file(), reason="there is no command line yet")
-has_config = pytest.mark.skipif(not (ROOT / "hugflow/config.py").is_file(), reason="there are no settings yet")
 
 
 def sources(*folders: str) -> list[Source]:
@@ -237,18 +237,12 @@ def test_every_dependency_says_why_it_is_there() -> None:
     assert explained == _declared_dependencies()
 
 
-@has_config
 def test_every_setting_is_written_down() -> None:
-    example = set(re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", _read(".env.example"), re.MULTILINE))
+    settings = {setting.name for setting in config.describe()}
     explained = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", _read("docs/configuration.md")))
-    assert example == setting_names()
-    assert setting_names() <= explained
-
-
-def setting_names() -> set[str]:
-    """The environment variables that `hugflow.config.Settings` is made from: a field's alias, else its name."""
-    fields = importlib.import_module("hugflow.config").Settings.model_fields
-    return {field.alias or name.upper() for name, field in fields.items()}
+    assert _read(".env.example") == config.env_example()
+    assert settings <= explained
+    assert {alias for setting in config.describe() for alias in setting.aliases} <= explained
 
 
 @has_cli
