@@ -42,9 +42,11 @@ test-torch: $(TORCH_VENV)/.installed ## tests with real torch and torchcodec, in
 	@$(TORCH_VENV)/bin/python -m pytest tests/torch $(ARGS)
 
 lint: $(INSTALLED) ## ruff, its formatter, mypy --strict
-	@$(VENV)/bin/ruff check .
-	@$(VENV)/bin/ruff format --check .
-	@$(VENV)/bin/mypy
+	@failed=; \
+	$(VENV)/bin/ruff check . || failed=1; \
+	$(VENV)/bin/ruff format --check . || failed=1; \
+	$(VENV)/bin/mypy || failed=1; \
+	test -z "$$failed"
 
 format: $(INSTALLED) ## put the code into the project's format
 	@$(VENV)/bin/ruff check --fix .
@@ -82,7 +84,7 @@ tests/prism/node_modules/.installed: tests/prism/package-lock.json
 	@npm ci --prefix tests/prism --no-audit --no-fund --loglevel=error
 	@touch $@
 
-$(TORCH_VENV)/.installed: $(INSTALLED) constraints.txt
+$(TORCH_VENV)/.installed: constraints.txt pyproject.toml scripts/setup.sh Makefile
 	@scripts/setup.sh $(TORCH_VENV)
 	@echo "setup: installing $(TORCH) into $(TORCH_VENV)"
 	@$(TORCH_VENV)/bin/python -m pip install -qq --disable-pip-version-check $(TORCH)
