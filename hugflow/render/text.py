@@ -89,7 +89,7 @@ def duration(seconds: float) -> str:
     whole = round(seconds)
     if whole < 1:
         return f"<{NBSP}1{NBSP}s" if seconds > 0 else f"0{NBSP}s"
-    if whole < 60:  # noqa: PLR2004
+    if whole < 60:  # noqa: PLR2004 - seconds of a minute
         return f"{whole}{NBSP}s"
     unit, _, span, next_unit, part = next(row for row in _SPANS if whole < row[1])
     return f"{whole // span}{NBSP}{unit}{NBSP}{whole % span // part:02d}{NBSP}{next_unit}"

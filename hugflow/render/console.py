@@ -1,0 +1,113 @@
+"""Plans and results as text for a terminal. Pure: values in, lines out; colour is the terminal's own business."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hugflow.events import Result
+from hugflow.plan import AddPlan, Finding, Plan, PublishPlan, RemovePlan
+from hugflow.render.text import count, duration, lines, one_line, plural, size
+
+_SIGNS = {"download": "+", "resume": "+", "nothing": "=", "remove": "-", "create": "^", "update": "^"}
+_MARKS = {"info": "i", "warning": "!", "approval": "?", "error": "x"}
+_RESULT_MARKS = {"complete": "✓", "unchanged": "=", "removed": "✓", "published": "✓", "paused": "…"}
+SHOWN_ERRORS = 10
+
+
+def plan_text(plans: Sequence[Plan]) -> str:
+    """What requests would do, one paragraph each, and what it adds up to."""
+    return "\n\n".join(["\n".join(_plan(plan)) for plan in plans] + [_summary(plans)]) + "\n"
+
+
+def _plan(plan: Plan) -> Iterator[str]:
+    if isinstance(plan, AddPlan):
+        yield from _add(plan)
+    elif isinstance(plan, RemovePlan):
+        yield f"- remove {', '.join(plan.names)}"
+        yield _field("request", plan.request)
+        yield _field("reason", plan.spec.reason)
+        yield _field("frees", f"{plural(plan.rows, 'row')}, {size(plan.stored_bytes)}")
+    else:
+        yield from _publish(plan)
+    yield from (_finding(finding) for finding in plan.findings)
+
+
+def _add(plan: AddPlan) -> Iterator[str]:
+    download, spec = plan.download, plan.spec
+    yield f"{_SIGNS[plan.action]} {'add' if plan.action == 'download' else plan.action} {plan.name}"
+    yield _field("request", plan.request)
+    config = f", config {spec.subset}" if spec.subset else ""
+    yield _field("dataset", f"{spec.hf_id}{config}, split {spec.split}")
+    yield _field("revision", f"{spec.revision} at {download.sha[:12]}")
+    rows = plural(download.rows, "row")
+    yield _field("rows", rows + (f", {count(plan.rows_done)} done already" if plan.rows_done else ""))
+    yield _field("source", f"{size(download.size_bytes)} in {plural(len(download.shards), 'file')} ({download.format})")
+    yield _field("audio", f"column {download.audio_column}" if download.audio_column else "none: JSON only")
+    access = [word for word, is_so in (("gated", plan.facts.gated), ("private", plan.facts.private)) if is_so]
+    yield _field("licence", ", ".join([plan.facts.licence or "not stated", *access]))
+    if plan.action != "nothing" and plan.estimate is not None and plan.storage is not None:
+        yield _field("needs", f"about {size(plan.estimate.stored_bytes)} of {size(plan.storage.free_bytes)} free")
+        yield _field("takes", f"about {duration(plan.estimate.seconds)}")
+    yield _field("to", plan.location)
+
+
+def _publish(plan: PublishPlan) -> Iterator[str]:
+    yield f"{_SIGNS[plan.action]} publish {plan.repo_id}"
+    yield _field("request", plan.request)
+    for table in plan.tables:
+        yield _field("table", f"{table.name}: {plural(table.rows, 'row')}, {size(table.size_bytes)}")
+
+
+def _field(name: str, value: str) -> str:
+    return f"    {name + ':':<10}{one_line(value, 200)}"
+
+
+def _finding(finding: Finding) -> str:
+    return f"  {_MARKS[finding.level]} {finding.level}: {one_line(finding.message)}"
+
+
+def _summary(plans: Sequence[Plan]) -> str:
+    adds = [plan for plan in plans if isinstance(plan, AddPlan)]
+    new = [plan for plan in adds if plan.action != "nothing"]
+    parts = [
+        f"{len(new)} to add",
+        f"{sum(isinstance(plan, RemovePlan) for plan in plans)} to remove",
+        f"{sum(isinstance(plan, PublishPlan) for plan in plans)} to publish",
+        f"{len(adds) - len(new)} unchanged",
+    ]
+    return f"Plan: {', '.join(parts)}."
+
+
+def result_text(result: Result) -> str:
+    """How a request ended: what is there now, or what went wrong and what to do about it."""
+    return "\n".join(_result(result)) + "\n"
+
+
+def _result(result: Result) -> Iterator[str]:
+    yield f"{_RESULT_MARKS.get(result.status, '✗')} {one_line(result.name)}: {result.status}"
+    if result.message:
+        yield f"  {one_line(result.message)}"
+    if result.rows_total and result.kind == "add":
+        yield from _rows(result)
+    if result.error:
+        yield f"  {lines(result.error)}"
+    yield from (
+        f"    row {row.row}: {row.reason}: {one_line(row.message, 200)}" for row in result.errors[:SHOWN_ERRORS]
+    )
+    if len(result.errors) > SHOWN_ERRORS:
+        yield f"    and {count(result.rows_failed - SHOWN_ERRORS)} more: `hugflow status {result.name}` lists them"
+    if result.location and result.rows_total:
+        yield f"  at {one_line(result.location)}"
+    if result.fix:
+        yield f"  {one_line(result.fix)}"
+
+
+def _rows(result: Result) -> Iterator[str]:
+    failed = f", {count(result.rows_failed)} failed" if result.rows_failed else ""
+    took = f", {count(result.new_rows)} of them now, in {duration(result.elapsed_s)}" if result.elapsed_s else ""
+    yield f"  {count(result.rows_done)} of {plural(result.rows_total, 'row')}{failed}{took}"
+    if result.audio_bytes:
+        audio = f"{duration(result.duration_s)} of audio, {size(result.audio_bytes)}"
+        yield f"  {audio}; JSON {size(result.json_bytes)}"
+    elif result.json_bytes:
+        yield f"  JSON {size(result.json_bytes)}"
