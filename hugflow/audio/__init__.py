@@ -1,0 +1,8 @@
+"""Any audio cell of a dataset to MP3; knows no Hub and no state."""
+
+from hugflow.audio.cells import audio_name
+from hugflow.audio.convert import to_mp3
+from hugflow.audio.encode import Mp3
+from hugflow.audio.reasons import AudioReason
+
+__all__ = ["AudioReason", "Mp3", "audio_name", "to_mp3"]

@@ -1,0 +1,77 @@
+"""One audio cell to one MP3: which of copying, libsndfile and ffmpeg a source gets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hugflow.audio import ffmpeg, sndfile
+from hugflow.audio.cells import Fetch, read_cell
+from hugflow.audio.containers import MPEG, Container, check_whole, recognise
+from hugflow.audio.encode import Mp3, encode, refuse_too_long
+from hugflow.audio.pcm import Sound
+from hugflow.audio.reasons import AudioReason
+from hugflow.errors import RowError
+from hugflow.mp3 import Scan, scan
+from hugflow.plan import EncoderSettings
+
+_COPY_UP_TO_KBPS = 192
+
+
+def to_mp3(cell: Any, encoder: EncoderSettings, *, fetch: Fetch | None = None) -> Mp3 | None:
+    """Convert a row's audio to mono MP3; None when the cell is null.
+
+    `cell` is `{"bytes", "path"}`, `{"array", "sampling_rate"}`, a path, an AudioDecoder, or bytes. `fetch` reads a path
+    out of the dataset's repository. The same cell gives the same bytes whenever and wherever the same releases of
+    lameenc, libsndfile and soxr run on the same processor architecture.
+
+    Raises RowError with an `AudioReason` for everything that cannot be converted, and passes on what `fetch` raises.
+    """
+    source = read_cell(cell, fetch)
+    if source is None:
+        return None
+    return encode(source, encoder) if isinstance(source, Sound) else _convert_file(source, encoder)
+
+
+def _convert_file(data: bytes, encoder: EncoderSettings) -> Mp3:
+    container, start = recognise(data)
+    if container is MPEG:
+        return _convert_mpeg(data, encoder)
+    data = data[start:]
+    check_whole(data, container)
+    if container.libsndfile:
+        try:
+            with sndfile.open_sound(data) as sound:
+                return encode(sound, encoder)
+        except sndfile.CannotOpen as error:
+            if container.demuxer is None:
+                raise _cannot_open(error, container) from None
+    assert container.demuxer is not None, "each container has a decoder"
+    with ffmpeg.open_sound(data, container.demuxer) as sound:
+        return encode(sound, encoder)
+
+
+def _convert_mpeg(data: bytes, encoder: EncoderSettings) -> Mp3:
+    found = scan(data)
+    if found is None:
+        raise RowError(AudioReason.UNSUPPORTED, "it begins like MPEG audio, but no frames follow")
+    if found.truncated:
+        raise RowError(AudioReason.TRUNCATED, f"the MPEG audio is cut off: {found.truncated}")
+    if found.corrupt:
+        raise RowError(AudioReason.DECODE_FAILED, f"the MPEG audio is damaged: {found.corrupt}")
+    refuse_too_long(found.samples, found.sample_rate, encoder)
+    if not encoder.reencode and found.copyable(_COPY_UP_TO_KBPS):
+        return _copied(data, found)
+    try:
+        with sndfile.open_sound(data[found.decode_from :], at_least=found.samples if found.tidy else None) as sound:
+            return encode(sound, encoder)
+    except sndfile.CannotOpen as error:
+        raise _cannot_open(error, MPEG) from None
+
+
+def _copied(data: bytes, found: Scan) -> Mp3:
+    rate = found.sample_rate
+    return Mp3(data, rate, rate, found.channels, found.samples, clipped=0, copied=True)
+
+
+def _cannot_open(error: sndfile.CannotOpen, container: Container) -> RowError:
+    return RowError(AudioReason.DECODE_FAILED, f"libsndfile cannot open the {container.name} file: {error.message}")

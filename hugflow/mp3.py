@@ -1,0 +1,357 @@
+"""What MPEG audio frames say: walk an MP3 file, and write the Info header that makes its length exact.
+
+The layout is that of ISO 11172-3 and 13818-3, and of the Xing and LAME headers as LAME 3.100 writes them.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from functools import lru_cache
+
+from fastcrc import crc16
+
+SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+"""Every sample rate in Hz that MPEG-1, MPEG-2 and MPEG-2.5 have."""
+
+ENCODER_DELAY = 576
+"""Samples of silence that LAME puts before the source."""
+
+DECODER_DELAY = 529
+"""Samples by which every decoder of layer III is late; the Info header does not count them."""
+
+_LAYER_3 = 3
+_MPEG_RATES = {1: (44100, 48000, 32000), 2: (22050, 24000, 16000), 25: (11025, 12000, 8000)}
+_KBPS = {
+    (1, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (1, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (1, 3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (2, 1): (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (2, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_VERSIONS = {0: 25, 2: 2, 3: 1}
+_SLOT_OF_NO_KBPS = 15
+_SIDE_INFO_BYTES = {(True, 1): 17, (True, 2): 32, (False, 1): 9, (False, 2): 17}
+_ZEROS_AT_THE_END = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The header of one frame. `version` is 1, 2 or 25 (MPEG-2.5), `size` in bytes, `samples` per channel."""
+
+    version: int
+    layer: int
+    kbps: int
+    sample_rate: int
+    channels: int
+    samples: int
+    size: int
+
+    @property
+    def info_offset(self) -> int:
+        """Where an Info or Xing header stands in the frame: as if there were no checksum, also where there is one."""
+        return 4 + _SIDE_INFO_BYTES[self.version == 1, self.channels]
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What stands in a file, found without decoding it.
+
+    `frames` and `samples` do not count an Info frame; `samples` is what decoders return, per channel. `uniform`: one
+    version, layer and rate throughout. `tidy`: there is nothing beside frames and tags, and the Info header is one
+    that all decoders read alike. `decode_from` is the byte from which a decoder returns everything: not the
+    beginning where zeros follow a tag, or where the header speaks of a part only. `truncated` and `corrupt` say in
+    a phrase what is wrong, or are None.
+    """
+
+    sample_rate: int
+    channels: int
+    layer: int
+    frames: int
+    samples: int
+    max_kbps: int
+    mean_kbps: float
+    uniform: bool
+    mono: bool
+    tidy: bool
+    decode_from: int = 0
+    truncated: str | None = None
+    corrupt: str | None = None
+
+    def copyable(self, max_kbps: int) -> bool:
+        """Whether it is a whole mono layer III stream of at most `max_kbps` (each frame, or their mean)."""
+        whole = self.tidy and self.truncated is None and self.corrupt is None and self.samples > 0 and self.frames > 1
+        small = self.max_kbps <= max_kbps or self.mean_kbps <= max_kbps
+        return whole and small and self.mono and self.uniform and self.layer == _LAYER_3
+
+
+def nearest_rate(sample_rate: int) -> int:
+    """Return `sample_rate` (Hz) where MP3 has it, else the nearest above, or 48,000."""
+    return next((rate for rate in SAMPLE_RATES if rate >= sample_rate), SAMPLE_RATES[-1])
+
+
+def highest_kbps(sample_rate: int) -> int:
+    """Return 192 kbit/s, or what the format allows at that rate: 160 at 16-24 kHz, 64 at 8-12 kHz."""
+    return 192 if sample_rate >= 32000 else 160 if sample_rate >= 16000 else 64  # noqa: PLR2004 - MPEG's own limits
+
+
+@lru_cache(maxsize=4096)
+def parse_frame(head: bytes) -> Frame | None:
+    """Read a frame's first four bytes; None where they are no frame header (free format included)."""
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:  # noqa: PLR2004 - the sync word
+        return None
+    version, layer = _VERSIONS.get(head[1] >> 3 & 3), 4 - (head[1] >> 1 & 3)
+    slot, rate = head[2] >> 4, head[2] >> 2 & 3
+    if version is None or layer > _LAYER_3 or slot in (0, _SLOT_OF_NO_KBPS) or rate > 2:  # noqa: PLR2004 - reserved
+        return None
+    kbps = _KBPS[1, layer][slot] if version == 1 else _KBPS[2, min(layer, 2)][slot]
+    sample_rate = _MPEG_RATES[version][rate]
+    samples = 384 if layer == 1 else 1152 if version == 1 or layer != _LAYER_3 else 576
+    padding = head[2] >> 1 & 1
+    slot_bytes = 4 if layer == 1 else 1
+    size = (samples // 8 * kbps * 1000 // sample_rate // slot_bytes + padding) * slot_bytes
+    channels = 1 if head[3] >> 6 == 3 else 2  # noqa: PLR2004 - the channel mode "single channel"
+    return Frame(version, layer, kbps, sample_rate, channels, samples, size)
+
+
+def id3v2_end(data: bytes, start: int = 0) -> int:
+    """Return the offset after the ID3v2 tags that begin at `start`, or `start` where there is none."""
+    while data[start : start + 3] == b"ID3" and len(data) >= start + 10:
+        size = 0
+        for byte in data[start + 6 : start + 10]:
+            size = size << 7 | byte & 0x7F
+        start += 10 + size + (10 if data[start + 5] & 0x10 else 0)
+    return start
+
+
+def scan(data: bytes) -> Scan | None:
+    """Walk the frames of an MP3 (any layer) without decoding; None where `data` does not begin with frames.
+
+    ID3v2, ID3v1 and APE tags are stepped over. It takes some 0.1 microseconds a frame.
+    """
+    start = id3v2_end(data)
+    begin = _skip_zeros(data, start)
+    first = parse_frame(data[begin : begin + 4])
+    if first is None:
+        return None
+    counts, end, tags_inside = _walk(data, begin)
+    truncated, corrupt, junk = _judge_end(data, end, max(_tags_start(data), begin))
+    if corrupt and sum(counts.values()) < 2:  # noqa: PLR2004 - one header may be chance, two in a row are not
+        return None
+    found = _Found(
+        begin=begin,
+        size=end - begin,
+        kinds=tuple((frame, count) for head, count in counts.items() if (frame := parse_frame(head)) is not None),
+        info=_read_info(data, begin, first),
+        tidy=begin == start and not tags_inside and not junk,
+        truncated=truncated,
+        corrupt=corrupt,
+    )
+    return found.summary(first)
+
+
+def info_frame(
+    sample_rate: int, samples: int, quality: int, audio: bytes | bytearray | memoryview, lead: int = 0
+) -> bytes:
+    """Build the Info frame that goes before `audio`: the CBR mono frames that LAME made of `lead` + `samples` samples.
+
+    It states the frame and byte counts, a seek table, the delay (576, and the `lead` of silence put before the
+    source) and the padding that bring a decoder back to exactly `samples`, and LAME's checksums. The fields hold what
+    LAME 3.100 itself writes for these settings.
+    """
+    kbps = highest_kbps(sample_rate)
+    head = _frame_header(sample_rate, kbps)
+    frame = parse_frame(head)
+    assert frame is not None, "the header of our own frame is valid"
+    frames = round(len(audio) * 8 * sample_rate / (frame.samples * kbps * 1000))
+    total = frame.size + len(audio)
+    delay = ENCODER_DELAY + lead
+    padding = frames * frame.samples - delay - samples
+    body = bytearray(head + bytes(frame.info_offset - 4))
+    body += struct.pack(">4sIII", b"Info", 0b1111, frames, total)
+    body += _seek_table(frames, frame.size, len(audio))
+    body += struct.pack(">I9s", 100 - 10 * 4 - quality, b"LAME3.100")
+    body += _lame_tag(frame, quality, delay, padding)
+    body += struct.pack(">IH", total, crc16.arc(audio))
+    body += crc16.arc(body).to_bytes(2, "big")
+    return bytes(body) + bytes(frame.size - len(body))
+
+
+def info_frame_size(sample_rate: int) -> int:
+    """Return how many bytes `info_frame` returns at that rate."""
+    frame = parse_frame(_frame_header(sample_rate, highest_kbps(sample_rate)))
+    assert frame is not None, "the header of our own frame is valid"
+    return frame.size
+
+
+def _frame_header(sample_rate: int, kbps: int) -> bytes:
+    """Return the header of a mono layer III frame without checksum, as LAME writes it ("original" is set)."""
+    version = next(version for version, rates in _MPEG_RATES.items() if sample_rate in rates)
+    bits = next(bits for bits, name in _VERSIONS.items() if name == version)
+    slot = _KBPS[1, 3].index(kbps) if version == 1 else _KBPS[2, 2].index(kbps)
+    rate = _MPEG_RATES[version].index(sample_rate)
+    return bytes([0xFF, 0xE0 | bits << 3 | 0b011, slot << 4 | rate << 2, 0b1100_0100])
+
+
+def _lame_tag(frame: Frame, quality: int, delay: int, padding: int) -> bytes:
+    """Return the LAME header between version string and music length: CBR, no replay gain, delay and padding."""
+    lowpass = min(frame.sample_rate // 2, 20500) // 100
+    unwise = frame.sample_rate <= 32000  # noqa: PLR2004 - LAME calls it so up to this rate
+    source = 0 if unwise else 1 if frame.sample_rate == 44100 else 2  # noqa: PLR2004 - LAME's classes of rates
+    noise_shaping = 0 if quality > 6 else 1 if frame.version == 1 else 2  # noqa: PLR2004 - LAME turns it off there
+    misc = source << 6 | unwise << 5 | noise_shaping
+    delays = (delay << 12 | padding).to_bytes(3, "big")
+    psy_model_and_ath = 0x14
+    before = struct.pack(">BB8xBB", 0x01, lowpass, psy_model_and_ath, min(frame.kbps, 255))
+    return before + delays + struct.pack(">BBH", misc, 0, frame.kbps)
+
+
+def _seek_table(frames: int, before: int, audio: int) -> bytes:
+    """For each percent of the time, the place in the file as a 256th of its length."""
+    total = before + audio
+    return bytes(
+        min(255, 256 * (before + audio * (percent * frames // 100) // frames) // total) for percent in range(100)
+    )
+
+
+def _walk(data: bytes, start: int) -> tuple[dict[bytes, int], int, bool]:
+    """Count the frames from `start` on by their headers; return also where they end and whether tags lay between."""
+    sizes: dict[bytes, int] = {}
+    counts: dict[bytes, int] = {}
+    position, limit, tags_inside = start, len(data), False
+    while True:
+        head = data[position : position + 4]
+        size = sizes.get(head)
+        if size is None:
+            frame = parse_frame(head)
+            if frame is None:
+                after = id3v2_end(data, position)
+                if not position < after < limit:
+                    return counts, min(after, limit), tags_inside
+                position, tags_inside = after, True
+                continue
+            size = sizes[head] = frame.size
+            counts[head] = 0
+        if position + size > limit:
+            return {head: count for head, count in counts.items() if count}, position, tags_inside
+        counts[head] += 1
+        position += size
+
+
+def _tags_start(data: bytes) -> int:
+    """Where the ID3v1 and APE tags at the end begin."""
+    end = len(data)
+    if data[end - 128 : end - 125] == b"TAG":
+        end -= 128
+    footer = data[end - 32 : end] if end >= 32 else b""  # noqa: PLR2004 - the size of an APE footer
+    if footer[:8] == b"APETAGEX":
+        size, _, flags = struct.unpack("<III", footer[12:24])
+        end -= size + (32 if flags >> 31 else 0)
+    return end
+
+
+def _judge_end(data: bytes, end: int, tags: int) -> tuple[str | None, str | None, bool]:
+    """Say what the frames' end at `end` means, where the tags begin at `tags`: truncated, corrupt, or junk."""
+    if end in (tags, len(data)):
+        return None, None, False
+    cut = parse_frame(data[end : end + 4]) is not None or end > tags or 0 < tags - end < 4  # noqa: PLR2004 - a header
+    if cut:
+        return f"the last frame, at byte {end:,}, is incomplete", None, False
+    if tags - end <= _ZEROS_AT_THE_END and not any(data[end:tags]):
+        return None, None, True
+    return None, f"there is no frame at byte {end:,}", False
+
+
+@dataclass(frozen=True, slots=True)
+class _Info:
+    """A Xing, Info or VBRI header. `delay` and `padding` are LAME's; None where decoders do not agree on them."""
+
+    frames: int | None
+    size: int | None
+    delay: int | None
+    padding: int
+
+    def samples(self, total: int) -> int:
+        """How many of `total` samples a decoder returns that knows delay and padding."""
+        if self.delay is None:
+            return total
+        end = min(total, total - self.padding + DECODER_DELAY)
+        return max(0, end - self.delay - DECODER_DELAY)
+
+    def agrees(self, frames: int, size: int) -> bool:
+        """Whether it speaks of these frames and bytes, in a form that all decoders read alike."""
+        same_size = not self.size or abs(self.size - size) <= size // 64
+        return self.delay is not None and self.frames == frames and same_size
+
+    def promises_more(self, frames: int, size: int) -> bool:
+        """Whether there should be more; some encoders count the header itself, so the bytes decide where given."""
+        return (self.frames or 0) > frames and (not self.size or self.size > size)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the walk found, before the header is weighed against it. `kinds` are the distinct frame headers, counted."""
+
+    begin: int
+    size: int
+    kinds: tuple[tuple[Frame, int], ...]
+    info: _Info | None
+    tidy: bool
+    truncated: str | None
+    corrupt: str | None
+
+    def summary(self, first: Frame) -> Scan:
+        """Weigh the header against the frames; `first` is the first frame's."""
+        info, kinds = self.info, self.kinds
+        frames = max(0, sum(count for _, count in kinds) - (info is not None))
+        total = frames * first.samples
+        agrees = info is None or info.agrees(frames, self.size)
+        trusted = agrees or (info is not None and info.delay is not None and (info.frames or 0) > frames)
+        audio = sum(frame.size * count for frame, count in kinds) - (first.size if info else 0)
+        return Scan(
+            sample_rate=first.sample_rate,
+            channels=first.channels,
+            layer=first.layer,
+            frames=frames,
+            samples=info.samples(total) if info else total,
+            max_kbps=max((frame.kbps for frame, _ in kinds), default=first.kbps),
+            mean_kbps=audio * 8 * first.sample_rate / total / 1000 if total else 0.0,
+            uniform=len({(frame.version, frame.layer, frame.sample_rate) for frame, _ in kinds}) <= 1,
+            mono=all(frame.channels == 1 for frame, _ in kinds),
+            tidy=self.tidy and agrees,
+            decode_from=(0 if self.tidy else self.begin) if trusted else self.begin + first.size,
+            truncated=self.truncated or self._missing(frames),
+            corrupt=self.corrupt,
+        )
+
+    def _missing(self, frames: int) -> str | None:
+        if self.info is None or self.corrupt or not self.info.promises_more(frames, self.size):
+            return None
+        return f"its header declares {self.info.frames:,} frames, it has {frames:,}"
+
+
+def _read_info(data: bytes, start: int, first: Frame) -> _Info | None:
+    if first.layer != _LAYER_3:
+        return None
+    if data[start + 36 : start + 40] == b"VBRI":
+        return _Info(None, None, None, 0)
+    at = start + first.info_offset
+    if data[at : at + 4] not in (b"Xing", b"Info"):
+        return None
+    flags = int.from_bytes(data[at + 4 : at + 8], "big")
+    at += 8
+    values: dict[int, int] = {}
+    for flag, size in ((1, 4), (2, 4), (4, 100), (8, 4)):
+        if flags & flag:
+            values[flag] = int.from_bytes(data[at : at + size], "big")
+            at += size
+    delays = int.from_bytes(data[at + 21 : at + 24], "big")
+    known = data[at : at + 4] in (b"LAME", b"Lavf", b"Lavc") and 1 in values
+    return _Info(values.get(1), values.get(2), delays >> 12 if known else None, delays & 0xFFF)
+
+
+def _skip_zeros(data: bytes, start: int) -> int:
+    """The offset of the first byte from `start` on that is not zero: some taggers leave room before the frames."""
+    if data[start : start + 1] != b"\0":
+        return start
+    return len(data) - len(data[start:].lstrip(b"\0"))
