@@ -7,6 +7,9 @@ TORCH_VENV := .venv-torch
 LOCK_VENV := .venv-lock
 # passed on to pytest: make test ARGS="-k journal"
 ARGS ?=
+# test processes; a file's tests stay together, because they share servers. ARGS="-n 0" for one process and a debugger
+JOBS ?= auto
+PYTEST := -m pytest -n $(JOBS) --dist loadfile
 TORCH := torch==2.13.0 torchcodec==0.13.*
 
 # command:package, where the command is missing the package is installed
@@ -30,11 +33,11 @@ demo: $(INSTALLED) $(DEMO_SYSTEM) ## download an example dataset from a small lo
 	@$(PYTHON_BIN) -m examples.demo
 
 test: setup ## all tests; ARGS="-k name" passes on to pytest
-	@$(PYTHON_BIN) -m pytest $(ARGS)
+	@$(PYTHON_BIN) $(PYTEST) $(ARGS)
 
 coverage: setup ## all tests, with the branches that they reach
 	@$(VENV)/bin/coverage erase
-	@$(VENV)/bin/coverage run -m pytest $(ARGS)
+	@$(VENV)/bin/coverage run $(PYTEST) $(ARGS)
 	@$(VENV)/bin/coverage combine --quiet
 	@$(VENV)/bin/coverage report
 
