@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from hugflow.printable import closest, listed, printable, shown
 from hugflow.spec_types import BETWEEN_FIELDS, Kind
 from hugflow.specs import SPECS, Spec
-from hugflow.yaml_text.tree import Fault, Group, Listing, Loc, Node, Position, Refused, Scalar, find
+from hugflow.yaml_text.tree import Fault, Group, Loc, Node, Position, Refused, Scalar, find
 from hugflow.yaml_text.values import Reading, as_text, reading, value
 
 _SENTENCES = {
@@ -72,9 +72,9 @@ class _Explainer:
             loc = tuple(step for step in each["loc"] if step != "[key]")
             if each["type"] == "missing" and loc in meant:
                 continue  # the misspelt key is reported already, with the right one
-            message = self._message(each["type"], loc, each.get("ctx", {}))
+            at_key = each["type"] == "extra_forbidden" or "[key]" in each["loc"]
+            message = self._message(each["type"], loc, each.get("ctx", {}), at_key=at_key)
             if message:
-                at_key = each["type"] == "extra_forbidden" or "[key]" in each["loc"]
                 yield Fault(self._at(loc, at_key=at_key), loc, message)
 
     def _at(self, loc: Loc, *, at_key: bool) -> Position:
@@ -86,10 +86,10 @@ class _Explainer:
             loc = loc[:-1]
         return node.at
 
-    def _message(self, problem: str, loc: Loc, context: Mapping[str, Any]) -> str:
+    def _message(self, problem: str, loc: Loc, context: Mapping[str, Any], *, at_key: bool) -> str:
         """The sentence for one of pydantic's problems; empty where it only repeats another one."""
-        node = find(self.root, loc)
-        if isinstance(node, Refused) or (problem == "too_short" and isinstance(node, Listing) and node.items):
+        node = None if at_key else find(self.root, loc)
+        if isinstance(node, Refused):
             return ""
         if problem == "missing":
             return f"is missing; add {self._example(loc)}"

@@ -181,7 +181,7 @@ class Spec(BaseModel):
     such problems are reported together with those of the single fields.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
     @classmethod
     def between_fields(cls, values: Mapping[str, Any]) -> Iterator[Rule]:  # noqa: ARG003 - for those that override
@@ -197,7 +197,7 @@ class Spec(BaseModel):
         try:
             spec = handler(values)
         except ValidationError as error:
-            found += [_again(details) for details in error.errors(include_url=False)]
+            found += [_again(details) for details in _own_problems(error)]
         if found:
             raise ValidationError.from_exception_data(cls.__name__, found, hide_input=True)
         return spec
@@ -212,6 +212,13 @@ class Request(Spec):
 def _broken(place: tuple[str | int, ...], sentence: str) -> InitErrorDetails:
     problem = PydanticCustomError(BETWEEN_FIELDS, "{sentence}", {"sentence": sentence})
     return InitErrorDetails(type=problem, loc=place, input=None)
+
+
+def _own_problems(error: ValidationError) -> Iterator[Any]:
+    """Leave out that a list or group is too short where it only is because all that is in it is wrong."""
+    details = error.errors(include_url=False)
+    around = {each["loc"][:depth] for each in details for depth in range(len(each["loc"]))}
+    return (each for each in details if each["type"] != "too_short" or each["loc"] not in around)
 
 
 def _again(details: Any) -> InitErrorDetails:

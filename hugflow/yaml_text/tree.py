@@ -178,7 +178,9 @@ class _Reader:
             raise _Stop from None
         except (yaml.YAMLError, ValueError, OverflowError):
             # PyYAML lets these out for escapes and version numbers beyond all bounds, without a position
-            self._fault(0, (), "has an escape or a number that is too large for YAML; look for `\\U` or `%YAML`")
+            suspect = re.search(r"\\U(?!000|0010)[0-9A-Fa-f]{8}|%YAML", self.text)
+            index = suspect.start() if suspect else 0
+            self._fault(index, (), "has a number that is too large for YAML; look for `\\U` or `%YAML`")
             raise _Stop from None
 
     def _root(self, events: Iterator[yaml.Event]) -> Group | None:
@@ -235,31 +237,37 @@ class _Reader:
         return Listing(at, tuple(items))
 
     def _group(self, events: Iterator[yaml.Event], loc: Loc, at: Position) -> Node:
+        """Read fields; those of a group with an impossible key are read for their own faults only."""
         group = Group(at, {}, {})
+        possible = True
         for event in events:
             if isinstance(event, yaml.MappingEndEvent):
                 break
             assert isinstance(event, yaml.NodeEvent)
-            self._entry(group, event, events, loc)
-        return group
+            possible &= self._entry(group, event, events, loc)
+        return group if possible or not loc else Refused(at)
 
-    def _entry(self, group: Group, event: yaml.NodeEvent, events: Iterator[yaml.Event], loc: Loc) -> None:
-        """Read a key and its value; the value of a key that cannot stand is read as well, for its own faults."""
+    def _entry(self, group: Group, event: yaml.NodeEvent, events: Iterator[yaml.Event], loc: Loc) -> bool:
+        """Read a key and its value into the group; False when no field can have such a key."""
         index, before = _index(event), len(self.faults)
         key = self._node(event, events, (*loc, ""))
         name = key.text if isinstance(key, Scalar) else ""
-        value = self._node(next(events), events, (*loc, name))  # type: ignore[arg-type]  # a key's event is followed by its value's
-        if isinstance(key, Scalar) and key.plain and name == "<<":
-            self._fault(index, loc, "merge keys (`<<`) are not supported; write the fields out")
-        elif not isinstance(key, Scalar) or (key.plain and not name):
+        following = next(events)
+        assert isinstance(following, yaml.NodeEvent)
+        value = self._node(following, events, (*loc, name))
+        if not isinstance(key, Scalar) or (key.plain and not name):
             if len(self.faults) == before:
-                self._fault(index, loc, "a field's name must be one word or a quoted text")
+                self._fault(index, loc, "has no name for a field here; put a text with braces or brackets in quotes")
+            return False
+        if key.plain and name == "<<":
+            self._fault(index, loc, "merge keys (`<<`) are not supported; write the fields out")
         elif name in group.entries:
             first = group.keys[name].line
             self._fault(index, (*loc, name), f"stands twice, first on line {first}; keep one of them")
         else:
             group.entries[name] = value
             group.keys[name] = key.at
+        return True
 
     def _at(self, event: yaml.Event) -> Position:
         return self.places.at(_index(event))
