@@ -59,7 +59,10 @@ class Fault:
         unknown = record.keys() - {item.name for item in fields(cls)}
         if unknown:
             raise ValueError(f"a fault has no {sorted(unknown)}; it has {[item.name for item in fields(cls)]}")
-        re.compile(record.get("route", ""))
+        try:
+            re.compile(record.get("route", ""))
+        except re.error as error:
+            raise ValueError(f"`route` is no regular expression: {error}") from error
         return cls(**record)
 
 
