@@ -15,10 +15,9 @@ import pyarrow.parquet as pq
 from hugflow import __version__
 from hugflow.card import storage_card
 from hugflow.errors import StorageFault
-from hugflow.hf_client.formats import schema_of
 from hugflow.journal import JournalState, RowRecord, records
 from hugflow.plan import AddPlan
-from hugflow.rows import json_type
+from hugflow.rows import json_type, schema_of
 from hugflow.state import DatasetRecord
 from hugflow.storage import DatasetDir, faults, sync_directory, write_durably
 

@@ -15,9 +15,11 @@ from pydantic import ValidationError
 from hugflow.errors import ExitCode, InvalidRequest
 from hugflow.events import Reporter, Result, Warned
 from hugflow.plan import PlanFile, RemovePlan
+from hugflow.request_file import InvalidRequestFile, ParsedRequest, Problem
 from hugflow.specs import DatasetIdentity, RemoveSpec
 from hugflow.state import ArchivedRecord, StateDir, read_marker
 from hugflow.storage import Storage, faults
+from hugflow.validator import matching
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,8 @@ class Remover:
     now: Callable[[], datetime]
     emit: Reporter
 
-    def plan(self, request: str, spec: RemoveSpec) -> RemovePlan:
-        """Find the one dataset that a request speaks of. Raises InvalidRequest when there is none, or several."""
+    def plan(self, request: ParsedRequest, spec: RemoveSpec) -> RemovePlan:
+        """Find the one dataset that a request speaks of. Raises InvalidRequestFile when there is none, or several."""
         doing = f"looking for {spec.hf_id} in storage"
         if spec.target == "hub":
             raise InvalidRequest(
@@ -41,28 +43,13 @@ class Remover:
                 "This command removes from storage only: use `target: storage`.",
                 field="target",
             )
-        known = self.known()
-        names = sorted(name for name, identity in known.items() if spec.matches(identity))
-        if not names:
-            raise InvalidRequest(
-                doing,
-                f"storage has no such dataset; it has: {', '.join(sorted(known)) or 'none'}",
-                "Check the fields of the request; `hugflow status` lists the datasets.",
-                reason="absent",
-                field="hf_id",
-            )
-        if len(names) > 1:
-            raise InvalidRequest(
-                doing,
-                f"the request matches {len(names)} datasets: {', '.join(names)}",
-                "Say which one with `subset`, `split` and `revision`.",
-                reason="ambiguous",
-                field="hf_id",
-            )
-        entry = self.state.datasets().get(names[0])
+        found = matching(request, self.known().values())
+        if isinstance(found, Problem):
+            raise InvalidRequestFile([found])
+        entry = self.state.datasets().get(found.name)
         rows = entry.dataset.rows_total - entry.dataset.rows_failed if entry else 0
         return RemovePlan(
-            request=request, spec=spec, names=tuple(names), rows=rows, stored_bytes=self.storage.usage(names[0])
+            request=request.path, spec=spec, names=(found.name,), rows=rows, stored_bytes=self.storage.usage(found.name)
         )
 
     def known(self) -> dict[str, DatasetIdentity]:

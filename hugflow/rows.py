@@ -6,6 +6,7 @@ durations) or, for bytes, a note of their size and hash. The JSON files and `met
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 import unicodedata
@@ -46,6 +47,16 @@ def json_columns(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     except UnicodeDecodeError as error:
         raise RowError("invalid_text", "a text is not valid UTF-8") from error
     return rows
+
+
+def schema_text(schema: pa.Schema) -> str:
+    """A schema without its metadata, as a plan keeps it: as Arrow serialises it, in base64."""
+    return base64.b64encode(schema.remove_metadata().serialize()).decode()
+
+
+def schema_of(text: str) -> pa.Schema:
+    """The schema that a plan keeps."""
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
 
 
 def json_type(arrow_type: pa.DataType) -> pa.DataType:

@@ -28,8 +28,10 @@ from hugflow.plan import (
 )
 from hugflow.preflight import estimate, room
 from hugflow.removal import Remover, read_plan
-from hugflow.specs import AddSpec, DatasetIdentity, Kind, RemoveSpec, Spec
+from hugflow.request_file import InvalidRequestFile, ParsedRequest
+from hugflow.specs import AddSpec, DatasetIdentity, Kind, RemoveSpec
 from hugflow.state import read_marker
+from hugflow.validator import check_columns
 from hugflow.workers.run import DownloadRun, RunContext, manifest_entry
 
 
@@ -58,32 +60,32 @@ class Engine:
 
     # --- plans -----------------------------------------------------------------------------------------------------
 
-    def plan(self, request: str, spec: Spec) -> Plan:
-        """What `spec` would do; changes nothing.
+    def plan(self, request: ParsedRequest) -> Plan:
+        """What a request would do; changes nothing.
 
         Raises InvalidRequest, AuthenticationError, Transient, StorageFault.
         """
-        if isinstance(spec, AddSpec):
-            return self._plan_add(request, spec)
-        if isinstance(spec, RemoveSpec):
-            return self.remover.plan(request, spec)
-        raise InvalidRequest(f"planning {request}", f"{spec.kind} requests are not executed by this command")
+        if isinstance(request.spec, AddSpec):
+            return self._plan_add(request, request.spec)
+        if isinstance(request.spec, RemoveSpec):
+            return self.remover.plan(request, request.spec)
+        raise InvalidRequest(f"planning {request.path}", f"{request.kind} requests are not planned by this command")
 
-    def _plan_add(self, request: str, spec: AddSpec) -> AddPlan:
+    def _plan_add(self, request: ParsedRequest, spec: AddSpec) -> AddPlan:
         kept = None if self.options.restart else read_plan(self.context.storage, spec.name)
         encoder = self.encoder.model_copy(update={"reencode": spec.reencode})
         if kept is None:
-            resolved = resolve(self.context.hub, spec, encoder)
+            resolved = resolve(self.context.hub, request, spec, encoder)
             kept = PlanFile(facts=resolved.facts, download=resolved.download)
             action: AddAction = "download"
         else:
-            self._check_agreement(spec, kept, encoder)
+            self._check_agreement(request, spec, kept, encoder)
             action = self._kept_action(spec.name)
         storage = self.context.storage.facts(self.quota_bytes)
         done = self._rows_done(spec.name, kept.download, action)
         needs = estimate(kept.download, done, self.context.pool.workers)
         return AddPlan(
-            request=request,
+            request=request.path,
             spec=spec,
             name=spec.name,
             action=action,
@@ -96,11 +98,13 @@ class Engine:
             findings=self._findings(spec, kept.download.sha, action, needs, storage),
         )
 
-    def _check_agreement(self, spec: AddSpec, kept: PlanFile, encoder: EncoderSettings) -> None:
+    def _check_agreement(self, request: ParsedRequest, spec: AddSpec, kept: PlanFile, encoder: EncoderSettings) -> None:
         """Refuse to mix two datasets: what is in storage was begun under settings that the request does not have."""
         doing = f"continuing {spec.name}"
         if kept.schema_version > PLAN_SCHEMA_VERSION:
             raise StorageFault(doing, "it was begun by a newer Hugflow", "Upgrade this one.", reason="newer_schema")
+        if problems := check_columns(request, kept.download.columns):
+            raise InvalidRequestFile(problems)
         wanted = kept.download.model_copy(
             update={
                 "identity": DatasetIdentity.of(spec),
@@ -108,10 +112,10 @@ class Engine:
                 "encoder": encoder,
             }
         )
-        if problems := conflicts(kept.download, wanted):
+        if differences := conflicts(kept.download, wanted):
             raise InvalidRequest(
                 doing,
-                f"what is in storage was made otherwise: {'; '.join(problems)}",
+                f"what is in storage was made otherwise: {'; '.join(differences)}",
                 "Put the request back to what it was, or run with --restart to delete what is there and begin again.",
                 reason="conflict",
             )
@@ -172,7 +176,7 @@ class Engine:
             raise InvalidRequest(f"executing {plan.request}", "publish requests are not executed by this command")
         with self.context.state.lock(plan.name, f"downloading {plan.name}"):
             # what was planned without the lock is looked at again: another run may have come first
-            plan = self._plan_add(plan.request, plan.spec)
+            plan = self._plan_add(ParsedRequest(plan.request, plan.spec, {}), plan.spec)
             if plan.action == "nothing":
                 return self._unchanged(plan)
             if errors := [finding.message for finding in plan.findings if finding.level == "error"]:

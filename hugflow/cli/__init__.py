@@ -1,0 +1,47 @@
+"""The command line: it parses, wires things together, and maps errors to exit codes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hugflow import __version__
+from hugflow.cli import datasets, doctor, requests, run
+
+EXIT_CODES = """
+\b
+Exit codes:
+  0 done                     5 needs approval
+  1 failed, safe to retry    6 locked by another process
+  2 usage                   74 storage fault (disk full, read-only, broken)
+  3 partial (failed rows)   75 paused, resumable
+  4 invalid request        130 interrupted twice
+"""
+
+app = typer.Typer(
+    name="hugflow",
+    help="GitOps for datasets: Hugging Face datasets on your server, as YAML requests describe them.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"max_content_width": 100, "help_option_names": ["--help", "-h"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hugflow {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """GitOps for datasets: Hugging Face datasets on your server, as YAML requests describe them."""
+
+
+for module in (requests, run, datasets, doctor):
+    module.register(app)

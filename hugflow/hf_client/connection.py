@@ -26,7 +26,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
     XetDownloadError,
 )
-from huggingface_hub.utils import hf_request_event_hook
+from huggingface_hub.utils._http import default_client_factory
 
 from hugflow.errors import AuthenticationError, HugflowError, NotFoundError, RetryAfter, Terminal, Transient
 
@@ -54,11 +54,13 @@ class Hub:
     def connect(self) -> None:
         """Give the Hub's library our time-outs: by itself it has none for most calls, and could wait for ever."""
         timeout = httpx2.Timeout(self.read_timeout_s, connect=self.connection_timeout_s)
-        set_client_factory(
-            lambda: httpx2.Client(
-                event_hooks={"request": [hf_request_event_hook]}, follow_redirects=True, timeout=timeout
-            )
-        )
+
+        def client() -> httpx2.Client:
+            client = default_client_factory()
+            client.timeout = timeout
+            return client
+
+        set_client_factory(client)
 
     def api(self) -> HfApi:
         """The library's client for this Hub. Without a token it is anonymous: an ambient one is never picked up."""

@@ -1,17 +1,10 @@
-"""The file formats of a split: how many rows each file has, which columns, and how to read rows from a file.
-
-Each format is a `Format`; `describe` uses it on the Hub's files before a run, `open_shard` on a fetched file.
-"""
+"""What is in the files of a split, by their format: columns, and how many rows each file has. Fetches no data."""
 
 from __future__ import annotations
 
-import base64
 import io
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import datasets
@@ -67,16 +60,6 @@ class Description:
     schema: pa.Schema
     shards: tuple[Shard, ...]
 
-    @property
-    def schema_text(self) -> str:
-        """The schema without its metadata, as a plan keeps it."""
-        return base64.b64encode(self.schema.remove_metadata().serialize()).decode()
-
-
-def schema_of(text: str) -> pa.Schema:
-    """The schema that a plan keeps."""
-    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
-
 
 def describe(hub: Hub, split: SplitFiles) -> Description:
     """What a split holds, without fetching its data."""
@@ -98,40 +81,6 @@ def describe(hub: Hub, split: SplitFiles) -> Description:
         shards.append(_shard(file, first_row, groups))
         first_row += sum(groups)
     return Description(_columns(schema, split.features), schema, tuple(shards))
-
-
-def parquet_batches(path: Path, start: int, stop: int, batch_rows: int) -> Iterator[pa.RecordBatch]:
-    """The rows `start`..`stop` (within the file) in batches; only the row groups that hold them are read.
-
-    Memory: about one row group's compressed pages and one batch, not the file.
-    """
-    with _readable(path), pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
-        at, groups = 0, []
-        for i in range(file.num_row_groups):
-            rows = file.metadata.row_group(i).num_rows
-            if at < stop and at + rows > start:
-                groups.append((i, at))
-            at += rows
-        if not groups:
-            return
-        at = groups[0][1]
-        for batch in file.iter_batches(batch_rows, row_groups=[i for i, _ in groups]):
-            first, last = max(start, at), min(stop, at + batch.num_rows)
-            if first < last:
-                yield batch.slice(first - at, last - first)
-            at += batch.num_rows
-            if at >= stop:
-                return
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except pa.ArrowException as error:
-        raise Terminal(
-            f"reading {path.name}", f"it is no valid parquet file: {error}", "Report it to the dataset's owners."
-        ) from error
 
 
 def _shard(file: RepoSibling, first_row: int, groups: tuple[int, ...]) -> Shard:

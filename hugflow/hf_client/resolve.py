@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,11 +14,14 @@ import datasets
 from datasets.exceptions import DatasetsError
 from huggingface_hub.hf_api import DatasetInfo
 
-from hugflow.errors import HugflowError, InvalidRequest, NotFoundError, Terminal
+from hugflow.errors import HugflowError, InvalidRequest, Terminal
 from hugflow.hf_client.connection import Hub, chain, explain
 from hugflow.hf_client.formats import SplitFiles, describe
 from hugflow.plan import Column, DownloadPlan, EncoderSettings, HubFacts
+from hugflow.request_file import InvalidRequestFile, ParsedRequest, Problem
+from hugflow.rows import schema_text
 from hugflow.specs import AddSpec, DatasetIdentity
+from hugflow.validator import check_columns, check_repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +45,31 @@ class SplitSummary:
     columns: tuple[Column, ...]
 
 
-def resolve(hub: Hub, spec: AddSpec, encoder: EncoderSettings, *, sha: str | None = None) -> Resolved:
-    """Find what `spec` asks for. With `sha` that commit is used, whatever the revision points to by now.
+def resolve(hub: Hub, request: ParsedRequest, spec: AddSpec, encoder: EncoderSettings) -> Resolved:
+    """Find what an add request asks for.
 
-    Raises NotFoundError (repository, revision, config, split, column), AuthenticationError, Transient.
+    Raises InvalidRequestFile (config, split, column), NotFoundError (repository, revision), AuthenticationError,
+    Transient.
     """
-    info = repository(hub, spec.hf_id, sha or spec.revision)
+    info = repository(hub, spec.hf_id, spec.revision)
     commit = _sha(info)
-    builder, configs = _builder(hub, spec.hf_id, commit, spec.subset)
+    builder = _requested_builder(hub, request, spec, commit)
+    configs, splits = _configs(builder), _splits(builder)
+    _refuse(check_repository(request, configs=configs, default_config=builder.config.name, splits=splits))
     files = _split_files(info, builder, spec.split)
     found = describe(hub, files)
+    _refuse(check_columns(request, found.columns))
     download = DownloadPlan(
         identity=DatasetIdentity.of(spec),
         sha=commit,
         format=files.format,
         columns=found.columns,
-        arrow_schema=found.schema_text,
+        arrow_schema=schema_text(found.schema),
         audio_column=audio_column(spec, found.columns),
         shards=found.shards,
         encoder=encoder,
     )
-    return Resolved(_facts(info, configs, _splits(builder)), download)
+    return Resolved(_facts(info, configs, splits), download)
 
 
 def inspect(hub: Hub, hf_id: str, revision: str) -> tuple[HubFacts, list[SplitSummary]]:
@@ -72,7 +78,7 @@ def inspect(hub: Hub, hf_id: str, revision: str) -> tuple[HubFacts, list[SplitSu
     commit = _sha(info)
     configs, all_splits, summaries = config_names(hub, hf_id, commit), dict[str, None](), []
     for config in configs:
-        builder, _ = _builder(hub, hf_id, commit, config)
+        builder = _builder(hub, hf_id, commit, config)
         for split in _splits(builder):
             all_splits[split] = None
             files = _split_files(info, builder, split)
@@ -92,25 +98,8 @@ def repository(hub: Hub, hf_id: str, revision: str) -> DatasetInfo:
 
 
 def audio_column(spec: AddSpec, columns: Iterable[Column]) -> str | None:
-    """The column to make MP3 files of, or None for a dataset without audio.
-
-    Raises NotFoundError when the request names a column that is missing, or leaves the default although the audio is
-    in another column: to take the rows without their audio is never what was meant.
-    """
-    columns = tuple(columns)
-    names = [column.name for column in columns]
-    audio = [column.name for column in columns if column.kind == "audio"]
-    doing = f"looking for the audio column of {spec.hf_id}"
-    if spec.names("text_column") and spec.text_column not in names:
-        raise _missing("text_column", f"looking for the text column of {spec.hf_id}", spec.text_column, names)
-    if spec.audio_column in names:
-        return spec.audio_column
-    if not spec.names("audio_column") and not audio:
-        return None
-    hint = f"Set `audio_column: {audio[0]}`." if len(audio) == 1 else ""
-    if audio and not hint:
-        hint = f"The columns with audio are {', '.join(audio)}: name one of them as `audio_column`."
-    raise _missing("audio_column", doing, spec.audio_column, names, hint)
+    """The column to make MP3 files of, or None for a dataset without audio. `check_columns` has refused the rest."""
+    return spec.audio_column if any(column.name == spec.audio_column for column in columns) else None
 
 
 def config_names(hub: Hub, hf_id: str, sha: str) -> list[str]:
@@ -124,8 +113,17 @@ def config_names(hub: Hub, hf_id: str, sha: str) -> list[str]:
     return hub.call(doing, ask)
 
 
-def _builder(hub: Hub, hf_id: str, sha: str, config: str | None) -> tuple[datasets.DatasetBuilder, list[str]]:
-    """The builder of a config as `datasets` would use it, and the names of all configs."""
+def _requested_builder(hub: Hub, request: ParsedRequest, spec: AddSpec, sha: str) -> datasets.DatasetBuilder:
+    try:
+        return _builder(hub, spec.hf_id, sha, spec.subset)
+    except _WrongConfig as error:
+        configs = config_names(hub, spec.hf_id, sha)
+        _refuse(check_repository(request, configs=configs, default_config=None, splits=None))
+        raise Terminal(error.doing, error.problem, _CARD_FIX) from error
+
+
+def _builder(hub: Hub, hf_id: str, sha: str, config: str | None) -> datasets.DatasetBuilder:
+    """The builder of a config, as `datasets` would use it."""
     doing = f"reading the files of {hf_id}"
 
     def ask() -> datasets.DatasetBuilder:
@@ -135,47 +133,24 @@ def _builder(hub: Hub, hf_id: str, sha: str, config: str | None) -> tuple[datase
                 _address(hf_id), config, revision=sha, token=_token(hub), cache_dir=cache
             )
 
-    try:
-        builder = hub.call(doing, ask)
-    except _WrongConfig as error:
-        names = config_names(hub, hf_id, sha)
-        if config is None:
-            raise InvalidRequest(
-                f"choosing the config of {hf_id}",
-                f"the dataset has several: {', '.join(names)}",
-                "Name one of them as `subset`.",
-                reason="no_config",
-                field="subset",
-            ) from error
-        raise _missing("subset", f"choosing the config of {hf_id}", config, names) from error
-    names = list(type(builder).builder_configs) or [builder.config.name]
-    if config is not None and config not in names:
-        raise _missing("subset", f"choosing the config of {hf_id}", config, names)
-    return builder, names
+    return hub.call(doing, ask)
+
+
+def _refuse(problems: list[Problem]) -> None:
+    if problems:
+        raise InvalidRequestFile(problems)
+
+
+def _configs(builder: datasets.DatasetBuilder) -> list[str]:
+    return list(type(builder).builder_configs) or [builder.config.name]
 
 
 def _split_files(info: DatasetInfo, builder: datasets.DatasetBuilder, split: str) -> SplitFiles:
-    splits = _splits(builder)
-    if split not in splits:
-        raise _missing("split", f"choosing the split of {info.id}", split, list(splits))
     return SplitFiles.of(info, builder, [str(file) for file in builder.config.data_files[split]])
 
 
 def _splits(builder: datasets.DatasetBuilder) -> list[str]:
     return [str(split) for split in builder.config.data_files or {}]
-
-
-def _missing(field: str, doing: str, wrong: str, names: list[str], hint: str = "") -> NotFoundError:
-    close = difflib.get_close_matches(wrong, names, n=1)
-    there = ", ".join(names[:50]) + (f" and {len(names) - 50} more" if len(names) > 50 else "")  # noqa: PLR2004
-    words = {"subset": "config", "split": "split"}.get(field, "column")
-    return NotFoundError(
-        doing,
-        f"there is no {words} {wrong!r}; there is: {there}",
-        hint or (f"Did you mean {close[0]!r}?" if close else f"Name one of them as `{field}`."),
-        reason=f"no_{words}",
-        field=field,
-    )
 
 
 class _WrongConfig(HugflowError):

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from hugflow.audio import Mp3, audio_name, to_mp3
 from hugflow.errors import HugflowError, RowError, Transient
-from hugflow.hf_client.formats import parquet_batches
+from hugflow.hf_client.shard_rows import parquet_batches
 from hugflow.journal import RowRecord
 from hugflow.plan import EncoderSettings
 from hugflow.rows import audio_file_name, json_columns, row_json
@@ -184,7 +184,7 @@ def _convert_row(
 
 
 def _audio_cell(scalar: pa.Scalar) -> Any:
-    """A cell in one of the forms that `audio.to_mp3` takes; sample lists become arrays without a Python list between."""
+    """A cell in one of the forms that `audio.to_mp3` takes; sample lists become arrays not Python lists."""
     if not scalar.is_valid:
         return None
     if pa.types.is_struct(scalar.type):

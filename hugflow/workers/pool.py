@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -47,7 +48,7 @@ class PoolSettings:
 def run(
     shards: ShardQueue,
     conversion: Conversion,
-    files: RepositoryFiles | None,
+    files: RepositoryFiles,
     settings: PoolSettings,
     commit: Commit,
     should_stop: Callable[[], bool],
@@ -86,15 +87,14 @@ class _Here:
 def _run_here(
     shards: ShardQueue,
     conversion: Conversion,
-    files: RepositoryFiles | None,
+    files: RepositoryFiles,
     commit: Commit,
     should_stop: Callable[[], bool],
 ) -> None:
-    fetch = None if files is None else lambda part, path: files.read(path, part.source)
     while not shards.exhausted and not should_stop():
         part = shards.take(wait_s=POLL_S)
         if part is not None:
-            convert(part, conversion, _Here(commit, should_stop), fetch)
+            convert(part, conversion, _Here(commit, should_stop), lambda part, path: files.read(path, part.source))
             shards.finished(part)
 
 
@@ -119,12 +119,13 @@ class _Worker:
         lifeline_read, lifeline = os.pipe()
         inherited = (theirs.fileno(), status_fd, lifeline_read)
         process = subprocess.Popen(  # noqa: S603 - our own module, with numbers as arguments
-            [sys.executable, "-m", "hugflow.workers.process", *map(str, inherited)],
+            # -P: the current folder is somebody's checkout, and no place to import from
+            [sys.executable, "-P", "-c", f"from hugflow.workers.process import main; main{inherited}"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=inherited,
         )
-        connection = Connection[WorkerSettings | Slice, Message](ours.detach())
+        connection: Connection[WorkerSettings | Slice, Message] = Connection(ours.detach())
         worker = cls(process, connection, Status(status_fd), lifeline)
         theirs.close()
         os.close(status_fd)
@@ -151,7 +152,7 @@ class _Workers:
 
     shards: ShardQueue
     conversion: Conversion
-    files: RepositoryFiles | None
+    files: RepositoryFiles
     settings: PoolSettings
     commit: Commit
     workers: list[_Worker] = field(default_factory=list)
@@ -192,9 +193,8 @@ class _Workers:
         return next((worker for worker in self.workers if worker.part is None), None)
 
     def _worker_settings(self) -> WorkerSettings:
-        return WorkerSettings(
-            self.conversion, self.files, self.settings.memory_bytes, logging.getLogger().getEffectiveLevel()
-        )
+        level = logging.getLogger().getEffectiveLevel()
+        return WorkerSettings(self.conversion, pickle.dumps(self.files), self.settings.memory_bytes, level)
 
     def _listen(self, wait_s: float) -> None:
         """Take all messages that are there, and commit their rows together: one sync of the journal for all."""

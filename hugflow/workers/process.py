@@ -10,6 +10,7 @@ import contextlib
 import logging
 import mmap
 import os
+import pickle
 import resource
 import signal
 import struct
@@ -19,21 +20,28 @@ import time
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hugflow.errors import HugflowError
-from hugflow.hf_client.repository_files import RepositoryFiles
 from hugflow.journal import RowRecord
-from hugflow.workers.download import Conversion, FetchFile, Slice, convert
+from hugflow.workers.download import Conversion, Slice, convert
+
+if TYPE_CHECKING:
+    from hugflow.hf_client.repository_files import RepositoryFiles
 
 _STATUS = struct.Struct("qdq")
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What a worker is told once. `memory_bytes` bounds what it allocates beyond what it starts with (0: no bound)."""
+    """What a worker is told once.
+
+    `files` is a pickled `RepositoryFiles`: few datasets need it, and unpacking it imports the Hub's library.
+    `memory_bytes` bounds what the worker allocates beyond what it starts with (0: no bound).
+    """
 
     conversion: Conversion
-    files: RepositoryFiles | None
+    files: bytes
     memory_bytes: int
     log_level: int
 
@@ -129,17 +137,29 @@ def main(connection_fd: int, status_fd: int, lifeline_fd: int) -> None:
         assert isinstance(settings, WorkerSettings)
         logging.basicConfig(level=settings.log_level, stream=sys.stderr)
         _limit_memory(settings.memory_bytes)
-        fetch: FetchFile | None = None
-        if settings.files is not None:
-            files = settings.files
-            fetch = lambda part, path: files.read(path, part.source)  # noqa: E731 - it closes over `files`
+        fetch = _Fetch(settings.files)
         while True:
             part = link.connection.recv()
             assert isinstance(part, Slice)
             link.send(_run(part, settings.conversion, link, fetch))
 
 
-def _run(part: Slice, conversion: Conversion, link: _Link, fetch: FetchFile | None) -> Message:
+@dataclass(slots=True)
+class _Fetch:
+    """Reads files of the repository; unpacks what it needs for that at the first one."""
+
+    packed: bytes
+    files: RepositoryFiles | None = None
+
+    def __call__(self, part: Slice, path: str) -> bytes:
+        if self.files is None:
+            unpacked: RepositoryFiles = pickle.loads(self.packed)  # noqa: S301 - our parent packed it
+            unpacked.hub.connect()
+            self.files = unpacked
+        return self.files.read(path, part.source)
+
+
+def _run(part: Slice, conversion: Conversion, link: _Link, fetch: _Fetch) -> Message:
     try:
         convert(part, conversion, link, fetch)
     except HugflowError as error:
@@ -160,7 +180,3 @@ def _limit_memory(extra_bytes: int) -> None:
         if line.startswith("VmData:"):
             limit = int(line.split()[1]) * 1024 + extra_bytes
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-
-
-if __name__ == "__main__":
-    main(*(int(argument) for argument in sys.argv[1:]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -124,8 +124,8 @@ class DownloadRun:
     def _adopt(self) -> None:
         """Without a journal: take over what the index says, or the rows of a progress file whose files hold."""
         if self._dataset.index.is_file():
-            for records in batched_rows(read_index(self._dataset)):
-                self._journal.commit(list(records))
+            for batch in batched_rows(read_index(self._dataset)):
+                self._journal.commit(list(batch))
             return
         progress = read_progress(self.context.state.progress(self.plan.name))
         if progress is None:
@@ -153,7 +153,9 @@ class DownloadRun:
         # two groups are under way in each worker, so that all of them together are one group to redo after a kill
         group_rows = max(1, GROUP_ROWS // (2 * workers))
         conversion = Conversion(self._dataset.path, download.audio_column, download.encoder, group_rows)
-        files = RepositoryFiles(self.context.hub, download.identity.hf_id, download.sha, self._dataset.scratch)
+        # workers wait without regard to signals: they are told to stop between rows
+        hub = replace(self.context.hub, sleep=time.sleep)
+        files = RepositoryFiles(hub, download.identity.hf_id, download.sha, self._dataset.scratch)
         pool.run(shards, conversion, files, self.context.pool, self._commit, self.context.should_stop)
 
     def _commit(self, records: list[RowRecord]) -> None:

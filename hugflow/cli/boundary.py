@@ -1,0 +1,65 @@
+"""The one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import tempfile
+import traceback
+from typing import Any
+
+from typer.main import get_command
+
+from hugflow.cli import app
+from hugflow.cli.shell import Shell
+from hugflow.errors import ExitCode, HugflowError
+from hugflow.report.json_output import document
+from hugflow.request_file import InvalidRequestFile
+
+
+def run(arguments: list[str], shell: Shell) -> int:
+    """Run a command; returns its exit code, whatever happens in it."""
+    command = next((argument for argument in arguments if not argument.startswith("-")), "")
+    # a command that fails before it has read its settings must print JSON all the same
+    shell.output.json = "--json" in arguments
+    try:
+        get_command(app)(args=arguments, prog_name="hugflow", obj=shell)
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else ExitCode.FAILED
+    except HugflowError as error:
+        return _explain(shell, command, error)
+    except KeyboardInterrupt:
+        shell.output.complain("hugflow: interrupted")
+        return ExitCode.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the boundary: what nobody expected is reported, not thrown at people
+        return _apologise(shell, command, error)
+    return ExitCode.DONE
+
+
+def _explain(shell: Shell, command: str, error: HugflowError) -> int:
+    fix = f"\n  {error.fix}" if error.fix else ""
+    shell.output.complain(f"hugflow: {error.doing}: {error.problem}{fix}")
+    described: dict[str, Any] = {
+        "doing": error.doing,
+        "problem": error.problem,
+        "fix": error.fix,
+        "reason": error.reason,
+    }
+    if isinstance(error, InvalidRequestFile):
+        described["problems"] = [
+            {"path": p.path, "line": p.line, "column": p.column, "field": p.field, "message": p.message}
+            for p in error.problems
+        ]
+    shell.output.document(document(command, error.exit_code, error=described))
+    return error.exit_code
+
+
+def _apologise(shell: Shell, command: str, error: Exception) -> int:
+    text = shell.output.redactor.text("".join(traceback.format_exception(error)))
+    with tempfile.NamedTemporaryFile("w", prefix="hugflow-", suffix=".log", delete=False, encoding="utf-8") as file:
+        file.write(text)
+    shell.output.complain(
+        f"hugflow: an error that should not happen: {type(error).__name__}: {error}\n"
+        f"  Nothing that was done is lost. Please report it, with the file {file.name}"
+    )
+    described = {"doing": "running the command", "problem": str(error), "fix": file.name, "reason": "unexpected"}
+    shell.output.document(document(command, ExitCode.FAILED, error=described))
+    return ExitCode.FAILED

@@ -1,0 +1,91 @@
+"""Commands that look: inspect, status."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hugflow.cli import options
+from hugflow.errors import UsageError
+from hugflow.report.json_output import document
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.command("inspect")(inspect)
+    app.command("status")(status)
+
+
+def inspect(
+    context: typer.Context,
+    hf_id: Annotated[str, typer.Argument(help="The dataset's id on the Hub.", metavar="ORG/NAME")],
+    revision: Annotated[str, typer.Option("--revision", help="A branch, tag or commit.")] = "main",
+    config: options.Config = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Show what a dataset on the Hub has: configs, splits, columns, rows, bytes, licence, and whether it is gated.
+
+    \b
+    Example:
+      hugflow inspect mozilla-foundation/common_voice_17_0
+    """
+    from dataclasses import asdict
+
+    from pydantic import TypeAdapter, ValidationError
+
+    from hugflow.hf_client.resolve import inspect as look
+    from hugflow.render.tables import inspection_text
+    from hugflow.spec_types import HfId, Revision
+
+    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
+    for value, kind in ((hf_id, HfId), (revision, Revision)):
+        try:
+            TypeAdapter(kind).validate_python(value)
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+            raise UsageError("inspecting a dataset", f"{value!r} {problem}", "For example: acme/speech.") from error
+    facts, splits = look(session.hub(), hf_id, revision)
+    session.output.say(inspection_text(hf_id, revision, facts, splits))
+    described = [asdict(split) | {"columns": [column.model_dump() for column in split.columns]} for split in splits]
+    session.output.document(document("inspect", 0, hf_id=hf_id, **facts.model_dump(), details=described))
+
+
+def status(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="Only this dataset, with its failed rows.")] = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="First make the manifest again from the datasets themselves.")
+    ] = False,
+    config: options.Config = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Show every dataset in storage: rows, size, revision, who added it and when, and whether requests ask for it.
+
+    \b
+    Example:
+      hugflow status
+    """
+    from hugflow.inventory import Inventory
+    from hugflow.render.tables import status_text
+    from hugflow.request_file import load_all
+
+    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
+    inventory = Inventory(session.storage(), session.state())
+    if rebuild:
+        inventory.rebuild()
+    requested, _ = load_all(options.all_requests(session.shell.cwd))
+    datasets = inventory.datasets([request for request in requested if request.kind == "add"])
+    if name is not None:
+        datasets = [dataset for dataset in datasets if dataset.name == name]
+        if not datasets:
+            raise UsageError("looking for a dataset", f"there is no {name!r}", "`hugflow status` lists the datasets.")
+    failed = inventory.failed_rows(name) if name is not None else []
+    session.output.say(status_text(datasets, failed))
+    described = [dataset.as_json() for dataset in datasets]
+    rows = [{"row": row.row, "reason": row.reason, "message": row.message} for row in failed]
+    session.output.document(document("status", 0, datasets=described, failed_rows=rows))

@@ -1,0 +1,162 @@
+"""The command that looks for what could go wrong, before it does: doctor."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import typer
+
+from hugflow.cli import options
+from hugflow.errors import ExitCode, HugflowError
+from hugflow.report.json_output import document
+
+if TYPE_CHECKING:
+    from hugflow.cli.shell import Session
+
+LOW_SPACE_BYTES = 10_000_000_000
+LOW_INODES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. `fix` says what to do about it, where there is something to do."""
+
+    name: str
+    state: Literal["ok", "warning", "problem"]
+    finding: str
+    fix: str = ""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command("doctor")(doctor)
+
+
+def doctor(
+    context: typer.Context,
+    config: options.Config = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Check token, Hub, ffmpeg, disk, permissions, GitHub and Slack settings; each finding says what to do.
+
+    \b
+    Example:
+      hugflow doctor
+    """
+    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
+    checks: list[Check] = []
+    for look in (_hub, _token, _ffmpeg, _storage, _state, _processed, _github, _slack):
+        for check in look(session):
+            checks.append(check)
+            session.output.say(_line(check))
+    bad = any(check.state == "problem" for check in checks)
+    session.output.say("\nSomething has to be mended first." if bad else "\nReady.")
+    code = ExitCode.FAILED if bad else ExitCode.DONE
+    session.output.document(document("doctor", code, checks=[asdict(check) for check in checks]))
+    raise typer.Exit(code)
+
+
+def _line(check: Check) -> str:
+    mark = {"ok": "✓", "warning": "!", "problem": "✗"}[check.state]
+    return f"{mark} {check.name + ':':<12}{check.finding}" + (f"\n{'':14}{check.fix}" if check.fix else "")
+
+
+def _hub(session: Session) -> Iterator[Check]:
+    from dataclasses import replace
+
+    endpoint = session.settings.hf_endpoint
+    hub = replace(session.hub(), token=None, max_retries=0)
+    try:
+        hub.call(f"asking {endpoint}", lambda: list(hub.api().list_datasets(limit=1)))
+        yield Check("Hub", "ok", f"{endpoint} answers")
+    except HugflowError as error:
+        if error.reason in ("network", "hub_error"):
+            yield Check("Hub", "problem", error.problem, "Check HF_ENDPOINT, the network, and a proxy's settings.")
+        else:
+            yield Check("Hub", "ok", f"{endpoint} answers")
+
+
+def _token(session: Session) -> Iterator[Check]:
+    if session.settings.hf_token is None:
+        fix = "Set HF_TOKEN for private or gated datasets, and to publish."
+        yield Check("HF token", "warning", "none: public datasets only", fix)
+        return
+    hub = session.hub()
+    try:
+        who = hub.call("checking the token", hub.api().whoami)
+        yield Check("HF token", "ok", f"belongs to {who.get('name', 'an account')}")
+    except HugflowError as error:
+        yield Check("HF token", "problem", error.problem, error.fix)
+
+
+def _ffmpeg(_: Session) -> Iterator[Check]:
+    path = shutil.which("ffmpeg")
+    if path is None:
+        fix = "Install it (Debian: `apt-get install ffmpeg`) for M4A, WebM, AAC, WMA and AMR; the rest works without."
+        yield Check("ffmpeg", "warning", "not found", fix)
+        return
+    said = subprocess.run([path, "-version"], capture_output=True, text=True, check=False, timeout=20)  # noqa: S603
+    yield Check("ffmpeg", "ok", said.stdout.partition("Copyright")[0].strip() or path)
+
+
+def _storage(session: Session) -> Iterator[Check]:
+    storage = session.storage()
+    yield _writable("storage", "STORAGE_ROOT", storage.root)
+    facts = storage.facts()
+    room = f"{facts.free_bytes / 1e9:.1f} GB free"
+    inodes = "" if facts.free_inodes is None else f", {facts.free_inodes:,} inodes"
+    low = facts.free_bytes < LOW_SPACE_BYTES or (facts.free_inodes or LOW_INODES) < LOW_INODES
+    fix = "A million rows need about 2 million inodes." if low else ""
+    yield Check("disk", "warning" if low else "ok", room + inodes, fix)
+
+
+def _state(session: Session) -> Iterator[Check]:
+    yield _writable("state", "STATE_DIR", session.state().path)
+
+
+def _processed(session: Session) -> Iterator[Check]:
+    root = session.storage().processed_root
+    if root is not None:
+        check = _writable("links", "PROCESSED_ROOT", root)
+        yield check if check.state == "ok" else Check("links", "warning", check.finding, check.fix)
+
+
+def _writable(name: str, setting: str, folder: Path) -> Check:
+    """Whether a folder can be written to, or made: looked up, not tried, so that nothing changes."""
+    existing = folder
+    while not existing.exists():
+        existing = existing.parent
+    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+        return Check(name, "ok", f"{folder} is writable" if existing == folder else f"{folder} can be made")
+    fix = f"Set {setting} to a folder that this user may write to, or change the owner of {existing}."
+    return Check(name, "problem", f"{folder} cannot be written to", fix)
+
+
+def _github(session: Session) -> Iterator[Check]:
+    settings = session.settings
+    if settings.github_repo is None and settings.github_token is None:
+        yield Check("GitHub", "ok", "not set up: fine for use on one machine")
+    elif settings.github_token is None:
+        yield Check("GitHub", "warning", "no GITHUB_TOKEN", "Set it, or log in with `gh auth login`.")
+    elif settings.github_repo is None:
+        yield Check("GitHub", "warning", "no GITHUB_REPO", "Set it to owner/name of the requests' repository.")
+    else:
+        yield Check("GitHub", "ok", f"{settings.github_repo} at {settings.github_api_url}")
+
+
+def _slack(session: Session) -> Iterator[Check]:
+    settings = session.settings
+    if settings.slack_bot_token is not None:
+        yield Check("Slack", "ok", f"bot, channel {settings.slack_channel}")
+    elif settings.slack_webhook_url is not None:
+        yield Check("Slack", "ok", "webhook")
+    else:
+        yield Check("Slack", "ok", "not set up: no messages are sent")

@@ -1,0 +1,59 @@
+"""SIGINT and SIGTERM: the first asks the run to stop with its state saved, the second ends it at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+
+from hugflow.errors import ExitCode, Paused
+
+GIVE_UP_AFTER_S = 4.7
+
+
+@dataclass(slots=True)
+class Interrupts:
+    """Whether somebody asked the run to stop.
+
+    A run stops within 5 seconds: what takes longer (an answer of the Hub that does not come) is cut off, which is safe
+    because rows count as done only once they are durable.
+    """
+
+    _asked: threading.Event = field(default_factory=threading.Event)
+
+    def should_stop(self) -> bool:
+        """Whether to stop at the next safe moment."""
+        return self._asked.is_set()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but not beyond the wish to stop. Raises Paused then."""
+        if self._asked.wait(seconds):
+            raise Paused(
+                "waiting for the Hub", "the run was asked to stop", "Run the same command again: it continues."
+            )
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen to signals for as long as the block runs."""
+        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        if self._asked.is_set():
+            if number == signal.SIGINT:
+                os._exit(ExitCode.INTERRUPTED)
+            return
+        self._asked.set()
+        sys.stderr.write("\nhugflow: stopping; what is done is kept (once more Ctrl-C ends at once)\n")
+        watchdog = threading.Timer(GIVE_UP_AFTER_S, os._exit, args=(ExitCode.PAUSED,))
+        watchdog.daemon = True
+        watchdog.start()

@@ -1,0 +1,101 @@
+"""Where a command's words go: people's text, one JSON object, or the log. Every way out masks secrets."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TextIO
+
+from hugflow.printable import printable
+from hugflow.redact import Redactor
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from hugflow.settings import Settings
+
+
+@dataclass(slots=True)
+class Output:
+    """Results go to stdout, everything else to stderr. With `json`, stdout has one JSON object and nothing else."""
+
+    json: bool = False
+    quiet: bool = False
+    redactor: Redactor = field(default_factory=Redactor)
+    stdout: TextIO = field(default_factory=lambda: sys.stdout)
+    stderr: TextIO = field(default_factory=lambda: sys.stderr)
+
+    def say(self, text: str) -> None:
+        """Print for people; silent with --json and --quiet."""
+        if not self.json and not self.quiet:
+            self.stdout.write(self.redactor.text(text if text.endswith("\n") else text + "\n"))
+
+    def complain(self, text: str) -> None:
+        """Print what went wrong."""
+        self.stderr.write(self.redactor.text(text if text.endswith("\n") else text + "\n"))
+
+    def document(self, value: dict[str, Any]) -> None:
+        """Print the one JSON object, if it was asked for."""
+        if self.json:
+            text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+            self.stdout.write(self.redactor.text(text) + "\n")
+
+    def console(self) -> Console:
+        """A Rich console on stderr: progress is no result."""
+        from rich.console import Console
+
+        return Console(file=self.stderr, highlight=False)
+
+    def configure_logging(self, settings: Settings, *, verbose: bool) -> None:
+        """Send the log to stderr, and to LOG_FILE. Libraries are heard from WARNING on, unless `verbose`."""
+        level = logging.DEBUG if verbose else logging.getLevelNamesMapping()[settings.log_level]
+        formatter = JsonLines(self.redactor) if settings.log_format == "json" else TextLines(self.redactor)
+        handlers: list[logging.Handler] = [logging.StreamHandler(self.stderr)]
+        if self.quiet:
+            handlers[0].setLevel(logging.ERROR)
+        if settings.log_file:
+            handlers.append(logging.FileHandler(settings.log_file, encoding="utf-8"))
+        root = logging.getLogger()
+        for old in list(root.handlers):
+            root.removeHandler(old)
+        for handler in handlers:
+            handler.setFormatter(formatter)
+            root.addHandler(handler)
+        root.setLevel(logging.DEBUG if verbose else logging.WARNING)
+        logging.getLogger("hugflow").setLevel(level)
+
+
+class TextLines(logging.Formatter):
+    """`12:30:05 INFO message`, one line, harmless on a terminal."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render a record; tracebacks keep their lines."""
+        text = self._redactor.text(super().format(record)).replace("\u00a0", " ")
+        return "\n".join(printable(line) for line in text.split("\n"))
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time (UTC), level, logger, message, and the traceback if there is one."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__()
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render a record."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return self._redactor.text(json.dumps(line, ensure_ascii=False, default=str))

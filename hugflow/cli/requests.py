@@ -1,0 +1,181 @@
+"""Commands about request files: init, validate, schema, plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hugflow.cli import options
+from hugflow.cli.shell import Session
+from hugflow.errors import ExitCode, UsageError
+from hugflow.report.json_output import document
+from hugflow.request_file import InvalidRequestFile, ParsedRequest, Problem, load_all
+from hugflow.validator import conflicts
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.command("init")(init)
+    app.command("validate")(validate)
+    app.command("schema")(schema)
+    app.command("plan")(plan)
+
+
+def init(
+    context: typer.Context,
+    directory: Annotated[Path, typer.Argument(help="Where; this folder unless given.")] = Path(),
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Set up a repository for requests: folders, .env.example, .gitignore, workflows. Existing files are kept.
+
+    \b
+    Example:
+      hugflow init my-datasets
+    """
+    from hugflow.cli.scaffold import scaffold
+
+    session = options.session(context, None, json=json, verbose=False, quiet=quiet)
+    made, kept = scaffold(session.shell.cwd / directory)
+    session.output.say("\n".join([*(f"+ {path}" for path in made), *(f"= {path} (kept)" for path in kept)]))
+    session.output.say(
+        "\nNext: copy .env.example to .env and set STORAGE_ROOT; write a request into requests/add/;"
+        "\nthen `hugflow plan` shows what it would do, and `hugflow local-sync FILE` does it."
+    )
+    session.output.document(document("init", 0, made=made, kept=kept))
+
+
+def validate(
+    context: typer.Context,
+    files: options.Requests = None,
+    config: options.Config = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Check request files, and report every problem with its line and column. Asks nobody: no Hub, no storage.
+
+    \b
+    Example:
+      hugflow validate requests/add/*.yaml
+    """
+    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
+    paths = _paths(session, files)
+    parsed, problems = _checked(paths)
+    for problem in problems:
+        session.output.complain(str(problem))
+    if not problems:
+        session.output.say(f"{len(parsed)} {'request is' if len(parsed) == 1 else 'requests are'} valid.")
+    code = ExitCode.INVALID_REQUEST if problems else ExitCode.DONE
+    listed = [
+        {"path": p.path, "line": p.line, "column": p.column, "field": p.field, "message": p.message} for p in problems
+    ]
+    session.output.document(document("validate", code, files=[str(path) for path in paths], problems=listed))
+    raise typer.Exit(code)
+
+
+def schema(
+    context: typer.Context,
+    kind: Annotated[str | None, typer.Argument(help="add, remove or publish; all three when left out.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write KIND.schema.json files into this folder.")
+    ] = None,
+) -> None:
+    """Print the JSON Schema of a kind of request, so that editors can complete and check it.
+
+    \b
+    Example:
+      hugflow schema add > add.schema.json
+    """
+    import json as jsonlib
+
+    from hugflow.schema import json_schema
+    from hugflow.specs import SPECS
+
+    wanted = [known for known in SPECS if kind in (None, known)]
+    if not wanted:
+        raise UsageError("choosing the schema", f"{kind!r} is no kind of request", f"Choose one of {', '.join(SPECS)}.")
+    schemas = {known: json_schema(known) for known in wanted}
+    out = context.obj.output
+    if output is None:
+        value: Any = schemas[wanted[0]] if kind else schemas
+        out.say(jsonlib.dumps(value, indent=2, ensure_ascii=False))
+        return
+    folder = context.obj.cwd / output
+    folder.mkdir(parents=True, exist_ok=True)
+    for known, value in schemas.items():
+        path = folder / f"{known}.schema.json"
+        path.write_text(jsonlib.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        out.say(f"+ {path}")
+
+
+def plan(
+    context: typer.Context,
+    files: options.Requests = None,
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="0: nothing to do, 1: error, 2: changes.")
+    ] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Plan as if nothing were in storage yet.")] = False,
+    config: options.Config = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Show what requests would do, with facts from the Hub: commit, rows, bytes, licence, room. Changes nothing.
+
+    \b
+    Example:
+      hugflow plan requests/add/speech.yaml
+    """
+    from hugflow.cli.interrupts import Interrupts
+    from hugflow.errors import HugflowError
+    from hugflow.plan import has_changes
+    from hugflow.render.console import plan_text
+    from hugflow.report.json_output import plan_json
+    from hugflow.sync import Options
+
+    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
+    try:
+        parsed, problems = _checked(_paths(session, files))
+        _refuse(problems)
+        engine = session.engine((), Interrupts(), Options(restart=restart))
+        plans = [engine.plan(request) for request in parsed]
+    except HugflowError as error:
+        if detailed_exitcode:
+            error.exit_code = ExitCode.FAILED  # type: ignore[misc]  # of this error only: what the option promises
+        raise
+    session.output.say(plan_text(plans))
+    changes = has_changes(plans)
+    code = 2 if changes and detailed_exitcode else ExitCode.DONE
+    session.output.document(document("plan", code, changes=changes, plans=[plan_json(one) for one in plans]))
+    raise typer.Exit(code)
+
+
+def parsed_request(path: Path) -> ParsedRequest:
+    """One request, or everything that is wrong with it."""
+    parsed, problems = _checked([path])
+    _refuse(problems)
+    return parsed[0]
+
+
+def _paths(session: Session, files: list[Path] | None) -> list[Path]:
+    paths = files or options.all_requests(session.shell.cwd)
+    if not paths:
+        raise UsageError(
+            "looking for requests",
+            "there is no file under requests/",
+            "Name the files, or run `hugflow init` and write one into requests/add/.",
+        )
+    return paths
+
+
+def _checked(paths: list[Path]) -> tuple[list[ParsedRequest], list[Problem]]:
+    parsed, problems = load_all(paths)
+    return parsed, sorted([*problems, *conflicts(parsed)])
+
+
+def _refuse(problems: list[Problem]) -> None:
+    if problems:
+        raise InvalidRequestFile(problems)

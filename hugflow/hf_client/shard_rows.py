@@ -1,0 +1,46 @@
+"""Rows from a shard that was fetched: a range of them at a time, in memory that does not grow with the shard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hugflow.errors import Terminal
+
+
+def parquet_batches(path: Path, start: int, stop: int, batch_rows: int) -> Iterator[pa.RecordBatch]:
+    """The rows `start`..`stop` (within the file) in batches; only the row groups that hold them are read.
+
+    Memory: about one row group's compressed pages and one batch, not the file.
+    """
+    with _readable(path), pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
+        at, groups = 0, []
+        for i in range(file.num_row_groups):
+            rows = file.metadata.row_group(i).num_rows
+            if at < stop and at + rows > start:
+                groups.append((i, at))
+            at += rows
+        if not groups:
+            return
+        at = groups[0][1]
+        for batch in file.iter_batches(batch_rows, row_groups=[i for i, _ in groups]):
+            first, last = max(start, at), min(stop, at + batch.num_rows)
+            if first < last:
+                yield batch.slice(first - at, last - first)
+            at += batch.num_rows
+            if at >= stop:
+                return
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except pa.ArrowException as error:
+        raise Terminal(
+            f"reading {path.name}", f"it is no valid parquet file: {error}", "Report it to the dataset's owners."
+        ) from error

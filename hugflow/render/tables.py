@@ -1,0 +1,132 @@
+"""Tables of text for a terminal, and what commands show in them. Pure: values in, text out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, Protocol
+
+from hugflow.events import FailedRow
+from hugflow.plan import Column, HubFacts
+from hugflow.render.text import count, duration, one_line, percent, plural, size
+
+Align = Literal["left", "right"]
+
+
+class Status(Protocol):
+    """What a line of `hugflow status` needs to know of a dataset."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def sha(self) -> str | None: ...
+    @property
+    def rows_total(self) -> int: ...
+    @property
+    def rows_done(self) -> int: ...
+    @property
+    def rows_failed(self) -> int: ...
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def duration_s(self) -> float: ...
+    @property
+    def added_by(self) -> str | None: ...
+    @property
+    def added_at(self) -> str | None: ...
+    @property
+    def request(self) -> str | None: ...
+
+
+class Split(Protocol):
+    """What `hugflow inspect` knows of a split."""
+
+    @property
+    def config(self) -> str: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def format(self) -> str: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def shards(self) -> int: ...
+    @property
+    def columns(self) -> Sequence[Column]: ...
+
+
+def table(header: Sequence[str], align: Sequence[Align], rows: Iterable[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell, two spaces apart, without any frame."""
+    lines = [tuple(header), *(tuple(one_line(cell, 120) for cell in row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if side == "right" else cell.ljust(width)
+            for cell, width, side in zip(line, widths, align, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def status_text(datasets: Sequence[Status], failed: Sequence[FailedRow] = ()) -> str:
+    """The datasets in storage, the differences from the requests, and the failed rows if they were asked for."""
+    if not datasets:
+        return "Storage holds no dataset, and no request asks for one.\n"
+    header = ("DATASET", "STATE", "ROWS", "FAILED", "AUDIO", "SIZE", "COMMIT", "ADDED")
+    align: tuple[Align, ...] = ("left", "left", "right", "right", "right", "right", "left", "left")
+    parts = [table(header, align, (_status_row(dataset) for dataset in datasets))]
+    parts += _drift(datasets)
+    if failed:
+        rows = ((str(row.row), row.reason, row.message) for row in failed)
+        parts.append(table(("ROW", "REASON", "MESSAGE"), ("right", "left", "left"), rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def _status_row(dataset: Status) -> tuple[str, ...]:
+    whole = dataset.rows_done + dataset.rows_failed >= dataset.rows_total
+    share = "" if whole else f" ({percent(dataset.rows_done, dataset.rows_total)})"
+    added = f"{dataset.added_at[:10]} {dataset.added_by or ''}" if dataset.added_at else "-"
+    return (
+        dataset.name,
+        dataset.state,
+        count(dataset.rows_done) + share,
+        count(dataset.rows_failed) if dataset.rows_failed else "-",
+        duration(dataset.duration_s) if dataset.duration_s else "-",
+        size(dataset.size_bytes) if dataset.size_bytes else "-",
+        (dataset.sha or "-")[:12],
+        added.strip(),
+    )
+
+
+def _drift(datasets: Sequence[Status]) -> list[str]:
+    """What the requests of this checkout and storage do not agree about."""
+    missing = [
+        f"  {d.request}: not in storage yet; `hugflow local-sync` downloads it"
+        for d in datasets
+        if d.state == "missing"
+    ]
+    unasked = [f"  {d.name}: no request in this checkout asks for it" for d in datasets if not d.request]
+    lost = [f"  {d.name}: in the manifest, but not in storage" for d in datasets if d.state == "lost"]
+    lines = [*missing, *lost, *(unasked if any(d.request for d in datasets) else [])]
+    return ["\n".join(["Drift:", *lines])] if lines else []
+
+
+def inspection_text(hf_id: str, revision: str, facts: HubFacts, splits: Sequence[Split]) -> str:
+    """What a repository on the Hub offers."""
+    access = [word for word, is_so in (("gated", facts.gated), ("private", facts.private)) if is_so] or ["public"]
+    head = [
+        f"{hf_id}, {revision} at {facts.sha[:12]}",
+        f"licence: {one_line(facts.licence or 'not stated', 100)}; {', '.join(access)}",
+    ]
+    rows = [(s.config, s.split, count(s.rows), size(s.size_bytes), count(s.shards), s.format) for s in splits]
+    header = ("CONFIG", "SPLIT", "ROWS", "SIZE", "FILES", "FORMAT")
+    parts = ["\n".join(head), table(header, ("left", "left", "right", "right", "right", "left"), rows)]
+    for config in dict.fromkeys(split.config for split in splits):
+        columns = next(split.columns for split in splits if split.config == config)
+        lines = ((column.name, column.kind, column.type) for column in columns)
+        title = f"Columns of {one_line(config, 80)} ({plural(len(columns), 'column')})"
+        parts.append(f"{title}\n{table(('NAME', 'KIND', 'TYPE'), ('left', 'left', 'left'), lines)}")
+    return "\n\n".join(parts) + "\n"

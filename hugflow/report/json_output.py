@@ -1,0 +1,55 @@
+"""What `--json` prints: plans and results as plain values, of a form that is documented and versioned."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from hugflow.events import Result
+from hugflow.plan import AddPlan, Plan, RemovePlan
+
+JSON_SCHEMA_VERSION = 1
+
+
+def document(command: str, exit_code: int, **content: Any) -> dict[str, Any]:
+    """The one object that a command prints on stdout."""
+    return {"schema_version": JSON_SCHEMA_VERSION, "command": command, "exit_code": exit_code, **content}
+
+
+def result_json(result: Result) -> dict[str, Any]:
+    """A result, with all its fields."""
+    return asdict(result) | {"exit_code": int(result.exit_code)}
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """A plan: what it would do, with what, and what speaks against it."""
+    if isinstance(plan, AddPlan):
+        return _add_json(plan)
+    kind, action = ("remove", "remove") if isinstance(plan, RemovePlan) else ("publish", plan.action)
+    return {"kind": kind, "action": action, **plan.model_dump(mode="json")}
+
+
+def _add_json(plan: AddPlan) -> dict[str, Any]:
+    download = plan.download
+    return {
+        "kind": "add",
+        "action": plan.action,
+        "request": plan.request,
+        "name": plan.name,
+        "location": plan.location,
+        **plan.spec.model_dump(mode="json"),
+        "sha": download.sha,
+        "format": download.format,
+        "columns": [column.model_dump() for column in download.columns],
+        "audio_column": download.audio_column,
+        "rows": download.rows,
+        "rows_done": plan.rows_done,
+        "shards": len(download.shards),
+        "size_bytes": download.size_bytes,
+        "licence": plan.facts.licence,
+        "gated": plan.facts.gated,
+        "private": plan.facts.private,
+        "storage": plan.storage.model_dump() if plan.storage else None,
+        "estimate": plan.estimate.model_dump() if plan.estimate else None,
+        "findings": [finding.model_dump() for finding in plan.findings],
+    }

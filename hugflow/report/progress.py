@@ -1,0 +1,140 @@
+"""How a run looks while it goes on: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+from rich.text import Text
+
+from hugflow.events import Event, Progress, RowFailed, RunFinished, RunStarted, Warned
+from hugflow.plan import AddPlan
+from hugflow.render.text import clock, count, one_line, percent, size
+
+log = logging.getLogger(__name__)
+
+SHOWN_ROW_FAILURES = 20
+
+
+class _SpeedColumn(ProgressColumn):
+    """Rows a second and bytes written, as the run's own events say."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.fields['speed']:.0f} rows/s · {size(task.fields['written'])}", style="cyan")
+
+
+@dataclass(slots=True)
+class ProgressBar:
+    """Shows progress as a bar. `console` is a terminal."""
+
+    console: Console
+    _bars: Bars | None = None
+    _task: TaskID | None = None
+    _failures: int = 0
+
+    def __call__(self, event: Event) -> None:
+        """Show what happened."""
+        match event:
+            case RunStarted(plan=AddPlan() as plan):
+                self._start(plan)
+            case Progress():
+                self._advance(event)
+            case RowFailed():
+                self._failures += 1
+                if self._failures <= SHOWN_ROW_FAILURES:
+                    self._say(f"row {event.row} failed: {event.reason}: {event.message}", "yellow")
+            case Warned():
+                self._say(f"warning: {event.message}", "yellow")
+            case RunFinished() if self._bars is not None:
+                self._bars.stop()
+                self._bars = None
+            case _:
+                pass
+
+    def _start(self, plan: AddPlan) -> None:
+        if plan.action == "nothing":
+            return
+        self._bars = Bars(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            _SpeedColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+        )
+        name = one_line(plan.spec.hf_id, 40)
+        total, done = plan.download.rows, plan.rows_done
+        self._task = self._bars.add_task(Text(name).markup, total=total, completed=done, speed=0.0, written=0)
+        self._bars.start()
+
+    def _advance(self, event: Progress) -> None:
+        if self._bars is not None and self._task is not None:
+            completed = event.rows_done + event.rows_failed
+            self._bars.update(self._task, completed=completed, speed=event.rows_per_s, written=event.new_bytes)
+
+    def _say(self, message: str, style: str) -> None:
+        console = self._bars.console if self._bars is not None else self.console
+        console.print(Text(one_line(message), style=style))
+
+
+@dataclass(slots=True)
+class ProgressLines:
+    """Logs progress as a line every `interval_rows` rows, and at least every `interval_s` seconds."""
+
+    interval_rows: int
+    interval_s: float = 30.0
+    _rows: int = 0
+    _since: float = field(default_factory=time.monotonic)
+    _failures: int = 0
+
+    def __call__(self, event: Event) -> None:
+        """Log what happened."""
+        match event:
+            case RunStarted(plan=AddPlan() as plan):
+                self._rows, self._since = plan.rows_done, time.monotonic()
+                if plan.action != "nothing":
+                    done = f", {count(plan.rows_done)} done already" if plan.rows_done else ""
+                    log.info("%s: %s rows to download%s", plan.name, count(plan.download.rows), done)
+            case Progress():
+                self._advance(event)
+            case RowFailed():
+                self._failures += 1
+                if self._failures <= SHOWN_ROW_FAILURES:
+                    log.warning("%s: row %d failed: %s: %s", event.name, event.row, event.reason, event.message)
+            case Warned():
+                log.warning("%s", event.message)
+            case _:
+                pass
+
+    def _advance(self, event: Progress) -> None:
+        now, settled = time.monotonic(), event.rows_done + event.rows_failed
+        due = settled - self._rows >= self.interval_rows or now - self._since >= self.interval_s
+        if not due and settled < event.rows_total:
+            return
+        self._rows, self._since = settled, now
+        left = f", {clock(event.eta_s)} left" if event.eta_s else ""
+        log.info(
+            "%s: %s of %s rows (%s), %.0f rows/s, %s written%s",
+            event.name,
+            count(settled),
+            count(event.rows_total),
+            percent(settled, event.rows_total),
+            event.rows_per_s,
+            size(event.new_bytes),
+            left,
+        )
