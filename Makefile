@@ -37,9 +37,8 @@ test: setup ## all tests; ARGS="-k name" passes on to pytest
 
 coverage: setup ## all tests, with the branches that they reach
 	@$(VENV)/bin/coverage erase
-	@$(VENV)/bin/coverage run $(PYTEST) $(ARGS)
-	@$(VENV)/bin/coverage combine --quiet
-	@$(VENV)/bin/coverage report
+	@$(VENV)/bin/coverage run $(PYTEST) $(ARGS); status=$$?; \
+	$(VENV)/bin/coverage combine --quiet && $(VENV)/bin/coverage report; exit $$status
 
 test-torch: $(TORCH_VENV)/.installed ## tests with real torch and torchcodec, in a virtual environment of their own
 	@$(TORCH_VENV)/bin/python -m pytest tests/torch $(ARGS)
