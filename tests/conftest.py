@@ -64,6 +64,7 @@ def _safe_environ(home: Path) -> dict[str, str]:
         "HF_ENDPOINT": NOWHERE,
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "GITHUB_API_URL": NOWHERE,
+        "PROCESSED_ROOT": str(home / "processed"),  # its default is a folder of the machine
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_AUTHOR_NAME": "A Tester",

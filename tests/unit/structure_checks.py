@@ -215,9 +215,13 @@ def _undocumented(source: Source, body: Iterable[ast.stmt]) -> Iterator[str]:
 
 
 def _says_elsewhere(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
-    """An overload says it at its implementation, an override at what it overrides, a setter at its getter."""
+    """An overload says it at its implementation, an override at what it overrides, a setter at its getter.
+
+    A property without a body is a field of a Protocol, whose class says what it stands for.
+    """
     names = {_last_name(decorator) for decorator in node.decorator_list}
-    return bool(names & {"overload", "override", "setter"})
+    empty = [ast.unparse(statement) for statement in node.body] == ["..."]
+    return bool(names & {"overload", "override", "setter"}) or (empty and "property" in names)
 
 
 def _last_name(node: ast.expr) -> str:

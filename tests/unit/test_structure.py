@@ -35,11 +35,11 @@ LAYERS: tuple[tuple[int, str], ...] = (
     (1, "config request_words"),
     (1, "request_file"),
     (1, "render schema validator"),
-    (2, "mp3 storage"),
-    (2, "audio audit hf_client journal outbox rows state"),
+    (2, "mp3 rows storage"),
+    (2, "audio audit hf_client journal outbox state"),
     (2, "gitops report slack"),
     (3, "finish preflight removal"),
-    (3, "workers"),
+    (3, "inventory workers"),
     (3, "sync"),
     (4, "cli"),
     (4, "__main__ hugflow"),
@@ -291,9 +291,17 @@ def test_importing_the_package_is_light(clean_environ: dict[str, str]) -> None:
 
 
 @has_cli
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["sync", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["plan", "--help"]])
 def test_help_is_light(clean_environ: dict[str, str], arguments: list[str]) -> None:
     assert _heavy_imports(clean_environ, "-m", "hugflow", *arguments) == set()
+
+
+@has_cli
+def test_validate_is_light(clean_environ: dict[str, str], tmp_path: Path) -> None:
+    request = tmp_path / "requests" / "add" / "speech.yaml"
+    request.parent.mkdir(parents=True)
+    request.write_text("hf_id: acme/speech\ndescription: Read speech\n")
+    assert _heavy_imports(clean_environ, "-m", "hugflow", "validate", str(request)) == set()
 
 
 def test_the_rule_of_light_imports_can_fail(clean_environ: dict[str, str]) -> None:
