@@ -246,11 +246,14 @@ def test_every_setting_is_written_down() -> None:
 
 
 @has_cli
-def test_every_command_has_an_example_and_its_section() -> None:
-    sections = set(re.findall(r"^#+ `(hugflow[\w -]*)", _read("docs/commands.md"), re.MULTILINE))
-    commands = dict(runnable_commands())
-    assert not [name for name, text in commands.items() if f"{name} " not in f"{text} "]
-    assert {name.split(" -")[0] for name in sections} - {"hugflow"} == set(commands)
+def test_every_command_has_an_example_in_its_help() -> None:
+    assert not [name for name, text in runnable_commands() if not re.search(rf"{name}(\s|$)", text)]
+
+
+@has_cli
+def test_every_command_has_its_section() -> None:
+    sections = re.findall(r"^#+ `(hugflow(?: [a-z][a-z-]*)+)", _read("docs/commands.md"), re.MULTILINE)
+    assert sorted(sections) == sorted(name for name, _ in runnable_commands())
 
 
 def runnable_commands() -> Iterator[tuple[str, str]]:
