@@ -22,6 +22,9 @@ TEST_SYSTEM := $(VENV)/.system-test
 NODE_LOCK := $(wildcard tests/prism/package-lock.json)
 NODE_MODULES := $(if $(NODE_LOCK),$(if $(shell command -v npm),tests/prism/node_modules/.installed))
 
+# start-up depends on compiled code, and PYTHONDONTWRITEBYTECODE may be set; does nothing for what is up to date
+COMPILE := $(PYTHON_BIN) -m compileall -q hugflow localhub
+
 .PHONY: help setup demo test coverage test-torch lint format bench docs lock clean
 
 help: ## this list
@@ -30,9 +33,11 @@ help: ## this list
 setup: $(INSTALLED) $(TEST_SYSTEM) $(NODE_MODULES) ## everything that development needs: .venv, system programs, Node parts
 
 demo: $(INSTALLED) $(DEMO_SYSTEM) ## download an example dataset from a small local Hub, and show what came of it
+	@$(COMPILE)
 	@$(PYTHON_BIN) -m examples.demo
 
 test: setup ## all tests; ARGS="-k name" passes on to pytest
+	@$(COMPILE)
 	@$(PYTHON_BIN) $(PYTEST) $(ARGS)
 
 coverage: setup ## all tests, with the branches that they reach
@@ -55,6 +60,7 @@ format: $(INSTALLED) ## put the code into the project's format
 	@$(VENV)/bin/ruff format .
 
 bench: $(INSTALLED) $(TEST_SYSTEM) ## the benchmarks: ratios, measured side by side
+	@$(COMPILE)
 	@$(PYTHON_BIN) -m benchmarks
 
 docs: $(INSTALLED) ## check the documents: links, and every hugflow command that they show
