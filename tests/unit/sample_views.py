@@ -126,7 +126,7 @@ def result(path: str = ADD, rows: int = 24_690, **changes: object) -> Result:
             Preview(2, None, 0.98),
         ),
     )
-    return replace(ended, **changes)  # type: ignore[arg-type] - the fields of Result
+    return replace(ended, **changes)  # type: ignore[arg-type]  # the fields of Result
 
 
 def view(*requests: RequestView, **changes: object) -> PullRequestView:
@@ -139,7 +139,7 @@ def view(*requests: RequestView, **changes: object) -> PullRequestView:
         run_url="https://github.example/acme/data/actions/runs/991",
         approvers=("data-steward",),
     )
-    return replace(base, **changes)  # type: ignore[arg-type] - the fields of PullRequestView
+    return replace(base, **changes)  # type: ignore[arg-type]  # the fields of PullRequestView
 
 
 INVALID = RequestView(

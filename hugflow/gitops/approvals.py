@@ -1,0 +1,79 @@
+"""Who approved what at which commit: reviews, which GitHub binds to one, and commands, which a status of ours binds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from hugflow.gitops.client import GitHub
+from hugflow.gitops.pull_request import PullRequest
+
+REMOVAL_CONTEXT = "hugflow/approve-removal"
+_BY = "approved by @"
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Somebody's consent to one commit."""
+
+    by: str
+    how: Literal["review", "command"]
+
+
+def approvals(
+    github: GitHub, pull: PullRequest, sha: str, eligible: Callable[[str], bool], *, commands: bool = True
+) -> tuple[Approval, ...]:
+    """Who approved exactly `sha`, among those who are `eligible`; the author's own consent never counts.
+
+    `commands` takes `/hugflow approve-removal` into account, beside reviews.
+    """
+    found = [Approval(login, "review") for login in _reviewers(github, pull.number, sha)]
+    if commands:
+        found += [Approval(login, "command") for login in _commanders(github, sha)]
+    seen: dict[str, Approval] = {}
+    for approval in found:
+        if approval.by != pull.author and approval.by not in seen and eligible(approval.by):
+            seen[approval.by] = approval
+    return tuple(seen.values())
+
+
+def record_removal_approval(github: GitHub, sha: str, login: str, url: str) -> None:
+    """Bind somebody's `/hugflow approve-removal` to the commit that it was said about, as a commit status.
+
+    A comment says nothing about a commit and can be edited by others; a status can only be added, and names its maker.
+    """
+    github.write(
+        f"recording the approval of {sha[:7]}",
+        lambda: github.repository.get_commit(sha).create_status(
+            "success", target_url=url, description=f"{_BY}{login}", context=REMOVAL_CONTEXT
+        ),
+    )
+
+
+def _reviewers(github: GitHub, number: int, sha: str) -> list[str]:
+    """Those whose newest review with a verdict approves `sha`."""
+    verdicts: dict[str, bool] = {}
+    reviews = github.read(
+        f"reading the reviews of pull request #{number}", lambda: list(github.pull(number).get_reviews())
+    )
+    for review in reviews:
+        if review.user and review.state in ("APPROVED", "CHANGES_REQUESTED", "DISMISSED"):
+            verdicts[review.user.login] = review.state == "APPROVED" and review.commit_id == sha
+    return [login for login, approves in verdicts.items() if approves]
+
+
+def _commanders(github: GitHub, sha: str) -> list[str]:
+    """Those whose command our own bot recorded on `sha`."""
+    ours = github.login()
+    statuses = github.read(
+        f"reading the statuses of {sha[:7]}", lambda: list(github.repository.get_commit(sha).get_statuses())
+    )
+    return [
+        status.description.removeprefix(_BY)
+        for status in statuses
+        if status.context == REMOVAL_CONTEXT
+        and status.state == "success"
+        and (status.creator.login if status.creator else "") == ours
+        and (status.description or "").startswith(_BY)
+    ]

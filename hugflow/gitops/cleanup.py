@@ -1,0 +1,50 @@
+"""After a removal: one commit that deletes the finished requests from the repository (`AUTO_CLEANUP_REQUESTS`)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from github import InputGitTreeElement
+
+from hugflow.errors import Terminal
+from hugflow.gitops.client import GitHub, Refused
+from hugflow.gitops.pull_request import read_requests_tree
+
+_TRIES = 5
+
+
+def delete_requests(github: GitHub, branch: str, paths: Collection[str], message: str) -> str | None:
+    """Delete `paths` from `branch` in one commit, on top of whatever is there by then.
+
+    Paths that are gone already are skipped. Returns the commit's sha, None when there was nothing to delete. Raises
+    `Terminal` when others push faster than we can, and what `GitHub.write` raises.
+    """
+    doing = "deleting the finished requests"
+    for _ in range(_TRIES):
+        head = github.read(doing, lambda: github.repository.get_git_ref(f"heads/{branch}").object.sha)
+        present = sorted(set(paths) & read_requests_tree(github, head).keys())
+        if not present:
+            return None
+        commit = _commit(github, doing, head, present, message)
+        try:
+            _move(github, doing, branch, commit)
+        except Refused as error:
+            if error.status != 422:  # noqa: PLR2004 - "Update is not a fast forward": somebody pushed
+                raise
+        else:
+            return commit
+    raise Terminal(doing, "others push faster than this commit can be made", "Delete the files by hand.")
+
+
+def _move(github: GitHub, doing: str, branch: str, sha: str) -> None:
+    github.write(doing, lambda: github.repository.get_git_ref(f"heads/{branch}").edit(sha))
+
+
+def _commit(github: GitHub, doing: str, head: str, paths: list[str], message: str) -> str:
+    def request() -> str:
+        parent = github.repository.get_git_commit(head)
+        gone = [InputGitTreeElement(path, "100644", "blob", sha=None) for path in paths]
+        tree = github.repository.create_git_tree(gone, base_tree=parent.tree)
+        return github.repository.create_git_commit(message, tree, [parent]).sha
+
+    return github.write(doing, request)

@@ -1,0 +1,194 @@
+"""`/hugflow ...` in a comment: what it asks for, who may ask, and what is done about it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast, get_args
+
+from hugflow.gitops import dispatch
+from hugflow.gitops.approvals import record_removal_approval
+from hugflow.gitops.client import GitHub
+from hugflow.gitops.pull_request import PullRequest, permission, read_pull_request
+from hugflow.printable import closest, listed, shown
+
+Name = Literal["plan", "retry", "cancel", "unlock", "approve-removal"]
+NAMES: tuple[Name, ...] = get_args(Name)
+
+Reaction = Literal["rocket", "-1", "confused"]
+_WRITERS = ("admin", "write")
+_SHA = re.compile(r"[0-9a-f]{7,40}\Z")
+_PREFIX = "/hugflow"
+
+
+@dataclass(frozen=True, slots=True)
+class CommentEvent:
+    """A new comment on a pull request, from the event's payload."""
+
+    number: int
+    comment_id: int
+    author: str
+    body: str
+    url: str
+
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Any]) -> CommentEvent | None:
+        """The comment of an `issue_comment` event; None when it is no new comment on a pull request."""
+        issue, comment = payload.get("issue", {}), payload.get("comment", {})
+        if payload.get("action") != "created" or not issue.get("pull_request"):
+            return None
+        return cls(issue["number"], comment["id"], comment["user"]["login"], comment["body"] or "", comment["html_url"])
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a comment asks for; `argument` is a request file for `retry`, a commit for `approve-removal`."""
+
+    name: Name
+    argument: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How the comment is answered: a reaction, and a sentence where something has to be said."""
+
+    reaction: Reaction
+    message: str = ""
+
+
+class NotACommandError(ValueError):
+    """A comment begins with `/hugflow` but asks for nothing that there is; the message says what there is."""
+
+
+def parse(body: str) -> Command | None:
+    """The command in the first line of a comment; None when the comment is none."""
+    first = body.lstrip("\ufeff").split("\n", 1)[0].strip()
+    if first != _PREFIX and not first.startswith(f"{_PREFIX} "):
+        return None
+    words = _words(first)
+    if not words or words[0] not in NAMES:
+        raise NotACommandError(_unknown(words[0] if words else ""))
+    name = cast("Name", words[0])
+    return Command(name, _argument(name, words[1:]))
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line)[1:]
+    except ValueError as error:
+        raise NotACommandError(f"The quotes in the command do not match. {_usage()}") from error
+
+
+def _unknown(word: str) -> str:
+    near = closest(word, NAMES) if word else None
+    hint = f" Did you mean `{_PREFIX} {near}`?" if near else ""
+    return (f"There is no command {shown(word)}.{hint} " if word else "") + _usage()
+
+
+def _usage() -> str:
+    return f"The commands are {listed(f'{_PREFIX} {name}' for name in NAMES)}; `retry` may name one request file."
+
+
+def _argument(name: Name, words: list[str]) -> str:
+    if not words:
+        return ""
+    if len(words) > 1 or name not in ("retry", "approve-removal"):
+        raise NotACommandError(f"`{_PREFIX} {name}` does not take {shown(' '.join(words))}. {_usage()}")
+    if name == "approve-removal" and not _SHA.match(words[0]):
+        raise NotACommandError(f"{shown(words[0])} is no commit; write its first seven digits, or nothing.")
+    return words[0]
+
+
+def handle(github: GitHub, event: CommentEvent, approvers: Callable[[], Collection[str]] = tuple) -> Reply | None:
+    """Do what a comment asks for, and react to it. None when the comment is no command.
+
+    `approvers` reads the policy's list of those who may approve removals; an empty one means everybody with write
+    access. Nothing from the comment but the command, a file's name and a commit is used.
+    """
+    reply = _reply(github, event, approvers)
+    if reply is None:
+        return None
+    comment = github.issue(event.number).get_comment(event.comment_id)
+    github.write("reacting to the comment", lambda: comment.create_reaction(reply.reaction))
+    if reply.message:
+        github.write("answering the comment", lambda: github.issue(event.number).create_comment(reply.message))
+    return reply
+
+
+def _reply(github: GitHub, event: CommentEvent, approvers: Callable[[], Collection[str]]) -> Reply | None:
+    try:
+        command = parse(event.body)
+    except NotACommandError as error:
+        # people without write access get no answer: nobody shall make the bot talk
+        return Reply("confused", str(error)) if _may(github, event) else Reply("-1")
+    if command is None:
+        return None
+    if not _may(github, event):
+        return Reply("-1")
+    return _ACTIONS[command.name](github, event, command, approvers)
+
+
+def _may(github: GitHub, event: CommentEvent) -> bool:
+    return permission(github, event.author) in _WRITERS
+
+
+def _plan(github: GitHub, event: CommentEvent, _: Command, __: Callable[[], Collection[str]]) -> Reply:
+    return _start(github, event, "plan")
+
+
+def _retry(github: GitHub, event: CommentEvent, command: Command, _: Callable[[], Collection[str]]) -> Reply:
+    return _start(github, event, "sync", command.argument)
+
+
+def _unlock(github: GitHub, event: CommentEvent, _: Command, __: Callable[[], Collection[str]]) -> Reply:
+    return _start(github, event, "unlock")
+
+
+def _start(github: GitHub, event: CommentEvent, mode: dispatch.Mode, only: str = "") -> Reply:
+    pull = read_pull_request(github, event.number)
+    if pull.merged and mode == "sync":
+        dispatch.dispatch(github, dispatch.APPLY_WORKFLOW, pull.default_branch, {"pull_request": str(pull.number)})
+        return Reply("rocket")
+    if pull.state != "open":
+        return Reply("confused", "The pull request is closed. Reopen it first.")
+    dispatch.dispatch_sync(github, pull, pull.head_sha, mode=mode, only=only)
+    return Reply("rocket")
+
+
+def _cancel(github: GitHub, event: CommentEvent, _: Command, __: Callable[[], Collection[str]]) -> Reply:
+    if dispatch.cancel_runs(github, event.number):
+        return Reply("rocket")
+    return Reply("confused", "There is no run to cancel.")
+
+
+def _approve_removal(
+    github: GitHub, event: CommentEvent, command: Command, approvers: Callable[[], Collection[str]]
+) -> Reply:
+    pull = read_pull_request(github, event.number)
+    problem = _why_not_approved(pull, event, command, approvers())
+    if problem:
+        return Reply("confused", problem)
+    record_removal_approval(github, pull.head_sha, event.author, event.url)
+    _start(github, event, "sync")
+    return Reply("rocket")
+
+
+def _why_not_approved(pull: PullRequest, event: CommentEvent, command: Command, approvers: Collection[str]) -> str:
+    if approvers and event.author not in approvers:
+        return f"The policy names who approves removals: {listed(sorted(approvers))}."
+    if event.author == pull.author:
+        return "Nobody approves their own pull request: somebody else has to."
+    if command.argument and not pull.head_sha.startswith(command.argument):
+        return f"The pull request is at `{pull.head_sha[:7]}` now. Look at its plan, then approve that commit."
+    return ""
+
+
+_ACTIONS: Mapping[Name, Callable[[GitHub, CommentEvent, Command, Callable[[], Collection[str]]], Reply]] = {
+    "plan": _plan,
+    "retry": _retry,
+    "cancel": _cancel,
+    "unlock": _unlock,
+    "approve-removal": _approve_removal,
+}

@@ -1,0 +1,69 @@
+"""Our comments on a pull request: one that is edited in place, and one for each final state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hugflow.gitops.client import GitHub, Refused
+
+if TYPE_CHECKING:
+    from github.IssueComment import IssueComment
+
+_GONE = (403, 404, 410)
+
+
+class Conversation:
+    """The comments of ours on one pull request.
+
+    Ours is what our own account wrote and what begins with the marker: anybody can write a marker, and a bot may quote
+    one. All calls can be repeated after a lost answer: they look for what is already there.
+    """
+
+    def __init__(self, github: GitHub, number: int) -> None:
+        self._github = github
+        self._number = number
+        self._known: dict[str, tuple[IssueComment, str]] = {}
+
+    def upsert(self, marker: str, body: str) -> None:
+        """Make the comment that begins with `marker` say `body`; write it when there is none, or it was deleted."""
+        comment, said = self._known.get(marker, (None, ""))
+        comment = comment or self._find(marker)
+        if comment and said == body:
+            return
+        if comment is None or not self._edit(comment, body):
+            comment = self._create(body)
+        self._known[marker] = (comment, body)
+
+    def add_once(self, marker: str, body: str) -> None:
+        """Write a new comment that begins with `marker`, unless there is one already."""
+        if marker not in self._known:
+            comment = self._find(marker) or self._create(body)
+            self._known[marker] = (comment, body)
+
+    def _find(self, marker: str) -> IssueComment | None:
+        ours = self._github.login()
+        doing = f"reading the comments of pull request #{self._number}"
+
+        def request() -> IssueComment | None:
+            for comment in self._github.issue(self._number).get_comments():
+                author = comment.user.login if comment.user else ""
+                if author == ours and (comment.body or "").startswith(marker):
+                    return comment
+            return None
+
+        return self._github.read(doing, request)
+
+    def _edit(self, comment: IssueComment, body: str) -> bool:
+        """Whether the comment was there to be edited."""
+        try:
+            self._github.write(f"editing our comment on #{self._number}", lambda: comment.edit(body))
+        except Refused as error:
+            if error.status in _GONE:
+                return False
+            raise
+        return True
+
+    def _create(self, body: str) -> IssueComment:
+        return self._github.write(
+            f"commenting on pull request #{self._number}", lambda: self._github.issue(self._number).create_comment(body)
+        )

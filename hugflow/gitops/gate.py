@@ -1,0 +1,182 @@
+"""Whether a pull request may run on the server at all, decided from facts that were read fresh from GitHub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from hugflow.gitops.approvals import approvals
+from hugflow.gitops.client import GitHub
+from hugflow.gitops.pull_request import (
+    MAX_FILES,
+    REQUESTS,
+    ChangedFile,
+    HeadMovedError,
+    PullRequest,
+    TreeEntry,
+    changed_files,
+    may_write,
+    read_pull_request,
+    read_requests_tree,
+)
+from hugflow.printable import listed, shown
+
+_LISTED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the decision rests on: the pull request now, its files and what they are at its head, who approved."""
+
+    pull: PullRequest
+    files: tuple[ChangedFile, ...]
+    tree: Mapping[str, TreeEntry]
+    approved_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why nothing runs, and what to do about it. `code` is stable, for machines."""
+
+    code: str
+    problem: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.problem}. {self.fix}"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The facts and what speaks against running; empty `refusals` mean that it may run."""
+
+    facts: Facts
+    refusals: tuple[Refusal, ...]
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the pull request may run."""
+        return not self.refusals
+
+
+def decide(github: GitHub, number: int, sha: str, approved_by: Sequence[str] = ()) -> Decision:
+    """Read everything about pull request `number` and decide about its commit `sha`.
+
+    `approved_by` names people with write access who asked for this very commit to run, by a command.
+    """
+    pull = read_pull_request(github, number)
+    early = tuple(refusals_of_state(pull, sha))
+    if early:
+        return Decision(Facts(pull, (), {}), early)
+    try:
+        files = changed_files(github, pull)
+    except HeadMovedError as error:
+        return Decision(Facts(pull, (), {}), (Refusal("head_moved", error.problem, error.fix),))
+    approvers = (*approved_by, *_reviewers(github, pull, sha))
+    facts = Facts(pull, files, read_requests_tree(github, sha), approvers)
+    return Decision(facts, tuple(refusals_of_content(facts)))
+
+
+def refusals_of_state(pull: PullRequest, sha: str) -> Iterator[Refusal]:
+    """What speaks against running before any file is looked at."""
+    if pull.state != "open":
+        what = "merged" if pull.merged else "closed"
+        yield Refusal("not_open", f"The pull request is {what}", "Reopen it, or open a new one.")
+    if pull.head_sha != sha:
+        yield Refusal(
+            "head_moved",
+            f"The pull request's head is `{pull.head_sha[:7]}`, not `{sha[:7]}`, which this run was started for",
+            "The run for the new commit starts by itself.",
+        )
+    if pull.base_ref != pull.default_branch:
+        yield Refusal(
+            "wrong_base",
+            f"The pull request goes to {shown(pull.base_ref)}, not to {shown(pull.default_branch)}",
+            f"Change its base branch to {shown(pull.default_branch)}: the policy is read there.",
+        )
+
+
+def refusals_of_content(facts: Facts) -> Iterator[Refusal]:
+    """What speaks against running, from the files and where they come from."""
+    yield from _incomplete(facts)
+    yield from _outside(facts)
+    yield from _no_plain_files(facts)
+    yield from _secrets(facts)
+    yield from _fork(facts)
+
+
+def _incomplete(facts: Facts) -> Iterator[Refusal]:
+    number, listed_files = facts.pull.number_of_files, len(facts.files)
+    if number > MAX_FILES or listed_files != number:
+        yield Refusal(
+            "too_many_files",
+            f"The pull request changes {number} files, and GitHub lists {listed_files} of them",
+            f"Split it: at most {MAX_FILES} files can be checked.",
+        )
+
+
+def _outside(facts: Facts) -> Iterator[Refusal]:
+    outside = sorted({path for file in facts.files for path in file.paths if not _is_inside(path)})
+    if outside:
+        yield Refusal(
+            "outside_requests",
+            f"The pull request touches files outside `{REQUESTS}/`: {listed(outside, _LISTED)}",
+            "Move those changes to a pull request of their own; this one may then contain requests only.",
+        )
+
+
+def _no_plain_files(facts: Facts) -> Iterator[Refusal]:
+    """Links and submodules; also one that was there before and is now reached by the pull request's files."""
+    odd = sorted(
+        path
+        for path, entry in facts.tree.items()
+        if not entry.is_file and any(_reaches(file.path, path) for file in facts.files if file.change != "removed")
+    )
+    if odd:
+        yield Refusal(
+            "not_a_file",
+            f"A symbolic link or a submodule stands in place of a file: {listed(odd, _LISTED)}",
+            "Commit the file itself.",
+        )
+
+
+def _secrets(facts: Facts) -> Iterator[Refusal]:
+    names = sorted(
+        path
+        for file in facts.files
+        for path in file.paths
+        if file.change != "removed" and PurePosixPath(path).name.lower().startswith(".env")
+    )
+    if names:
+        yield Refusal(
+            "environment_file",
+            f"The pull request adds an environment file: {listed(names, _LISTED)}",
+            "Remove it. If it held secrets, treat them as known to everybody and replace them: Git keeps its history.",
+        )
+
+
+def _fork(facts: Facts) -> Iterator[Refusal]:
+    if facts.pull.from_fork and not facts.approved_by:
+        yield Refusal(
+            "fork",
+            f"The pull request comes from a fork ({shown(facts.pull.head_repository or 'deleted')})",
+            f"Somebody with write access approves commit `{facts.pull.head_sha[:7]}` with a review, or comments "
+            "`/hugflow plan` or `/hugflow retry`.",
+        )
+
+
+def _is_inside(path: str) -> bool:
+    parts = PurePosixPath(path).parts
+    return path.startswith(f"{REQUESTS}/") and ".." not in parts
+
+
+def _reaches(path: str, odd: str) -> bool:
+    return path == odd or path.startswith(f"{odd}/")
+
+
+def _reviewers(github: GitHub, pull: PullRequest, sha: str) -> tuple[str, ...]:
+    if not pull.from_fork:
+        return ()
+    found = approvals(github, pull, sha, lambda login: may_write(github, login), commands=False)
+    return tuple(approval.by for approval in found)

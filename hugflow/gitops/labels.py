@@ -1,0 +1,54 @@
+"""The one label of ours that a pull request carries: where it stands."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from hugflow.gitops.client import GitHub, Refused
+from hugflow.render.views import PullRequestView, State
+
+Label = Literal[
+    "hugflow: running",
+    "hugflow: paused",
+    "hugflow: invalid",
+    "hugflow: failed",
+    "hugflow: partial",
+    "hugflow: needs approval",
+    "hugflow: ready",
+    "hugflow: done",
+]
+_PREFIX = "hugflow: "
+_BY_STATE: tuple[tuple[tuple[State, ...], Label], ...] = (
+    (("failed",), "hugflow: failed"),
+    (("invalid", "refused"), "hugflow: invalid"),
+    (("partial",), "hugflow: partial"),
+    (("paused",), "hugflow: paused"),
+    (("waiting",), "hugflow: needs approval"),
+)
+
+
+def label_of(view: PullRequestView) -> Label:
+    """The label that says where the pull request stands."""
+    if view.stage != "ended":
+        return "hugflow: running"
+    worst = next((label for states, label in _BY_STATE if view.having(*states)), None)
+    return worst or ("hugflow: done" if view.merged else "hugflow: ready")
+
+
+def set_label(github: GitHub, number: int, wanted: Label) -> None:
+    """Make `wanted` the only label of ours."""
+    issue = github.issue(number)
+    present = github.read(f"reading the labels of #{number}", lambda: [label.name for label in issue.get_labels()])
+    for name in present:
+        if name.startswith(_PREFIX) and name != wanted:
+            _remove(github, number, name)
+    if wanted not in present:
+        github.write(f"labelling #{number}", lambda: issue.add_to_labels(wanted))
+
+
+def _remove(github: GitHub, number: int, name: str) -> None:
+    try:
+        github.write(f"removing a label of #{number}", lambda: github.issue(number).remove_from_labels(name))
+    except Refused as error:
+        if error.status != 404:  # noqa: PLR2004 - somebody removed it first
+            raise

@@ -1,0 +1,64 @@
+"""Merging exactly the commit that was processed, and nothing that came after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hugflow.gitops.client import GitHub, Refused
+from hugflow.gitops.pull_request import PullRequest, read_pull_request
+
+_METHODS = (("merge", "allow_merge_commit"), ("squash", "allow_squash_merge"), ("rebase", "allow_rebase_merge"))
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Whether the pull request is merged, and a sentence for people about it."""
+
+    merged: bool
+    message: str
+
+
+def merge(github: GitHub, pull: PullRequest, sha: str) -> Merge:
+    """Merge pull request `pull` if its head is still `sha`; GitHub itself refuses anything else.
+
+    Raises `Transient` when GitHub cannot be asked; whatever GitHub refuses comes back as a `Merge` that says why.
+    """
+    short = f"`{sha[:7]}`"
+    try:
+        github.write(
+            f"merging pull request #{pull.number}",
+            lambda: github.pull(pull.number).merge(
+                merge_method=_method(github), sha=sha, commit_title=f"{pull.title} (#{pull.number})"
+            ),
+        )
+    except Refused as error:
+        if _is_merged(github, pull.number, sha):  # an earlier answer was lost on the way
+            return Merge(merged=True, message=f"Merged at {short}.")
+        return Merge(merged=False, message=f"Not merged: {_why(error, short)}")
+    return Merge(merged=True, message=f"Merged at {short}.")
+
+
+def _why(error: Refused, short: str) -> str:
+    if error.status == 409:  # noqa: PLR2004 - the head moved
+        return (
+            f"somebody pushed after {short}, which is what was processed. The run for the new commit starts by itself, "
+            "and what is stored is not downloaded again."
+        )
+    if error.status == 405:  # noqa: PLR2004 - not mergeable now
+        return f"GitHub does not allow it yet ({error.problem}). Merge it by hand when it does."
+    return f"{error.problem}. {error.fix}".strip()
+
+
+def _method(github: GitHub) -> str:
+    """The first method that the repository's settings allow; a plain merge where the token may not see them."""
+
+    def allowed() -> str:
+        settings = github.repository.complete().raw_data
+        return next((method for method, setting in _METHODS if settings.get(setting, True)), "merge")
+
+    return github.read("asking how pull requests are merged here", allowed)
+
+
+def _is_merged(github: GitHub, number: int, sha: str) -> bool:
+    now = read_pull_request(github, number)
+    return now.merged and now.head_sha == sha
