@@ -6,6 +6,8 @@ Each rule is proved on a small wrong example first (`test_the_rule_...`): a chec
 from __future__ import annotations
 
 import importlib
+import os
+import pwd
 import re
 import subprocess
 import sys
@@ -14,6 +16,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 from typer.main import get_command
 
 from hugflow import config
@@ -218,23 +223,48 @@ def test_the_rule_of_docstrings_can_fail(text: str) -> None:
     assert list(checks.missing_docstrings(Source.of("hugflow/sync.py", text)))
 
 
-def _declared_dependencies() -> set[str]:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    lists = [project["project"]["dependencies"], project["build-system"]["requires"]]
-    lists += project["project"]["optional-dependencies"].values()
-    lists += project["dependency-groups"].values()
-    return {
-        re.split(r"[^\w.-]", line)[0].lower().replace("_", "-")
-        for group in lists
-        for line in group
-        if isinstance(line, str)
-    }
+def _declared() -> dict[str, list[Requirement]]:
+    """The project's requirements, by the list of pyproject.toml that they stand in."""
+    project = tomllib.loads(_read("pyproject.toml"))
+    lists = {"run": project["project"]["dependencies"], "system": project["build-system"]["requires"]}
+    lists |= project["project"]["optional-dependencies"] | project["dependency-groups"]
+    return {name: [Requirement(line) for line in lines if isinstance(line, str)] for name, lines in lists.items()}
+
+
+def _locked() -> dict[str, list[Version]]:
+    """The versions of constraints.txt; a package may have two, for different versions of Python."""
+    found: dict[str, list[Version]] = {}
+    for name, version in re.findall(r"^([\w.-]+)==(\S+)", _read("constraints.txt"), re.MULTILINE):
+        found.setdefault(canonicalize_name(name), []).append(Version(version))
+    return found
+
+
+def test_the_lock_has_a_right_version_of_everything_declared() -> None:
+    """Where this fails, `make lock` writes the lock again."""
+    locked = _locked()
+    declared = _declared()
+    wanted = [requirement for name in ("run", "test", "lint", "build") for requirement in declared[name]]
+    missing = [
+        str(requirement)
+        for requirement in wanted
+        if not (versions := locked.get(canonicalize_name(requirement.name)))
+        or not all(map(requirement.specifier.contains, versions))
+    ]
+    assert not missing
+
+
+def test_the_lock_has_hashes_for_everything_and_names_no_index() -> None:
+    entries = re.split(r"\n(?=[a-z0-9])", _read("constraints.txt"))[1:]
+    assert not [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry]
+    assert not re.findall(r"^-.*|\bhttps?:|\bfile:", _read("constraints.txt"), re.MULTILINE)
+    assert not {"torch", "torchcodec"} & set(_locked())
 
 
 def test_every_dependency_says_why_it_is_there() -> None:
     rows = re.findall(r"^\| `([\w.-]+)`[^|]*\| *(\S[^|]+)\| *(\S[^|]+)\|$", _read("docs/dependencies.md"), re.MULTILINE)
-    explained = {name.lower().replace("_", "-") for name, _, _ in rows}
-    assert explained == _declared_dependencies()
+    assert {canonicalize_name(name) for name, _, _ in rows} == {
+        canonicalize_name(requirement.name) for requirements in _declared().values() for requirement in requirements
+    }
 
 
 def test_every_setting_is_written_down() -> None:
@@ -319,7 +349,8 @@ FORBIDDEN_WORDS = (
     *(name + end for name, end in (("deb.deb", "ian.org"), ("security.deb", "ian.org"), ("archive.ub", "untu.com"))),
     *(name + end for name, end in (("crates", ".io"), ("download.py", "torch.org"))),
 )
-PATH_OF_A_MACHINE = re.compile(r"(?<![\w.~})-])/(?:work|root|home|Users)/[\w.-]")
+HOME = pwd.getpwuid(os.getuid()).pw_dir  # the real one, not that of the tests
+PATH_OF_A_MACHINE = re.compile(rf"(?<![\w.~}})-])(?:/work|/root|/Users|{re.escape(HOME)})/[\w.-]")
 
 
 def committed_files() -> list[Path]:
@@ -351,7 +382,7 @@ def test_no_file_names_a_registry_or_a_path_of_one_machine() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["https://PyPI" + ".org/simple", "see /wo" + "rk/main", 'cd "/ro' + 'ot/x"', "(/ho" + "me/me)"]
+    "line", ["https://PyPI" + ".org/simple", "see /wo" + "rk/main", 'cd "/ro' + 'ot/x"', f"({HOME}/me)"]
 )
 def test_the_rule_of_forbidden_words_can_fail(line: str) -> None:
     assert list(forbidden_in("x", line))
