@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from hugflow.gitops import dispatch
 from hugflow.gitops.approvals import record_removal_approval
@@ -70,7 +70,7 @@ def parse(body: str) -> Command | None:
     words = _words(first)
     if not words or words[0] not in NAMES:
         raise NotACommandError(_unknown(words[0] if words else ""))
-    name = cast("Name", words[0])
+    name = words[0]
     return Command(name, _argument(name, words[1:]))
 
 
