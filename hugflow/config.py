@@ -18,7 +18,7 @@ from hugflow.errors import UsageError
 from hugflow.printable import closest, printable, shown
 from hugflow.redact import Redactor
 from hugflow.settings import Setting, Settings, describe, env_example, is_path, names, setting_of
-from hugflow.yaml_text.tree import Group, Scalar, read
+from hugflow.yaml_text.tree import Group, Position, Scalar, read
 from hugflow.yaml_text.values import Reading, reading
 
 __all__ = ["Setting", "Settings", "describe", "env_example", "load", "token", "token_files"]
@@ -123,15 +123,20 @@ def _config_file(text: str, name: str, problems: list[str]) -> dict[str, _Given]
     if all(not line.strip() or line.lstrip().startswith("#") for line in text.splitlines()):
         return {}
     document = read(text.encode("utf-8", "replace"), example="storage_root: /data")
-    problems += [printable(f"{name}:{fault.at.line}:{fault.at.column}: {fault.message}") for fault in document.faults]
+    for fault in document.faults:
+        field = "".join(f"{step}: " for step in fault.loc[:1])
+        problems.append(printable(f"{name}:{fault.at.line}:{fault.at.column}: {field}{fault.message}"))
     return dict(_config_entries(document.root, name, problems)) if document.root is not None else {}
 
 
 def _config_entries(root: Group, name: str, problems: list[str]) -> Iterator[tuple[str, _Given]]:
+    places: dict[str, Position] = {}
     for key, node in root.entries.items():
         place = printable(f"{name}:{root.keys[key].line}:{root.keys[key].column}")
         if key.lower() not in Settings.model_fields:
             problems.append(_unknown(place, key))
+        elif (first := places.setdefault(key.lower(), root.keys[key])) != root.keys[key]:
+            problems.append(f"{place}: {key}: stands twice, first on line {first.line}; keep one of them")
         elif not isinstance(node, Scalar):
             problems.append(f"{place}: {printable(key[:60])}: must be one value, not a list or a group")
         elif reading(node) is not Reading.NULL:

@@ -16,11 +16,11 @@ from hugflow.yaml_text.values import Reading, reading
 
 JARGON = re.compile(r"pydantic|[Ii]nput should|while (scanning|parsing)|<[a-z ]+>|\bNone\b|UNCLEAR|is not YAML|\[key\]")
 KINDS = st.sampled_from(sorted(SPECS))
-WORDS_OF_REQUESTS = (
+TOKENS = (
     "hf_id description revision subset split tables name path quality range card reason target hub repo_id acme/x "
     "null yes 1 1e3 0x1 2024-01-01 --- ... << ~ %YAML !!str &a *a .. ../ \\x \\U \\u = é 😀"
-).split()  # noqa: SIM905 - as a list it would take a page
-PIECES = st.sampled_from([*WORDS_OF_REQUESTS, *":-[]{},?!&*|>%@`'\"\\# \n\t\x85\u2028\ufeff\x00\x1b\u202e"])
+)
+PIECES = st.sampled_from([*TOKENS.split(), *":-[]{},?!&*|>%@`'\"\\# \n\t\x85\u2028\ufeff\x00\x1b\u202e"])
 YAML_LIKE = st.lists(PIECES | st.just("\n") | st.just(" ") | st.just(": "), max_size=40).map("".join)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.dates(),
