@@ -42,6 +42,7 @@ echo "setup: installing the locked dependencies into $venv (about a minute)"
 "$venv/bin/python" -m pip install -qq --no-compile --require-hashes --only-binary :all: -r constraints.txt
 # the build backend is locked too, so this downloads nothing
 "$venv/bin/python" -m pip install -qq --no-compile --no-deps --no-build-isolation --editable .
-# Start-up time depends on compiled bytecode, and PYTHONDONTWRITEBYTECODE may be set: compile here, on all cores.
-# A few packages ship templates that are no Python; they are not imported, so their errors do not matter.
-"$venv/bin/python" -m compileall -qq -j 0 "$venv/lib" hugflow localhub || true
+# Start-up time depends on compiled bytecode, and PYTHONDONTWRITEBYTECODE may be set: compile here, on all cores where
+# the system has semaphores, else on one. A package may ship templates that are no Python; their errors do not matter.
+"$venv/bin/python" -m compileall -qq -j 0 "$venv/lib" hugflow localhub 2>/dev/null ||
+    "$venv/bin/python" -m compileall -qq "$venv/lib" hugflow localhub || true
