@@ -83,7 +83,7 @@ def _fact(value: str) -> str:
 
 
 def _range(value: Any) -> tuple[float | None, float | None]:
-    if not isinstance(value, list | tuple) or len(value) != 2 or not all(map(_is_limit, value)):  # noqa: PLR2004
+    if not isinstance(value, list | tuple) or len(value) != 2 or not all(map(_is_limit, value)):  # noqa: PLR2004 - a pair
         raise ValueError("must be `[lowest, highest]`: two numbers, or null where there is no limit")
     low, high = value
     if low is None and high is None:

@@ -48,6 +48,8 @@ def check_problems(error: InvalidRequestFile, lines: list[str]) -> None:
         assert 1 <= problem.line <= len(lines), problem
         assert 1 <= problem.column <= len(lines[problem.line - 1]) + 1, problem
         assert problem.field
+        assert problem.field.isprintable()
+        assert problem.message.isprintable()
         assert str(problem).isprintable()
         assert not JARGON.search(problem.message), problem
 
