@@ -118,7 +118,7 @@ class Inventory:
             state="running" if self._is_running(name) else "partial",
             identity=plan.download.identity,
             sha=plan.download.sha,
-            rows_total=plan.download.rows,
+            rows_total=plan.download.counted(state.shards if state else {}).rows,
             rows_done=len(state.done) if state else 0,
             rows_failed=len(state.failed) if state else 0,
             size_bytes=state.tally.audio_bytes + state.tally.json_bytes if state else 0,

@@ -1,7 +1,8 @@
 """The append-only record of finished rows: a line in it means that the files of its rows are durable.
 
 A journal is JSON lines, each `{"crc":"<crc32 of v>","v":{...}}`: first a header that names the dataset, its commit and
-the columns of the row records, then a "run" line for every run and a "rows" line for every group of rows. Damage in
+the columns of the row records, then a "run" line for every run, a "rows" line for every group of rows, and a "shard"
+line for every shard whose rows had to be counted. Damage in
 the last line is what a power cut leaves and is dropped; damage before it is refused.
 """
 
@@ -18,6 +19,7 @@ from typing import Any, Literal, NamedTuple, Self
 import orjson
 
 from hugflow.errors import StorageFault
+from hugflow.plan import ShardCount
 from hugflow.ranges import RowRanges
 from hugflow.storage import faults, sync_directory
 
@@ -79,6 +81,7 @@ class JournalState:
     runs: int = 0
     valid_bytes: int = 0
     groups: list[tuple[int, int]] = field(default_factory=list)
+    shards: dict[int, ShardCount] = field(default_factory=dict)
 
     def apply(self, records: Sequence[RowRecord], offset: int) -> None:
         """Take a group into account; what a later group says of a row replaces what an earlier one said."""
@@ -145,6 +148,11 @@ class Journal:
         offset = self._append({"kind": "rows", "rows": [list(record) for record in records]})
         self.state.apply(records, offset)
 
+    def count_shard(self, index: int, count: ShardCount) -> None:
+        """Record how many rows a shard has, for formats that do not say so themselves."""
+        self._append({"kind": "shard", "index": index, **count.model_dump(mode="json")})
+        self.state.shards[index] = count
+
     def close(self) -> None:
         """Close the file; the journal can be read by others at any time."""
         os.close(self._descriptor)
@@ -196,6 +204,9 @@ def read(path: Path) -> JournalState | None:
                     state.apply([RowRecord(*record) for record in value["rows"]], offset)
                 elif value["kind"] == "run":
                     state.runs = value["run"]
+                elif value["kind"] == "shard":
+                    count = ShardCount.model_validate({key: value[key] for key in ShardCount.model_fields})
+                    state.shards[value["index"]] = count
                 offset += len(line)
                 state.valid_bytes = offset
     return state

@@ -6,6 +6,7 @@ row counts, and the encoder's settings.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -31,20 +32,29 @@ class Shard(_Frozen):
     """One source file of the split.
 
     `first_row` is the global index of its first row. `groups` are the row counts of its independently readable parts
-    (a parquet file's row groups). `sha256` is that of the file (LFS), or None where the Hub knows only `blob_id`.
+    (a parquet file's row groups). Both are None for formats whose rows are only counted once the file is fetched.
+    `sha256` is that of the file (LFS), or None where the Hub knows only `blob_id`.
     """
 
     path: str
     size_bytes: int
     sha256: str | None
     blob_id: str | None
-    first_row: int
-    groups: tuple[int, ...]
+    first_row: int | None = None
+    groups: tuple[int, ...] | None = None
 
     @property
     def rows(self) -> int:
-        """How many rows the shard has."""
-        return sum(self.groups)
+        """How many rows the shard has, as far as they are counted."""
+        return sum(self.groups or ())
+
+
+class ShardCount(_Frozen):
+    """What was found out about a shard when it was fetched: its place, its groups, and its schema (base64)."""
+
+    first_row: int
+    groups: tuple[int, ...]
+    arrow_schema: str
 
 
 class EncoderSettings(_Frozen):
@@ -59,6 +69,7 @@ class DownloadPlan(_Frozen):
     """The fixed part of a download, kept in the dataset as `.hugflow/plan.json`.
 
     `arrow_schema` is the split's schema, as Arrow serialises it, in base64: it gives `metadata.parquet` its types.
+    `expected_rows` is what the repository's card says, for formats whose rows are counted only while they are read.
     """
 
     identity: DatasetIdentity
@@ -69,11 +80,30 @@ class DownloadPlan(_Frozen):
     audio_column: str | None
     shards: tuple[Shard, ...]
     encoder: EncoderSettings
+    expected_rows: int | None = None
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the number of rows is known, and not only expected."""
+        return all(shard.groups is not None for shard in self.shards)
 
     @property
     def rows(self) -> int:
-        """How many rows the split has."""
-        return sum(shard.rows for shard in self.shards)
+        """How many rows the split has: exactly when it is counted, else as its card says, or as far as is known."""
+        known = sum(shard.rows for shard in self.shards)
+        return known if self.is_counted else max(known, self.expected_rows or 0)
+
+    def counted(self, counts: Mapping[int, ShardCount]) -> DownloadPlan:
+        """The plan with what is known by now about its shards, by their index."""
+        if not counts:
+            return self
+        shards = (
+            shard.model_copy(update={"first_row": counts[i].first_row, "groups": counts[i].groups})
+            if i in counts
+            else shard
+            for i, shard in enumerate(self.shards)
+        )
+        return self.model_copy(update={"shards": tuple(shards)})
 
     @property
     def size_bytes(self) -> int:

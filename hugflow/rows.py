@@ -59,6 +59,11 @@ def schema_of(text: str) -> pa.Schema:
     return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
 
 
+def common_schema(texts: list[str]) -> str:
+    """The schema that holds the rows of all of these; they come from the shards of one split."""
+    return schema_text(pa.unify_schemas([schema_of(text) for text in texts], promote_options="permissive"))
+
+
 def json_type(arrow_type: pa.DataType) -> pa.DataType:
     """The Arrow type that values of `arrow_type` have once they are fit for JSON."""
     return json_values(pa.array([], arrow_type)).type

@@ -6,9 +6,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from huggingface_hub.hf_api import RepoFile, RepoFolder
-
-from hugflow.errors import NotFoundError, Transient
+from hugflow.errors import Transient
 from hugflow.hf_client.connection import HUB_ERRORS, Hub
 from hugflow.plan import Shard
 from hugflow.storage import faults
@@ -54,34 +52,6 @@ def _download(hub: Hub, hf_id: str, sha: str, path: str, folder: Path) -> None:
                 raise
         # the library's own size check
         raise Transient(doing, "fewer bytes arrived than the Hub announced", _FIX, reason="truncated") from error
-
-
-def read_file(hub: Hub, hf_id: str, sha: str, path: str, folder: Path) -> bytes:
-    """The bytes of any file of the repository at commit `sha`, verified; `folder` is scratch space of the caller's.
-
-    Raises NotFoundError when the repository has no such file.
-    """
-    doing = f"fetching {path} of {hf_id}"
-
-    def ask() -> list[RepoFile | RepoFolder]:
-        return hub.api().get_paths_info(hf_id, [path], repo_type="dataset", revision=sha)
-
-    found = [entry for entry in hub.call(doing, ask) if isinstance(entry, RepoFile)]
-    if not found:
-        raise NotFoundError(doing, "the repository has no such file", "Report it to the dataset's owners.")
-    entry = found[0]
-    shard = Shard(
-        path=entry.path,
-        size_bytes=entry.size,
-        sha256=entry.lfs.sha256 if entry.lfs else None,
-        blob_id=entry.blob_id,
-        first_row=0,
-        groups=(),
-    )
-    try:
-        return fetch_shard(hub, hf_id, sha, shard, folder).read_bytes()
-    finally:
-        discard(folder)
 
 
 def discard(folder: Path) -> None:

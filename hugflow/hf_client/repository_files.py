@@ -1,6 +1,7 @@
-"""Audio that a row gives as a path: resolved against the dataset's own repository, and nowhere else.
+"""Audio that a row gives as a path: read from the dataset's own repository, and from nowhere else.
 
-Never against this machine's files, another repository or another host, whatever the path says.
+Never from this machine's files, another repository or another host, whatever the path says. What is read is verified:
+files by the hash that the Hub lists, members of zip archives by their CRC.
 """
 
 from __future__ import annotations
@@ -8,46 +9,143 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from dataclasses import dataclass
-from pathlib import Path
+import zipfile
+import zlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 
-from hugflow.errors import NotFoundError, RowError
+from huggingface_hub.hf_api import RepoFile, RepoFolder
+
+from hugflow.errors import RowError, Transient
 from hugflow.hf_client.connection import Hub
-from hugflow.hf_client.fetch import read_file
+from hugflow.hf_client.remote_file import RemoteFile, RepositoryFile
+
+MAX_FILE_BYTES = 1 << 30
+MAX_OPEN_ARCHIVES = 8
+
+Read = bytes | RowError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RepositoryFiles:
-    """Reads files of one repository at one commit. `scratch` is where they stand while they are read."""
+    """Reads files of one repository at one commit, several at a time."""
 
     hub: Hub
     hf_id: str
     sha: str
-    scratch: Path
+    _archives: dict[str, zipfile.ZipFile] = field(default_factory=dict)
 
-    def read(self, path: str, shard: str) -> bytes:
-        """The bytes of the file that a row in `shard` names by `path`: from the root, or beside the shard.
+    def read(self, paths: Iterable[str], shard: str) -> dict[str, Read]:
+        """What stands at each of `paths`, as rows of the file `shard` name them: its bytes, or why there are none.
 
-        Raises RowError (`refused_path`, `missing_file`) and Transient.
+        A path is relative to the repository's root or to the shard's folder; `zip://a.wav::x.zip` is a member of an
+        archive. Errors are `refused_path`, `missing_file`, `file_too_large`. Raises Transient, AuthenticationError.
         """
-        for candidate in self._candidates(path, shard):
-            folder = self.scratch / f"file-{hashlib.sha256(candidate.encode()).hexdigest()[:16]}"
+        found: dict[str, Read] = {}
+        plain: dict[str, list[str]] = {}
+        for path in dict.fromkeys(paths):
             try:
-                return read_file(self.hub, self.hf_id, self.sha, candidate, folder)
-            except NotFoundError:
-                continue
-        raise RowError("missing_file", "the repository has no file at the path that the row gives")
+                if path.startswith("zip://") and "::" in path:
+                    found[path] = self._member(path, shard)
+                else:
+                    plain[path] = candidates(path, shard, self.hf_id)
+            except RowError as error:
+                found[path] = error
+        return found | self._files(plain)
 
-    def _candidates(self, path: str, shard: str) -> list[str]:
-        own = re.match(rf"hf://datasets/{re.escape(self.hf_id)}(?:@[^/]+)?/", path)
-        relative = path[own.end() :] if own else path
-        if not own and re.match(r"[A-Za-z][A-Za-z0-9+.-]*:|[/\\~]", relative):
-            raise RowError("refused_path", "the row gives its audio as an address or an absolute path")
-        found = []
-        for base in ("", posixpath.dirname(shard)):
-            candidate = posixpath.normpath(posixpath.join(base, relative))
-            if not candidate.startswith("..") and candidate not in found:
-                found.append(candidate)
-        if not found:
-            raise RowError("refused_path", "the row gives a path that leads out of the repository")
-        return found
+    def _files(self, wanted: dict[str, list[str]]) -> dict[str, Read]:
+        """Files by the first of their candidates that the repository has: one question for all, then the files."""
+        entries = self._entries({candidate for several in wanted.values() for candidate in several})
+        found: dict[str, Read] = {}
+        hits: dict[str, RepoFile] = {}
+        for path, several in wanted.items():
+            entry = next((entries[candidate] for candidate in several if candidate in entries), None)
+            if entry is None:
+                found[path] = RowError("missing_file", "the repository has no file at the path that the row gives")
+            elif entry.size > MAX_FILE_BYTES:
+                found[path] = RowError("file_too_large", f"the file has {entry.size} bytes, over {MAX_FILE_BYTES}")
+            else:
+                hits[path] = entry
+        with ThreadPoolExecutor(self.hub.max_concurrent_downloads) as threads:
+            return found | dict(zip(hits, threads.map(self._verified, hits.values()), strict=True))
+
+    def _entries(self, paths: set[str]) -> dict[str, RepoFile]:
+        if not paths:
+            return {}
+
+        def ask() -> list[RepoFile | RepoFolder]:
+            return self.hub.api().get_paths_info(self.hf_id, sorted(paths), repo_type="dataset", revision=self.sha)
+
+        entries = self.hub.call(f"looking up files of {self.hf_id}", ask)
+        return {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
+
+    def _verified(self, entry: RepoFile) -> bytes:
+        source = RepositoryFile(self.hub, self.hf_id, self.sha, entry.path, entry.size)
+
+        def ask() -> bytes:
+            data = source.read(0, entry.size)
+            if not _is_whole(data, entry):
+                raise Transient(f"fetching {entry.path}", "its bytes are not those that the Hub lists (hash mismatch)")
+            return data
+
+        return self.hub.call(f"fetching {entry.path} of {self.hf_id}", ask)
+
+    def _member(self, path: str, shard: str) -> bytes:
+        member, _, archive = path.removeprefix("zip://").partition("::")
+        return self.hub.call(f"reading {member} in {archive}", partial(self._read_member, member, archive, shard))
+
+    def _read_member(self, member: str, archive: str, shard: str) -> bytes:
+        opened = self._archive(archive, shard)
+        try:
+            info = opened.getinfo(member)
+            if info.file_size > MAX_FILE_BYTES:
+                raise RowError("file_too_large", f"the file has {info.file_size} bytes, over {MAX_FILE_BYTES}")
+            return opened.read(info)
+        except KeyError as error:
+            raise RowError("missing_file", "the archive has no such member") from error
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            # its CRC does not fit: the directory may be what arrived damaged, so that is read again, too
+            self._archives.clear()
+            raise Transient(f"reading {member} in {archive}", f"its bytes are damaged: {error}") from error
+        except (NotImplementedError, RuntimeError) as error:
+            raise RowError("unreadable_archive", "the member is encrypted or packed in an unknown way") from error
+
+    def _archive(self, path: str, shard: str) -> zipfile.ZipFile:
+        if path not in self._archives:
+            entries = self._entries(set(candidates(path, shard, self.hf_id)))
+            if not entries:
+                raise RowError("missing_file", "the repository has no archive at the path that the row gives")
+            entry = next(iter(entries.values()))
+            source = RepositoryFile(self.hub, self.hf_id, self.sha, entry.path, entry.size)
+            if len(self._archives) >= MAX_OPEN_ARCHIVES:
+                self._archives.clear()
+            try:
+                self._archives[path] = zipfile.ZipFile(RemoteFile(source))
+            except zipfile.BadZipFile as error:
+                raise Transient(f"opening {entry.path}", f"it is no valid zip archive: {error}") from error
+        return self._archives[path]
+
+
+def candidates(path: str, shard: str, hf_id: str) -> list[str]:
+    """Where in the repository the path of a row may lead: from the root, or from beside its shard.
+
+    Raises RowError (`refused_path`) for what leads elsewhere.
+    """
+    own = re.match(rf"hf://datasets/{re.escape(hf_id)}(?:@[^/]+)?/", path)
+    relative = path[own.end() :] if own else path
+    if not relative or "\0" in relative or (not own and re.match(r"[A-Za-z][A-Za-z0-9+.-]*:|[/\\~]", relative)):
+        raise RowError("refused_path", "the row gives its audio as an address or an absolute path")
+    found = (posixpath.normpath(posixpath.join(base, relative)) for base in ("", posixpath.dirname(shard)))
+    inside = dict.fromkeys(candidate for candidate in found if not candidate.startswith(".."))
+    if not inside:
+        raise RowError("refused_path", "the row gives a path that leads out of the repository")
+    return list(inside)
+
+
+def _is_whole(data: bytes, entry: RepoFile) -> bool:
+    if entry.lfs is not None:
+        return hashlib.sha256(data).hexdigest() == entry.lfs.sha256
+    # Git names a blob by the SHA-1 of its content behind this header
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest() == entry.blob_id

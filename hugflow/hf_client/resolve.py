@@ -16,7 +16,7 @@ from huggingface_hub.hf_api import DatasetInfo
 
 from hugflow.errors import HugflowError, InvalidRequest, Terminal
 from hugflow.hf_client.connection import Hub, chain, explain
-from hugflow.hf_client.formats import SplitFiles, describe
+from hugflow.hf_client.formats import Split
 from hugflow.plan import Column, DownloadPlan, EncoderSettings, HubFacts
 from hugflow.request_file import InvalidRequestFile, ParsedRequest, Problem
 from hugflow.rows import schema_text
@@ -34,12 +34,12 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class SplitSummary:
-    """One split, as `hugflow inspect` shows it."""
+    """One split, as `hugflow inspect` shows it. `rows` is None where only a download can tell."""
 
     config: str
     split: str
     format: str
-    rows: int
+    rows: int | None
     size_bytes: int
     shards: int
     columns: tuple[Column, ...]
@@ -56,18 +56,18 @@ def resolve(hub: Hub, request: ParsedRequest, spec: AddSpec, encoder: EncoderSet
     builder = _requested_builder(hub, request, spec, commit)
     configs, splits = _configs(builder), _splits(builder)
     _refuse(check_repository(request, configs=configs, default_config=builder.config.name, splits=splits))
-    files = _split_files(info, builder, spec.split)
-    found = describe(hub, files)
+    found = Split.of(hub, info, builder, spec.split).describe()
     _refuse(check_columns(request, found.columns))
     download = DownloadPlan(
         identity=DatasetIdentity.of(spec),
         sha=commit,
-        format=files.format,
+        format=found.format,
         columns=found.columns,
         arrow_schema=schema_text(found.schema),
         audio_column=audio_column(spec, found.columns),
         shards=found.shards,
         encoder=encoder,
+        expected_rows=found.expected_rows,
     )
     return Resolved(_facts(info, configs, splits), download)
 
@@ -81,10 +81,11 @@ def inspect(hub: Hub, hf_id: str, revision: str) -> tuple[HubFacts, list[SplitSu
         builder = _builder(hub, hf_id, commit, config)
         for split in _splits(builder):
             all_splits[split] = None
-            files = _split_files(info, builder, split)
-            found = describe(hub, files)
-            rows, size = sum(shard.rows for shard in found.shards), sum(shard.size_bytes for shard in found.shards)
-            summaries.append(SplitSummary(config, split, files.format, rows, size, len(found.shards), found.columns))
+            found = Split.of(hub, info, builder, split).describe()
+            size = sum(shard.size_bytes for shard in found.shards)
+            counted = all(shard.groups is not None for shard in found.shards)
+            rows = sum(shard.rows for shard in found.shards) if counted else found.expected_rows
+            summaries.append(SplitSummary(config, split, found.format, rows, size, len(found.shards), found.columns))
     return _facts(info, configs, all_splits), summaries
 
 
@@ -145,8 +146,11 @@ def _configs(builder: datasets.DatasetBuilder) -> list[str]:
     return list(type(builder).builder_configs) or [builder.config.name]
 
 
-def _split_files(info: DatasetInfo, builder: datasets.DatasetBuilder, split: str) -> SplitFiles:
-    return SplitFiles.of(info, builder, [str(file) for file in builder.config.data_files[split]])
+def open_split(hub: Hub, plan: DownloadPlan) -> Split:
+    """The files of a planned download, as they are at its commit: for formats that `datasets` has to read."""
+    identity = plan.identity
+    info = repository(hub, identity.hf_id, plan.sha)
+    return Split.of(hub, info, _builder(hub, identity.hf_id, plan.sha, identity.subset), identity.split)
 
 
 def _splits(builder: datasets.DatasetBuilder) -> list[str]:

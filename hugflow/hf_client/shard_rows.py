@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hugflow.errors import Terminal
+from hugflow.rows import schema_text
 
 
 def parquet_batches(path: Path, start: int, stop: int, batch_rows: int) -> Iterator[pa.RecordBatch]:
@@ -44,3 +45,10 @@ def _readable(path: Path) -> Iterator[None]:
         raise Terminal(
             f"reading {path.name}", f"it is no valid parquet file: {error}", "Report it to the dataset's owners."
         ) from error
+
+
+def count_rows(path: Path) -> tuple[tuple[int, ...], str]:
+    """The rows of each row group of a parquet file, and its schema as plans keep it."""
+    with _readable(path), pq.ParquetFile(path) as file:
+        groups = tuple(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups))
+        return groups, schema_text(file.schema_arrow)

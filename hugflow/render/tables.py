@@ -49,7 +49,7 @@ class Split(Protocol):
     @property
     def format(self) -> str: ...
     @property
-    def rows(self) -> int: ...
+    def rows(self) -> int | None: ...
     @property
     def size_bytes(self) -> int: ...
     @property
@@ -121,7 +121,10 @@ def inspection_text(hf_id: str, revision: str, facts: HubFacts, splits: Sequence
         f"{hf_id}, {revision} at {facts.sha[:12]}",
         f"licence: {one_line(facts.licence or 'not stated', 100)}; {', '.join(access)}",
     ]
-    rows = [(s.config, s.split, count(s.rows), size(s.size_bytes), count(s.shards), s.format) for s in splits]
+    rows = [
+        (s.config, s.split, "?" if s.rows is None else count(s.rows), size(s.size_bytes), count(s.shards), s.format)
+        for s in splits
+    ]
     header = ("CONFIG", "SPLIT", "ROWS", "SIZE", "FILES", "FORMAT")
     parts = ["\n".join(head), table(header, ("left", "left", "right", "right", "right", "left"), rows)]
     for config in dict.fromkeys(split.config for split in splits):

@@ -13,13 +13,15 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hugflow.audio import Mp3, audio_name, to_mp3
 from hugflow.errors import HugflowError, RowError, Transient
@@ -44,7 +46,6 @@ class Slice:
     shard: int
     path: Path
     source: str
-    format: str
     first_row: int
     start: int
     stop: int
@@ -79,7 +80,7 @@ class Observer(Protocol):
         """Whether to stop before the next row, with everything converted so far committed."""
 
 
-FetchFile = Callable[[Slice, str], bytes]
+FetchFiles = Callable[[Slice, list[str]], Mapping[str, bytes | RowError]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +95,10 @@ class _Converted:
 _Values = dict[str, Any] | RowError
 
 
-def convert(part: Slice, conversion: Conversion, observer: Observer, fetch: FetchFile | None = None) -> None:
+def convert(part: Slice, conversion: Conversion, observer: Observer, fetch: FetchFiles | None = None) -> None:
     """Convert the rows of a slice; `observer.committed` gets every one of them, in order, in groups.
 
-    `fetch(slice, path)` reads a file of the dataset's repository, for audio that is given as a path.
+    `fetch(slice, paths)` reads files of the dataset's repository, for audio that is given as a path.
     Raises StorageFault when the disk cannot take the files; rows that cannot be converted are records, not errors.
     """
     with _Committer(DatasetDir(conversion.dataset), conversion, observer) as committer:
@@ -106,18 +107,56 @@ def convert(part: Slice, conversion: Conversion, observer: Observer, fetch: Fetc
 
 
 def _rows(
-    part: Slice, conversion: Conversion, observer: Observer, fetch: FetchFile | None
+    part: Slice, conversion: Conversion, observer: Observer, fetch: FetchFiles | None
 ) -> Iterator[_Converted | RowRecord]:
     row = part.first_row + part.start
-    fetch_file = None if fetch is None else partial(fetch, part)
-    for batch in parquet_batches(part.path, part.start, part.stop, BATCH_ROWS):
+    batches = parquet_batches(part.path, part.start, part.stop, BATCH_ROWS)
+    for batch, files in _with_files(batches, part, conversion.audio_column, fetch):
         for values, cell in _cells(batch, conversion.audio_column):
             if observer.should_stop():
                 return
             observer.row_started(row)
-            yield _isolated(row, partial(_convert_row, row, values, cell, conversion, fetch_file))
+            yield _isolated(row, partial(_convert_row, row, values, cell, conversion, partial(_file, files)))
             observer.row_started(-1)
             row += 1
+
+
+def _with_files(
+    batches: Iterator[pa.RecordBatch], part: Slice, audio_column: str | None, fetch: FetchFiles | None
+) -> Iterator[tuple[pa.RecordBatch, Mapping[str, bytes | RowError]]]:
+    """Each batch with the files that its rows name, which are fetched while the batch before it is converted."""
+    with ThreadPoolExecutor(1, "files") as ahead:
+        waiting: tuple[pa.RecordBatch, Future[Mapping[str, bytes | RowError]]] | None = None
+        for batch in batches:
+            paths = _paths(batch, audio_column)
+            coming = ahead.submit(fetch, part, paths) if fetch is not None and paths else ahead.submit(dict)
+            if waiting is not None:
+                yield waiting[0], waiting[1].result()
+            waiting = batch, coming
+        if waiting is not None:
+            yield waiting[0], waiting[1].result()
+
+
+def _paths(batch: pa.RecordBatch, audio_column: str | None) -> list[str]:
+    """The paths of those rows whose audio is a path only."""
+    if audio_column not in batch.schema.names:
+        return []
+    column = batch.column(audio_column)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return [path for path in column.to_pylist() if path]
+    if not pa.types.is_struct(column.type) or column.type.get_field_index("path") < 0:
+        return []
+    paths = pc.struct_field(column, "path")
+    if column.type.get_field_index("bytes") >= 0:
+        paths = paths.filter(pc.is_null(pc.struct_field(column, "bytes")))
+    return [path for path in paths.to_pylist() if path]
+
+
+def _file(files: Mapping[str, bytes | RowError], path: str) -> bytes:
+    found = files[path]
+    if isinstance(found, RowError):
+        raise found
+    return found
 
 
 def _cells(

@@ -94,7 +94,7 @@ def _run_here(
     while not shards.exhausted and not should_stop():
         part = shards.take(wait_s=POLL_S)
         if part is not None:
-            convert(part, conversion, _Here(commit, should_stop), lambda part, path: files.read(path, part.source))
+            convert(part, conversion, _Here(commit, should_stop), lambda part, paths: files.read(paths, part.source))
             shards.finished(part)
 
 

@@ -17,12 +17,13 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hugflow.errors import HugflowError
+from hugflow.errors import HugflowError, RowError
 from hugflow.journal import RowRecord
 from hugflow.workers.download import Conversion, Slice, convert
 
@@ -151,12 +152,12 @@ class _Fetch:
     packed: bytes
     files: RepositoryFiles | None = None
 
-    def __call__(self, part: Slice, path: str) -> bytes:
+    def __call__(self, part: Slice, paths: list[str]) -> Mapping[str, bytes | RowError]:
         if self.files is None:
             unpacked: RepositoryFiles = pickle.loads(self.packed)  # noqa: S301 - our parent packed it
             unpacked.hub.connect()
             self.files = unpacked
-        return self.files.read(path, part.source)
+        return self.files.read(paths, part.source)
 
 
 def _run(part: Slice, conversion: Conversion, link: _Link, fetch: _Fetch) -> Message:

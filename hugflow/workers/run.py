@@ -17,17 +17,20 @@ from hugflow.errors import ExitCode, HugflowError, Paused
 from hugflow.events import FailedRow, Preview, Progress, Reporter, Result, RowFailed, Warned
 from hugflow.finish import batched_rows, finish, read_index
 from hugflow.hf_client.connection import Hub
+from hugflow.hf_client.fetch import fetch_shard
 from hugflow.hf_client.repository_files import RepositoryFiles
+from hugflow.hf_client.resolve import open_split
 from hugflow.journal import Journal, JournalState, RowRecord
-from hugflow.plan import AddPlan, PlanFile
+from hugflow.plan import AddPlan, DownloadPlan, PlanFile
 from hugflow.ranges import RowRanges
+from hugflow.rows import common_schema
 from hugflow.state import DatasetRecord, ManifestEntry, StateDir, read_progress, write_progress
 from hugflow.storage import DatasetDir, Storage, faults, write_durably
 from hugflow.workers import pool
 from hugflow.workers.adopt import adopt
 from hugflow.workers.download import Conversion
 from hugflow.workers.pool import PoolSettings
-from hugflow.workers.shards import ShardQueue, pending_pieces, slice_rows
+from hugflow.workers.shards import FetchRows, ShardQueue, is_pending
 
 GROUP_ROWS = 64
 PROGRESS_EVERY_S = 1.0
@@ -133,20 +136,26 @@ class DownloadRun:
         for records in adopt(self._dataset, progress.rows, self.plan.download):
             self._journal.commit(records)
 
+    @property
+    def _download(self) -> DownloadPlan:
+        """The plan with what is known by now about its shards."""
+        return self.plan.download.counted(self._rows.shards)
+
     def _convert(self) -> None:
-        download = self.plan.download
+        download = self._download
         settled = RowRanges(self._rows.done.as_list())
         if not self.retry_failed:
             settled.update(self._rows.failed)
-        to_do = download.rows - len(settled)
-        if not to_do:
+        if not any(is_pending(shard, settled) for shard in download.shards):
             return
-        workers = max(1, min(self.context.pool.workers, to_do))
+        workers = self.context.pool.workers
         shards = ShardQueue(
-            self.context.hub,
-            download,
-            self._dataset,
-            list(pending_pieces(download, settled, slice_rows(to_do, workers))),
+            plan=download,
+            dataset=self._dataset,
+            settled=settled,
+            fetch_rows=self._fetch_rows(),
+            counted=self._journal.count_shard,
+            workers=workers,
             ahead=workers + 1,
             threads=self.context.max_concurrent_downloads,
         )
@@ -155,8 +164,19 @@ class DownloadRun:
         conversion = Conversion(self._dataset.path, download.audio_column, download.encoder, group_rows)
         # workers wait without regard to signals: they are told to stop between rows
         hub = replace(self.context.hub, sleep=time.sleep)
-        files = RepositoryFiles(hub, download.identity.hf_id, download.sha, self._dataset.scratch)
+        files = RepositoryFiles(hub, download.identity.hf_id, download.sha)
         pool.run(shards, conversion, files, self.context.pool, self._commit, self.context.should_stop)
+
+    def _fetch_rows(self) -> FetchRows:
+        """How a shard becomes a parquet file in scratch."""
+        hub, download = self.context.hub, self.plan.download
+        if download.format != "parquet":
+            return open_split(hub, download).fetch_rows
+
+        def fetch(index: int, folder: Path) -> Path:
+            return fetch_shard(hub, download.identity.hf_id, download.sha, download.shards[index], folder)
+
+        return fetch
 
     def _commit(self, records: list[RowRecord]) -> None:
         self._journal.commit(records)
@@ -180,7 +200,7 @@ class DownloadRun:
             Progress(
                 request=self.plan.request,
                 name=self.plan.name,
-                rows_total=self.plan.download.rows,
+                rows_total=self._download.rows,
                 rows_done=len(self._rows.done),
                 rows_failed=len(self._rows.failed),
                 new_rows=self._new_rows,
@@ -195,7 +215,7 @@ class DownloadRun:
             self.plan.name,
             status=status,
             done=self._rows.done,
-            rows_total=self.plan.download.rows,
+            rows_total=self._download.rows,
             resumed_from=self._resumed_from,
         )
 
@@ -208,7 +228,8 @@ class DownloadRun:
             fix = "Run it again with --retry-failed, or allow them with `max_failed_rows` in the request."
             problem = f"{failed} rows could not be converted, {allowed} are allowed"
             return self._result("partial", ExitCode.PARTIAL, error=problem, fix=fix, reason="failed_rows")
-        record = finish(self._dataset, self.context.state.journal(self.plan.name), self._rows, self.plan)
+        plan = self.plan.model_copy(update={"download": self._counted_plan()})
+        record = finish(self._dataset, self.context.state.journal(self.plan.name), self._rows, plan)
         self._dataset.remove_workspace()
         self.context.state.activate(manifest_entry(self.context, record))
         self._write_progress("complete")
@@ -220,6 +241,11 @@ class DownloadRun:
         if self.context.cleanup_progress:
             self.context.state.forget(self.plan.name)
         return result
+
+    def _counted_plan(self) -> DownloadPlan:
+        """The plan with the types that the rows turned out to have, where only reading them could tell."""
+        schemas = [count.arrow_schema for _, count in sorted(self._rows.shards.items())]
+        return self._download.model_copy(update={"arrow_schema": common_schema(schemas)} if schemas else {})
 
     def _ended(self, status: Literal["paused", "failed"], code: ExitCode, error: HugflowError) -> Result:
         try:
@@ -249,7 +275,7 @@ class DownloadRun:
             exit_code=code,
             location=str(self._dataset.path),
             sha=self.plan.download.sha,
-            rows_total=self.plan.download.rows,
+            rows_total=self._download.rows,
             rows_done=len(rows.done),
             rows_failed=len(rows.failed),
             new_rows=self._new_rows,

@@ -1,6 +1,7 @@
 """Which slices are still to do, and the shards they need: fetched ahead of the workers, and deleted behind them.
 
-At most `workers + 1` shards stand in scratch at a time, so that it never grows with the dataset.
+At most `ahead` shards stand in scratch at a time, so that it never grows with the dataset. Shards whose rows are only
+counted once they are fetched are handed out in their order, because the first row of one is the end of the one before.
 """
 
 from __future__ import annotations
@@ -8,14 +9,14 @@ from __future__ import annotations
 import queue
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
-from hugflow.hf_client.connection import Hub
-from hugflow.hf_client.fetch import discard, fetch_shard
-from hugflow.plan import DownloadPlan, Shard
+from hugflow.hf_client.fetch import discard
+from hugflow.hf_client.shard_rows import count_rows
+from hugflow.plan import DownloadPlan, Shard, ShardCount
 from hugflow.ranges import RowRanges
 from hugflow.storage import DatasetDir
 from hugflow.workers.download import Slice
@@ -23,18 +24,24 @@ from hugflow.workers.download import Slice
 MIN_SLICE_ROWS = 64
 SLICES_PER_WORKER = 4
 
+FetchRows = Callable[[int, Path], Path]
 
-def pending_pieces(plan: DownloadPlan, done: RowRanges, slice_rows: int) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-    """The shards with rows to do, by index, each with the pieces (start, stop within the shard) to do."""
-    for index, shard in enumerate(plan.shards):
-        missing = done.missing(shard.first_row, shard.first_row + shard.rows)
-        pieces = [
-            piece
-            for first, stop in missing
-            for piece in cut(shard.groups, first - shard.first_row, stop - shard.first_row, slice_rows)
-        ]
-        if pieces:
-            yield index, pieces
+
+def is_pending(shard: Shard, settled: RowRanges) -> bool:
+    """Whether a shard has rows to do, or may have."""
+    if shard.first_row is None:
+        return True
+    return next(settled.missing(shard.first_row, shard.first_row + shard.rows), None) is not None
+
+
+def pending_pieces(shard: Shard, settled: RowRanges, workers: int) -> list[tuple[int, int]]:
+    """The pieces (start, stop within the shard) that are to do of a counted shard."""
+    assert shard.first_row is not None
+    assert shard.groups is not None
+    first_row = shard.first_row
+    missing = list(settled.missing(first_row, first_row + shard.rows))
+    size = slice_rows(sum(stop - first for first, stop in missing), workers)
+    return [piece for first, stop in missing for piece in cut(shard.groups, first - first_row, stop - first_row, size)]
 
 
 def cut(groups: tuple[int, ...], start: int, stop: int, slice_rows: int) -> Iterator[tuple[int, int]]:
@@ -57,31 +64,40 @@ def slice_rows(rows_to_do: int, workers: int) -> int:
 
 @dataclass(slots=True)
 class ShardQueue:
-    """Fetches shards on background threads and hands out their slices."""
+    """Fetches shards on background threads and hands out their slices.
 
-    hub: Hub
+    `fetch_rows` makes a shard a parquet file in a folder of its own. `counted` is told, in the order of the shards, how
+    many rows a shard has of which the plan did not know it.
+    """
+
     plan: DownloadPlan
     dataset: DatasetDir
-    pieces: list[tuple[int, list[tuple[int, int]]]]
+    settled: RowRanges
+    fetch_rows: FetchRows
+    counted: Callable[[int, ShardCount], None]
+    workers: int
     ahead: int
     threads: int
-    _ready: queue.Queue[tuple[int, Path] | BaseException] = field(default_factory=queue.Queue)
+    _to_fetch: queue.Queue[int] = field(default_factory=queue.Queue)
+    _fetched: queue.Queue[tuple[int, Path] | BaseException] = field(default_factory=queue.Queue)
     _slots: threading.Semaphore = field(init=False)
+    _closed: threading.Event = field(default_factory=threading.Event)
+    _shards: list[Shard] = field(init=False)
+    _pending: list[int] = field(init=False)
+    _uncounted: dict[int, Path] = field(default_factory=dict)
     _open: dict[int, int] = field(default_factory=dict)
     _slices: list[Slice] = field(default_factory=list)
-    _to_fetch: queue.Queue[tuple[int, Shard]] = field(default_factory=queue.Queue)
-    _waiting: int = field(init=False)
-    _closed: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self._slots = threading.Semaphore(self.ahead)
-        self._waiting = len(self.pieces)
+        self._shards = list(self.plan.shards)
+        self._pending = [i for i, shard in enumerate(self._shards) if is_pending(shard, self.settled)]
 
     def start(self) -> None:
         """Begin to fetch."""
-        for index, _ in self.pieces:
-            self._to_fetch.put((index, self.plan.shards[index]))
-        for number in range(min(self.threads, self.ahead, len(self.pieces))):
+        for index in self._pending:
+            self._to_fetch.put(index)
+        for number in range(min(self.threads, self.ahead, len(self._pending))):
             threading.Thread(target=self._fetch_all, name=f"fetch-{number}", daemon=True).start()
 
     def close(self) -> None:
@@ -93,15 +109,14 @@ class ShardQueue:
 
         Raises what fetching a shard raised: StorageFault, Transient, Terminal.
         """
-        if not self._slices and self._waiting:
+        if not self._slices and self._pending:
             try:
-                ready = self._ready.get(timeout=wait_s) if wait_s else self._ready.get_nowait()
+                fetched = self._fetched.get(timeout=wait_s) if wait_s else self._fetched.get_nowait()
             except queue.Empty:
                 return None
-            if isinstance(ready, BaseException):
-                raise ready
-            self._waiting -= 1
-            self._enqueue(*ready)
+            if isinstance(fetched, BaseException):
+                raise fetched
+            self._place(*fetched)
         return self._slices.pop(0) if self._slices else None
 
     def put_back(self, *slices: Slice) -> None:
@@ -114,37 +129,64 @@ class ShardQueue:
         """A slice has ended; the last one of a shard frees its place in scratch."""
         self._open[part.shard] -= 1
         if not self._open[part.shard]:
-            discard(self._folder(part.shard))
-            self._slots.release()
+            self._free(part.shard)
 
     @property
     def exhausted(self) -> bool:
         """Whether no slice will come any more."""
-        return not self._slices and not self._waiting
+        return not self._slices and not self._pending
+
+    def _place(self, index: int, path: Path) -> None:
+        """Hand out what can be: this shard, and those that waited for its row count."""
+        self._uncounted[index] = path
+        while (ready := self._next_placeable()) is not None:
+            path = self._uncounted.pop(ready)
+            if self._shards[ready].first_row is None:
+                self._count(ready, path)
+            self._pending.remove(ready)
+            self._enqueue(ready, path)
+
+    def _next_placeable(self) -> int | None:
+        for index in sorted(self._uncounted):
+            if self._shards[index].first_row is not None or index == 0 or self._shards[index - 1].first_row is not None:
+                return index
+        return None
+
+    def _count(self, index: int, path: Path) -> None:
+        before = self._shards[index - 1] if index else None
+        first_row = 0 if before is None or before.first_row is None else before.first_row + before.rows
+        groups, schema = count_rows(path)
+        self.counted(index, ShardCount(first_row=first_row, groups=groups, arrow_schema=schema))
+        self._shards[index] = self._shards[index].model_copy(update={"first_row": first_row, "groups": groups})
 
     def _enqueue(self, index: int, path: Path) -> None:
-        shard = self.plan.shards[index]
-        pieces = dict(self.pieces)[index]
+        shard = self._shards[index]
+        assert shard.first_row is not None
+        pieces = pending_pieces(shard, self.settled, self.workers)
         self._open[index] = len(pieces)
-        self._slices += [Slice(index, path, shard.path, self.plan.format, shard.first_row, *piece) for piece in pieces]
+        self._slices += [Slice(index, path, shard.path, shard.first_row, start, stop) for start, stop in pieces]
+        if not pieces:
+            self._free(index)
+
+    def _free(self, index: int) -> None:
+        discard(self._folder(index))
+        self._slots.release()
 
     def _folder(self, index: int) -> Path:
         return self.dataset.scratch / f"shard-{index}"
 
     def _fetch_all(self) -> None:
-        identity = self.plan.identity
         while True:
             self._slots.acquire()
             if self._closed.is_set():
                 return
             try:
-                index, shard = self._to_fetch.get_nowait()
+                index = self._to_fetch.get_nowait()
             except queue.Empty:
                 self._slots.release()
                 return
             try:
-                path = fetch_shard(self.hub, identity.hf_id, self.plan.sha, shard, self._folder(index))
+                self._fetched.put((index, self.fetch_rows(index, self._folder(index))))
             except BaseException as error:  # noqa: BLE001 - handed to the thread that asked, which raises it
-                self._ready.put(error)
+                self._fetched.put(error)
                 return
-            self._ready.put((index, path))
