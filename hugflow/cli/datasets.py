@@ -7,20 +7,21 @@ from typing import Annotated
 import typer
 
 from hugflow.cli import options
+from hugflow.cli.plain_help import add_command
 from hugflow.errors import UsageError
 from hugflow.report.json_output import document
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
-    app.command("inspect")(inspect)
-    app.command("status")(status)
+    add_command(app, "inspect", inspect, "Show what a dataset on the Hub has.")
+    add_command(app, "status", status, "Show the datasets in storage.")
 
 
 def inspect(
     context: typer.Context,
     hf_id: Annotated[str, typer.Argument(help="The dataset's id on the Hub.", metavar="ORG/NAME")],
-    revision: Annotated[str, typer.Option("--revision", help="A branch, tag or commit.")] = "main",
+    revision: Annotated[str, typer.Option("--revision", help="A branch, tag or commit.", metavar="REVISION")] = "main",
     config: options.Config = None,
     json: options.Json = False,
     verbose: options.Verbose = False,
@@ -30,8 +31,10 @@ def inspect(
 
     \b
     Example:
-      hugflow inspect mozilla-foundation/common_voice_17_0
+      hugflow inspect openslr/librispeech_asr
     """
+    # first of all: it sets what the Hub's libraries read when they are imported
+    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
     from dataclasses import asdict
 
     from pydantic import TypeAdapter, ValidationError
@@ -40,7 +43,6 @@ def inspect(
     from hugflow.render.tables import inspection_text
     from hugflow.spec_types import HfId, Revision
 
-    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
     for value, kind in ((hf_id, HfId), (revision, Revision)):
         try:
             TypeAdapter(kind).validate_python(value)
@@ -55,7 +57,7 @@ def inspect(
 
 def status(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="Only this dataset, with its failed rows.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Only this dataset, with its failed rows.", metavar="NAME")] = None,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="First make the manifest again from the datasets themselves.")
     ] = False,

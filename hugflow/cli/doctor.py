@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from hugflow.cli import options
+from hugflow.cli.plain_help import add_command
 from hugflow.errors import ExitCode, HugflowError
 from hugflow.report.json_output import document
 
@@ -35,7 +36,7 @@ class Check:
 
 def register(app: typer.Typer) -> None:
     """Add the command to the app."""
-    app.command("doctor")(doctor)
+    add_command(app, "doctor", doctor, "Check that everything is set up, and say what to do.")
 
 
 def doctor(

@@ -16,7 +16,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")
 Workers = Annotated[int | None, typer.Option("--workers", help="Worker processes; one a core unless set.", metavar="N")]
 Request = Annotated[Path, typer.Argument(help="A request: a YAML file in add/ or remove/.", metavar="FILE")]
 Requests = Annotated[
-    list[Path] | None, typer.Argument(help="Requests; all under requests/ when left out.", metavar="[FILE...]")
+    list[Path] | None, typer.Argument(help="Requests; all under requests/ when left out.", metavar="FILE")
 ]
 
 

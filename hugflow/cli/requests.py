@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hugflow.cli import options
+from hugflow.cli.plain_help import add_command
 from hugflow.cli.shell import Session
 from hugflow.errors import ExitCode, UsageError
 from hugflow.report.json_output import document
@@ -17,15 +18,17 @@ from hugflow.validator import conflicts
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
-    app.command("init")(init)
-    app.command("validate")(validate)
-    app.command("schema")(schema)
-    app.command("plan")(plan)
+    add_command(app, "init", init, "Set up a repository for requests.")
+    add_command(app, "validate", validate, "Check request files, without the Hub or storage.")
+    add_command(app, "schema", schema, "Print the JSON Schema of requests, for editors.")
+    add_command(app, "plan", plan, "Show what requests would do; changes nothing.")
 
 
 def init(
     context: typer.Context,
-    directory: Annotated[Path, typer.Argument(help="Where; this folder unless given.")] = Path(),
+    directory: Annotated[
+        Path, typer.Argument(help="Where; this folder unless given.", metavar="FOLDER", show_default=False)
+    ] = Path(),
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -78,9 +81,12 @@ def validate(
 
 def schema(
     context: typer.Context,
-    kind: Annotated[str | None, typer.Argument(help="add, remove or publish; all three when left out.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help="add, remove or publish; all three when left out.", metavar="KIND")
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write KIND.schema.json files into this folder.")
+        Path | None,
+        typer.Option("--output", "-o", help="Write KIND.schema.json files into this folder.", metavar="FOLDER"),
     ] = None,
 ) -> None:
     """Print the JSON Schema of a kind of request, so that editors can complete and check it.
@@ -129,6 +135,8 @@ def plan(
     Example:
       hugflow plan requests/add/speech.yaml
     """
+    # first of all: it sets what the Hub's libraries read when they are imported
+    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
     from hugflow.cli.interrupts import Interrupts
     from hugflow.errors import HugflowError
     from hugflow.plan import has_changes
@@ -136,7 +144,6 @@ def plan(
     from hugflow.report.json_output import plan_json
     from hugflow.sync import Options
 
-    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
     try:
         parsed, problems = _checked(_paths(session, files))
         _refuse(problems)

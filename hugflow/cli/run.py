@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hugflow.cli import options
+from hugflow.cli.plain_help import add_command
 from hugflow.cli.requests import parsed_request
 from hugflow.errors import UsageError
 from hugflow.report.json_output import document
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
-    app.command("local-sync")(local_sync)
-    app.command("remove")(remove)
+    add_command(app, "local-sync", local_sync, "Do what a request says, on this machine; resumes.")
+    add_command(app, "remove", remove, "Remove a dataset from storage.")
 
 
 def local_sync(
@@ -44,9 +45,10 @@ def local_sync(
     Example:
       hugflow local-sync requests/add/speech.yaml
     """
+    # first of all: it sets what the Hub's libraries read when they are imported
+    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet, workers=workers)
     from hugflow.sync import Options
 
-    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet, workers=workers)
     request = parsed_request(file)
     _execute(session, request, "local-sync", Options(restart=restart, retry_failed=retry_failed))
 
