@@ -15,6 +15,7 @@ import typer
 from hugflow.cli import options
 from hugflow.cli.plain_help import add_command
 from hugflow.errors import ExitCode, HugflowError
+from hugflow.render.text import count, size
 from hugflow.report.json_output import document
 
 if TYPE_CHECKING:
@@ -112,8 +113,8 @@ def _storage(session: Session) -> Iterator[Check]:
     storage = session.storage()
     yield _writable("storage", "STORAGE_ROOT", storage.root)
     facts = storage.facts()
-    room = f"{facts.free_bytes / 1e9:.1f} GB free"
-    inodes = "" if facts.free_inodes is None else f", {facts.free_inodes:,} inodes"
+    room = f"{size(facts.free_bytes)} free"
+    inodes = "" if facts.free_inodes is None else f", {count(facts.free_inodes)} inodes"
     low = facts.free_bytes < LOW_SPACE_BYTES or (facts.free_inodes or LOW_INODES) < LOW_INODES
     fix = "A million rows need about 2 million inodes." if low else ""
     yield Check("disk", "warning" if low else "ok", room + inodes, fix)
@@ -136,7 +137,11 @@ def _writable(name: str, setting: str, folder: Path) -> Check:
     while not existing.exists():
         existing = existing.parent
     if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
-        return Check(name, "ok", f"{folder} is writable" if existing == folder else f"{folder} can be made")
+        return Check(
+            name,
+            "ok",
+            f"{folder} is writable" if existing == folder else f"{folder} does not exist yet, and can be created",
+        )
     fix = f"Set {setting} to a folder that this user may write to, or change the owner of {existing}."
     return Check(name, "problem", f"{folder} cannot be written to", fix)
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from hugflow.settings import Settings
 
 
+_PLAIN_SIGNS = str.maketrans({"✓": "+", "✗": "x", "…": "..."})
+
+
 @dataclass(slots=True)
 class Output:
     """Results go to stdout, everything else to stderr. With `json`, stdout has one JSON object and nothing else."""
@@ -31,17 +34,27 @@ class Output:
     def say(self, text: str) -> None:
         """Print for people; silent with --json and --quiet."""
         if not self.json and not self.quiet:
-            self.stdout.write(self.redactor.text(text if text.endswith("\n") else text + "\n"))
+            self._write(self.stdout, text)
 
     def complain(self, text: str) -> None:
         """Print what went wrong."""
-        self.stderr.write(self.redactor.text(text if text.endswith("\n") else text + "\n"))
+        self._write(self.stderr, text)
 
     def document(self, value: dict[str, Any]) -> None:
         """Print the one JSON object, if it was asked for."""
-        if self.json:
-            text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
-            self.stdout.write(self.redactor.text(text) + "\n")
+        if not self.json:
+            return
+        text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+        if not _encodable(text, self.stdout):
+            text = json.dumps(value, ensure_ascii=True, indent=2, default=str)
+        self.stdout.write(self.redactor.text(text) + "\n")
+
+    def _write(self, stream: TextIO, text: str) -> None:
+        """Print, whatever the stream's encoding lacks; no-break spaces are for pages, not for what people search."""
+        text = self.redactor.text(text if text.endswith("\n") else text + "\n").replace("\u00a0", " ")
+        if not _encodable(text, stream):
+            text = text.translate(_PLAIN_SIGNS).encode(stream.encoding, "replace").decode(stream.encoding)
+        stream.write(text)
 
     def console(self) -> Console:
         """A Rich console on stderr: progress is no result."""
@@ -66,6 +79,15 @@ class Output:
             root.addHandler(handler)
         root.setLevel(logging.DEBUG if verbose else logging.WARNING)
         logging.getLogger("hugflow").setLevel(level)
+
+
+def _encodable(text: str, stream: TextIO) -> bool:
+    """Whether the stream can take the text: terminals of old locales lack signs, and names may hold broken UTF-8."""
+    try:
+        text.encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class TextLines(logging.Formatter):

@@ -9,6 +9,7 @@ from hugflow.plan import AddPlan, Finding, Plan, PublishPlan, RemovePlan
 from hugflow.render.text import count, duration, lines, one_line, plural, size
 
 _SIGNS = {"download": "+", "resume": "+", "nothing": "=", "remove": "-", "create": "^", "update": "^"}
+_ADD_VERBS = {"download": "add", "resume": "resume", "nothing": "unchanged"}
 _MARKS = {"info": "i", "warning": "!", "approval": "?", "error": "x"}
 _RESULT_MARKS = {"complete": "✓", "unchanged": "=", "removed": "✓", "published": "✓", "paused": "…"}
 SHOWN_ERRORS = 10
@@ -34,7 +35,7 @@ def _plan(plan: Plan) -> Iterator[str]:
 
 def _add(plan: AddPlan) -> Iterator[str]:
     download, spec = plan.download, plan.spec
-    yield f"{_SIGNS[plan.action]} {'add' if plan.action == 'download' else plan.action} {plan.name}"
+    yield f"{_SIGNS[plan.action]} {_ADD_VERBS[plan.action]} {plan.name}"
     yield _field("request", plan.request)
     config = f", config {spec.subset}" if spec.subset else ""
     yield _field("dataset", f"{spec.hf_id}{config}, split {spec.split}")
@@ -47,7 +48,7 @@ def _add(plan: AddPlan) -> Iterator[str]:
     yield _field("licence", ", ".join([plan.facts.licence or "not stated", *access]))
     if plan.action != "nothing" and plan.estimate is not None and plan.storage is not None:
         yield _field("needs", f"about {size(plan.estimate.stored_bytes)} of {size(plan.storage.free_bytes)} free")
-        yield _field("takes", f"about {duration(plan.estimate.seconds)}")
+        yield _field("takes", _span(plan.estimate.seconds, about="about "))
     yield _field("to", plan.location)
 
 
@@ -104,10 +105,22 @@ def _result(result: Result) -> Iterator[str]:
 
 def _rows(result: Result) -> Iterator[str]:
     failed = f", {count(result.rows_failed)} failed" if result.rows_failed else ""
-    took = f", {count(result.new_rows)} of them now, in {duration(result.elapsed_s)}" if result.elapsed_s else ""
-    yield f"  {count(result.rows_done)} of {plural(result.rows_total, 'row')}{failed}{took}"
+    yield f"  {count(result.rows_done)} of {plural(result.rows_total, 'row')}{failed}{_this_run(result)}"
     if result.audio_bytes:
-        audio = f"{duration(result.duration_s)} of audio, {size(result.audio_bytes)}"
-        yield f"  {audio}; JSON {size(result.json_bytes)}"
+        audio = f"{duration(result.duration_s)} of audio"
+        yield f"  {audio}: MP3 {size(result.audio_bytes)}, JSON {size(result.json_bytes)}"
     elif result.json_bytes:
         yield f"  JSON {size(result.json_bytes)}"
+
+
+def _this_run(result: Result) -> str:
+    """What of it this run did, where that is not all of it, and how long it took."""
+    if not result.elapsed_s:
+        return ""
+    took = f"in {_span(result.elapsed_s)}"
+    whole = result.new_rows == result.rows_done and not result.rows_failed
+    return f" {took}" if whole else f"; this run: {plural(result.new_rows, 'row')} {took}"
+
+
+def _span(seconds: float, about: str = "") -> str:
+    return "less than a second" if seconds < 1 else f"{about}{duration(seconds)}"

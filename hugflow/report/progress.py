@@ -22,7 +22,7 @@ from rich.text import Text
 
 from hugflow.events import Event, Progress, RowFailed, RunFinished, RunStarted, Warned
 from hugflow.plan import AddPlan
-from hugflow.render.text import clock, count, one_line, percent, size
+from hugflow.render.text import count, duration, one_line, percent, size
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ class ProgressLines:
         if not due and settled < event.rows_total:
             return
         self._rows, self._since = settled, now
-        left = f", {clock(event.eta_s)} left" if event.eta_s else ""
+        left = f", {duration(event.eta_s)} left" if event.eta_s else ""
         log.info(
             "%s: %s of %s rows (%s), %.0f rows/s, %s written%s",
             event.name,
