@@ -90,7 +90,7 @@ $(TEST_SYSTEM): scripts/system-packages.sh | $(INSTALLED)
 
 tests/prism/node_modules/.installed: tests/prism/package-lock.json
 	@mkdir -p $(@D)
-	@if node -e 'process.exit(process.versions.node.split(".")[0] < 20)'; \
+	@if node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)'; \
 	then echo "setup: installing the Node parts of the tests"; npm ci --prefix tests/prism --no-audit --no-fund --loglevel=error; \
 	else echo "setup: the Node parts of the tests need Node.js 20 or newer; without them, their tests are skipped" >&2; fi
 	@touch $@
