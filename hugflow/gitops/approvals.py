@@ -6,6 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from github.CommitStatus import CommitStatus
+from github.PaginatedList import PaginatedList
+from github.Repository import Repository
+
 from hugflow.gitops.client import GitHub
 from hugflow.gitops.pull_request import PullRequest
 
@@ -66,9 +70,7 @@ def _reviewers(github: GitHub, number: int, sha: str) -> list[str]:
 def _commanders(github: GitHub, sha: str) -> list[str]:
     """Those whose command our own bot recorded on `sha`."""
     ours = github.login()
-    statuses = github.read(
-        f"reading the statuses of {sha[:7]}", lambda: list(github.repository.get_commit(sha).get_statuses())
-    )
+    statuses = github.read(f"reading the statuses of {sha[:7]}", lambda: list(_statuses(github.repository, sha)))
     return [
         status.description.removeprefix(_BY)
         for status in statuses
@@ -77,3 +79,8 @@ def _commanders(github: GitHub, sha: str) -> list[str]:
         and (status.creator.login if status.creator else "") == ours
         and (status.description or "").startswith(_BY)
     ]
+
+
+def _statuses(repository: Repository, sha: str) -> PaginatedList[CommitStatus]:
+    """All statuses, with who made each. PyGithub's own `get_statuses` asks an address that GitHub documents no more."""
+    return PaginatedList(CommitStatus, repository.requester, f"{repository.url}/commits/{sha}/statuses", None)

@@ -37,7 +37,8 @@ def delete_requests(github: GitHub, branch: str, paths: Collection[str], message
 
 
 def _move(github: GitHub, doing: str, branch: str, sha: str) -> None:
-    github.write(doing, lambda: github.repository.get_git_ref(f"heads/{branch}").edit(sha))
+    # read first: the reference's own address, which is written to, is in the answer
+    github.write(doing, lambda: github.repository.get_git_ref(f"heads/{branch}").complete().edit(sha))
 
 
 def _commit(github: GitHub, doing: str, head: str, paths: list[str], message: str) -> str:

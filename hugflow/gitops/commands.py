@@ -37,7 +37,7 @@ class CommentEvent:
     def from_payload(cls, payload: Mapping[str, Any]) -> CommentEvent | None:
         """The comment of an `issue_comment` event; None when it is no new comment on a pull request."""
         issue, comment = payload.get("issue", {}), payload.get("comment", {})
-        if payload.get("action") != "created" or not issue.get("pull_request"):
+        if payload.get("action") != "created" or "pull_request" not in issue:
             return None
         return cls(issue["number"], comment["id"], comment["user"]["login"], comment["body"] or "", comment["html_url"])
 

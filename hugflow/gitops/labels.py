@@ -43,7 +43,14 @@ def set_label(github: GitHub, number: int, wanted: Label) -> None:
         if name.startswith(_PREFIX) and name != wanted:
             _remove(github, number, name)
     if wanted not in present:
-        github.write(f"labelling #{number}", lambda: issue.add_to_labels(wanted))
+        _add(github, number, wanted)
+
+
+def _add(github: GitHub, number: int, name: str) -> None:
+    # PyGithub sends a bare list, which GitHub's description of the call does not allow
+    repository = github.repository
+    url, body = f"{repository.url}/issues/{number}/labels", {"labels": [name]}
+    github.write(f"labelling #{number}", lambda: repository.requester.requestJsonAndCheck("POST", url, input=body))
 
 
 def _remove(github: GitHub, number: int, name: str) -> None:

@@ -41,14 +41,22 @@ class GitHub(Double):
         content_limits: bool = False,
     ) -> None:
         super().__init__(port)
-        self.state = state or GitHubState()
         self.public_url = public_url
         self._prefix = prefix
         self._content_limits = content_limits
         self._used = 0
         self._created_at: list[float] = []
-        routes = Routes(self.state, self.shapes, self._paged)
-        for method, pattern, scope, handler in routes.all():
+        self.reset(state or GitHubState())
+
+    def reset(self, state: GitHubState) -> None:
+        """Begin again with another state, and no faults or record of requests."""
+        self.state = state
+        self.faults.clear()
+        self.requests.clear()
+        self.clear_routes()
+        routes = Routes(self.state, self.shapes, self._paged).all()
+        self.served = [pattern for _, pattern, _, _ in routes]
+        for method, pattern, scope, handler in routes:
             self._add(method, pattern, scope, handler)
 
     @property

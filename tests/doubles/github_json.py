@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from tests.doubles.git_objects import Change
 from tests.doubles.github_checks import CheckShapes
 from tests.doubles.github_git import GitShapes
@@ -182,7 +184,7 @@ class Shapes(GitShapes, CheckShapes):
         return {
             "id": number_of(name),
             "node_id": f"LA_{number_of(name)}",
-            "url": f"{self.repo_url}/labels/{name}",
+            "url": f"{self.repo_url}/labels/{quote(name)}",
             "name": name,
             "description": None,
             "color": self.state.labels.get(name, "ededed"),

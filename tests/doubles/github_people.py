@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from typing import Any
+from urllib.parse import quote
 
 from tests.doubles.github_state import GitHubState
 
@@ -43,7 +44,7 @@ class People:
 
     def user(self, login: str) -> Json:
         """A person or a bot."""
-        url = f"{self.api}/users/{login}"
+        url = f"{self.api}/users/{quote(login)}"
         links = {f"{link.partition('{')[0]}_url": f"{url}/{link}" for link in _USER_LINKS}
         return {
             "login": login,
@@ -52,7 +53,7 @@ class People:
             "avatar_url": f"{self.web}/avatars/{number_of(login)}",
             "gravatar_id": "",
             "url": url,
-            "html_url": f"{self.web}/{login}",
+            "html_url": f"{self.web}/{quote(login)}",
             **links,
             "type": "Bot" if login.endswith("[bot]") else "User",
             "site_admin": False,

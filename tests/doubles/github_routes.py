@@ -334,8 +334,9 @@ class Routes:
 
     def add_labels(self, request: Request, _: Token) -> Response:
         number = self._number(request)
-        labels = self.state.issues[number].labels
-        labels += [name for name in request.json["labels"] if name not in labels]
+        labels, body = self.state.issues[number].labels, request.json
+        wanted = body["labels"] if isinstance(body, dict) else body
+        labels += [name for name in wanted if name not in labels]
         return Response(200, self._labels_of(number))
 
     def remove_label(self, request: Request, _: Token) -> Response:

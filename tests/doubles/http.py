@@ -92,6 +92,10 @@ class Double:
         expression = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", expression)
         self._routes.append((method, re.compile(expression), route))
 
+    def clear_routes(self) -> None:
+        """Forget all routes."""
+        self._routes.clear()
+
     def fault(self, **fault: Any) -> int:
         """Arm a `localhub.faults.Fault`; its `route` is searched in the path and query."""
         return self.faults.add(Fault(**fault))
@@ -171,6 +175,8 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 65_536  # headers and body leave together: apart, each answer waits 40 ms for an acknowledgement
+    disable_nagle_algorithm = True
     server: _Server
 
     def _serve(self) -> None:

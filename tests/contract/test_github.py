@@ -1,0 +1,678 @@
+"""The conformance suite of the pull-request port: every call of ours against the GitHub double.
+
+It runs against github.com's addresses, those of an Enterprise server, and through a proxy that holds both sides to
+GitHub's published OpenAPI description.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from hugflow.errors import AuthenticationError, RetryAfter, Transient
+from hugflow.gitops import alerts, approvals, cleanup, commands, dispatch, gate, labels, merge, pull_request
+from hugflow.gitops.checks import ANNOTATIONS_PER_REQUEST, NAME, Check, CheckState, batches
+from hugflow.gitops.client import ACTIONS_BOT, GitHub, GitHubSettings, Refused
+from hugflow.gitops.commands import CommentEvent
+from hugflow.gitops.comments import Conversation
+from hugflow.render.views import Annotation
+from tests.doubles.git_objects import Submodule, Symlink
+from tests.doubles.github import GitHub as Server
+from tests.doubles.github_state import ALL_SCOPES, GitHubState
+from tests.doubles.openapi import Prism, why_missing
+
+REQUEST = "hf_id: acme/voices\ndescription: Read speech.\n"
+
+
+@pytest.fixture(scope="module", params=["github.com", "enterprise", "openapi"])
+def listening(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for the whole module."""
+    with Server(prefix="/api/v3" if request.param == "enterprise" else "") as server:
+        if request.param != "openapi":
+            yield server
+            return
+        missing = why_missing()
+        if missing:
+            pytest.skip(missing)
+        with Prism(server.url, server.served, tmp_path_factory.mktemp("prism")) as prism:
+            server.public_url = prism.url
+            yield server
+
+
+@pytest.fixture
+def server(listening: Server, canaries: Mapping[str, str]) -> Server:
+    """The server with a fresh repository, some people, and our token."""
+    state = GitHubState()
+    state.add_token(canaries["GITHUB_TOKEN"])
+    for login, permission in {"alice": "write", "bob": "write", "steward": "admin", "eve": "read"}.items():
+        state.add_user(login, permission)  # type: ignore[arg-type]  # the literals are permissions
+    listening.reset(state)
+    return listening
+
+
+@pytest.fixture
+def github(server: Server, canaries: Mapping[str, str]) -> Iterator[GitHub]:
+    """Our client of the server, without waiting."""
+    connection = connect(server, canaries["GITHUB_TOKEN"])
+    yield connection
+    connection.close()
+
+
+def connect(server: Server, token: str, *, retries: int = 0, slept: list[float] | None = None) -> GitHub:
+    """A client that notes how long it would have waited."""
+    settings = GitHubSettings("acme/data", token, server.api, seconds_between_writes=0)
+    return GitHub(settings, retries=retries, sleep=(slept if slept is not None else []).append)
+
+
+def opened(server: Server, files: dict[str, object] | None = None, **kwargs: object) -> tuple[int, str]:
+    """A pull request with files; its number and head."""
+    fork = kwargs.get("fork")
+    server.state.commit("feature", files or {"requests/add/a.yaml": REQUEST}, fork=fork)  # type: ignore[arg-type]  # files are contents
+    number = server.state.open_pull_request("feature", **kwargs)  # type: ignore[arg-type]  # the double's own arguments
+    return number, server.state.pull_head(number)
+
+
+def decision(github: GitHub, server: Server, number: int, *, approved_by: tuple[str, ...] = ()) -> list[str]:
+    """The codes of what speaks against a pull request at its head."""
+    found = gate.decide(github, number, server.state.pull_head(number), approved_by)
+    assert found.allowed == (not found.refusals)
+    assert all(refusal.fix for refusal in found.refusals)
+    return [refusal.code for refusal in found.refusals]
+
+
+# -- reading
+
+
+def test_a_pull_request_is_read_whole(github: GitHub, server: Server) -> None:
+    number, sha = opened(server)
+    pull = pull_request.read_pull_request(github, number)
+    assert (pull.head_sha, pull.state, pull.author, pull.base_ref, pull.default_branch) == (
+        sha,
+        "open",
+        "alice",
+        "main",
+        "main",
+    )
+    assert not pull.from_fork
+    assert pull.repository_url.endswith("/acme/data")
+
+
+def test_all_pages_of_changed_files_are_read(github: GitHub, server: Server) -> None:
+    server.state.commit("main", {"requests/add/old.yaml": "old", "requests/add/moved.yaml": "moved", "x": "y"})
+    server.state.commit("feature", {f"requests/add/{number:03d}.yaml": f"{number}" for number in range(233)})
+    changes = {"requests/add/old.yaml": None, "requests/add/moved.yaml": None, "requests/remove/new.yaml": "moved"}
+    server.state.commit("feature", {**changes, "x": "z"})
+    number = server.state.open_pull_request("feature")
+    files = pull_request.changed_files(github, pull_request.read_pull_request(github, number))
+    assert len(files) == 236
+    by_path = {file.path: (file.change, file.previous) for file in files}
+    assert by_path["requests/add/000.yaml"] == ("added", None)
+    assert by_path["requests/add/old.yaml"] == ("removed", None)
+    assert by_path["requests/remove/new.yaml"] == ("renamed", "requests/add/moved.yaml")
+    assert by_path["x"] == ("modified", None)
+
+
+def test_files_are_read_at_one_commit(github: GitHub, server: Server) -> None:
+    number, sha = opened(server)
+    before = pull_request.read_pull_request(github, number)
+    server.state.commit("feature", {"requests/add/a.yaml": "hf_id: evil/one\n"})
+    with pytest.raises(pull_request.HeadMovedError, match="pushed meanwhile"):
+        pull_request.changed_files(github, before)
+    tree = pull_request.read_requests_tree(github, sha)
+    entry = tree["requests/add/a.yaml"]
+    assert pull_request.read_blob(github, entry.blob, "requests/add/a.yaml") == REQUEST.encode()
+
+
+def test_links_and_submodules_are_entries_never_followed(github: GitHub, server: Server) -> None:
+    files = {"requests/add/link.yaml": Symlink("../../README.md"), "requests/sub": Submodule("1" * 40)}
+    _, sha = opened(server, files)
+    tree = pull_request.read_requests_tree(github, sha)
+    assert {path: entry.is_file for path, entry in tree.items()} == {
+        "requests/add/link.yaml": False,
+        "requests/sub": False,
+    }
+    assert pull_request.read_file(github, sha, "requests/add/link.yaml") is None
+
+
+def test_a_file_of_a_branch_is_read(github: GitHub, server: Server) -> None:
+    server.state.commit("main", {"hugflow.yaml": "datasets: {}\n", "a/b/c": "deep"})
+    sha = server.state.head("main")
+    assert pull_request.read_file(github, sha, "hugflow.yaml") == b"datasets: {}\n"
+    assert pull_request.read_file(github, sha, "a/b/c") == b"deep"
+    assert pull_request.read_file(github, sha, "a/b") is None
+    assert pull_request.read_file(github, sha, "nothing.yaml") is None
+
+
+def test_two_trees_differ_by_path(github: GitHub, server: Server) -> None:
+    server.state.commit("main", {"requests/add/a.yaml": "1", "requests/add/b.yaml": "2"})
+    before = pull_request.read_requests_tree(github, server.state.head("main"))
+    server.state.commit("main", {"requests/add/a.yaml": None, "requests/add/b.yaml": "3", "requests/remove/c.yml": "4"})
+    after = pull_request.read_requests_tree(github, server.state.head("main"))
+    assert [(file.path, file.change) for file in pull_request.differing(before, after)] == [
+        ("requests/add/a.yaml", "removed"),
+        ("requests/add/b.yaml", "modified"),
+        ("requests/remove/c.yml", "added"),
+    ]
+
+
+def test_no_requests_folder_is_an_empty_tree(github: GitHub, server: Server) -> None:
+    assert pull_request.read_requests_tree(github, server.state.head("main")) == {}
+
+
+@pytest.mark.parametrize(
+    ("login", "expected"), [("steward", "admin"), ("alice", "write"), ("eve", "read"), ("x", "none")]
+)
+def test_permissions(github: GitHub, login: str, expected: str) -> None:
+    assert pull_request.permission(github, login) == expected
+
+
+# -- the gate
+
+
+def test_the_gate_opens_for_requests_of_the_repository(github: GitHub, server: Server) -> None:
+    number, _ = opened(server, {"requests/add/a.yaml": REQUEST, "requests/README.md": "hello"})
+    assert decision(github, server, number) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "code"),
+    [
+        ({"hugflow/__init__.py": "import os"}, "outside_requests"),
+        ({".github/workflows/x.yml": "on: push"}, "outside_requests"),
+        ({"requests": "a file in place of the folder"}, "outside_requests"),
+        ({"requests_evil/x.yaml": "x"}, "outside_requests"),
+        ({"requests/add/link.yaml": Symlink("/etc/passwd")}, "not_a_file"),
+        ({"requests/add": Symlink("../secrets")}, "not_a_file"),
+        ({"requests/sub": Submodule("2" * 40)}, "not_a_file"),
+        ({"requests/.env": "TOKEN=x"}, "environment_file"),
+        ({"requests/add/.ENV.local": "TOKEN=x"}, "environment_file"),
+    ],
+)
+def test_the_gate_closes(github: GitHub, server: Server, files: dict[str, object], code: str) -> None:
+    number, _ = opened(server, files)
+    assert code in decision(github, server, number)
+
+
+def test_both_sides_of_a_rename_count(github: GitHub, server: Server) -> None:
+    server.state.commit("main", {"hugflow.yaml": "datasets: {}"})
+    number, _ = opened(server, {"hugflow.yaml": None, "requests/add/a.yaml": "datasets: {}"})
+    assert decision(github, server, number) == ["outside_requests"]
+
+
+def test_the_gate_is_for_one_commit_of_an_open_pull_request_to_the_default_branch(
+    github: GitHub, server: Server
+) -> None:
+    number, sha = opened(server)
+    server.state.commit("feature", {"requests/add/b.yaml": REQUEST})
+    assert [refusal.code for refusal in gate.decide(github, number, sha).refusals] == ["head_moved"]
+    server.state.merge(number)
+    assert decision(github, server, number) == ["not_open"]
+    server.state.commit("other", {"x": "y"})
+    server.state.commit("feature2", {"requests/add/c.yaml": REQUEST})
+    wrong = server.state.open_pull_request("feature2", base="other")
+    assert "wrong_base" in decision(github, server, wrong)
+
+
+def test_a_fork_needs_the_approval_of_somebody_with_write_access_for_this_commit(
+    github: GitHub, server: Server
+) -> None:
+    number, old = opened(server, fork="mallory", author="mallory")
+    assert decision(github, server, number) == ["fork"]
+    assert decision(github, server, number, approved_by=("alice",)) == []
+    server.state.review(number, "eve")
+    server.state.review(number, "mallory")
+    assert decision(github, server, number) == ["fork"]
+    server.state.review(number, "bob")
+    assert decision(github, server, number) == []
+    server.state.commit("feature", {"requests/add/a.yaml": REQUEST + "# changed\n"}, fork="mallory")
+    assert decision(github, server, number) == ["fork"]
+    server.state.review(number, "bob", sha=old)
+    assert decision(github, server, number) == ["fork"]
+    server.state.review(number, "bob")
+    server.state.review(number, "bob", state="CHANGES_REQUESTED")
+    assert decision(github, server, number) == ["fork"]
+
+
+# -- approvals of removals
+
+
+def test_approvals_count_once_for_one_commit_and_never_from_the_author(github: GitHub, server: Server) -> None:
+    number, sha = opened(server)
+    pull = pull_request.read_pull_request(github, number)
+    for login in ("alice", "bob"):
+        server.state.review(number, login)
+        approvals.record_removal_approval(github, sha, login, "https://github.example/comment")
+    approvals.record_removal_approval(github, sha, "steward", "https://github.example/comment")
+    found = approvals.approvals(github, pull, sha, lambda login: login != "nobody")
+    assert [(approval.by, approval.how) for approval in found] == [("bob", "review"), ("steward", "command")]
+    assert approvals.approvals(github, pull, sha, lambda login: login == "data-steward") == ()
+    server.state.commit("feature", {"requests/add/a.yaml": "other"})
+    assert approvals.approvals(github, pull, server.state.pull_head(number), lambda _: True) == ()
+
+
+def test_a_status_of_somebody_else_is_no_approval(github: GitHub, server: Server) -> None:
+    number, sha = opened(server)
+    server.state.add_token("ghp_of_mallory", "mallory", bot=False)
+    approvals.record_removal_approval(connect(server, "ghp_of_mallory"), sha, "steward", "https://github.example/x")
+    pull = pull_request.read_pull_request(github, number)
+    assert approvals.approvals(github, pull, sha, lambda _: True) == ()
+
+
+# -- comments
+
+
+def test_one_comment_is_edited_in_place_whoever_else_writes_its_marker(github: GitHub, server: Server) -> None:
+    number, _ = opened(server)
+    marker = "<!-- hugflow:sticky -->"
+    server.state.add_comment(number, "mallory", f"{marker}\nfalse")
+    for index in range(130):
+        server.state.add_comment(number, "alice", f"comment {index}")
+    server.state.add_comment(number, ACTIONS_BOT, f"> {marker}\nquoted by another workflow of the same bot")
+    Conversation(github, number).upsert(marker, f"{marker}\nfirst")
+    server.state.add_comment(number, "alice", "between")
+    again = Conversation(github, number)
+    again.upsert(marker, f"{marker}\nsecond")
+    again.upsert(marker, f"{marker}\nthird")
+    writes = len(server.writes())
+    again.upsert(marker, f"{marker}\nthird")
+    assert len(server.writes()) == writes
+    ours = [c.body for c in server.state.comments_of(number) if c.user == ACTIONS_BOT and c.body.startswith(marker)]
+    assert ours == [f"{marker}\nthird"]
+
+
+def test_a_comment_that_was_deleted_is_written_again(github: GitHub, server: Server) -> None:
+    number, _ = opened(server)
+    conversation = Conversation(github, number)
+    conversation.upsert("<!-- m -->", "<!-- m --> one")
+    server.state.comments.clear()
+    conversation.upsert("<!-- m -->", "<!-- m --> two")
+    assert [comment.body for comment in server.state.comments_of(number)] == ["<!-- m --> two"]
+
+
+def test_the_final_comment_is_written_once_even_if_its_answer_is_lost(
+    server: Server, canaries: Mapping[str, str]
+) -> None:
+    if server.public_url:
+        pytest.skip("the proxy answers for a connection that is reset")
+    number, _ = opened(server)
+    slept: list[float] = []
+    conversation = Conversation(connect(server, canaries["GITHUB_TOKEN"], slept=slept), number)
+    server.fault(route="/comments", method="POST", lose_answer=True, count=1)
+    with pytest.raises(Transient, match="cannot be reached"):
+        conversation.add_once("<!-- f -->", "<!-- f --> done")
+    conversation.add_once("<!-- f -->", "<!-- f --> done")
+    conversation.add_once("<!-- f -->", "<!-- f --> done")
+    assert [comment.body for comment in server.state.comments_of(number)] == ["<!-- f --> done"]
+
+
+# -- checks
+
+
+def test_a_check_run_collects_annotations_fifty_at_a_time(github: GitHub, server: Server) -> None:
+    _, sha = opened(server)
+    annotations = [Annotation("requests/add/a.yaml", line, 3, f"problem {line}") for line in range(1, 121)]
+    check = Check(github, sha, key="run 1", details_url="https://github.example/run/1")
+    check.update(CheckState("checking", "so far"))
+    for batch in batches(annotations):
+        check.update(CheckState("checking", "so far"), batch)
+    check.update(CheckState("120 problems", "all of them", "failure"))
+    (run,) = server.state.checks_of(sha)
+    assert (run.name, run.status, run.conclusion, run.title) == (NAME, "completed", "failure", "120 problems")
+    assert [each["start_line"] for each in run.annotations] == list(range(1, 121))
+    assert run.annotations[0] == {
+        "path": "requests/add/a.yaml",
+        "start_line": 1,
+        "end_line": 1,
+        "start_column": 3,
+        "end_column": 3,
+        "annotation_level": "failure",
+        "message": "problem 1",
+    }
+    with pytest.raises(ValueError, match="50 annotations"):
+        check.update(CheckState("x", "y"), annotations[: ANNOTATIONS_PER_REQUEST + 1])
+
+
+def test_the_next_slice_continues_the_check_that_was_left_open(github: GitHub, server: Server) -> None:
+    _, sha = opened(server)
+    Check(github, sha, key="12").update(CheckState("paused", "goes on"))
+    Check(github, sha, key="12").update(CheckState("done", "all", "success"))
+    Check(github, sha, key="12").update(CheckState("again", "a retry"))
+    assert [(run.title, run.status) for run in server.state.checks_of(sha)] == [
+        ("done", "completed"),
+        ("again", "in_progress"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("conclusion", "expected"), [(None, "pending"), ("success", "success"), ("action_required", "failure")]
+)
+def test_a_commit_status_where_check_runs_are_refused(server: Server, conclusion: str | None, expected: str) -> None:
+    _, sha = opened(server)
+    server.state.add_token("ghp_of_a_person", "alice", scopes=ALL_SCOPES - {"checks"}, bot=False)
+    check = Check(connect(server, "ghp_of_a_person"), sha, key="1", details_url="https://github.example/run/1")
+    for _ in range(2):
+        check.update(CheckState("x" * 300, "summary", conclusion), [Annotation("a", 1, 1, "m")])  # type: ignore[arg-type]  # of the literals
+    assert {(status.state, status.context) for status in server.state.statuses_of(sha)} == {(expected, NAME)}
+    assert sum("check-runs" in request.path for request in server.writes()) == 1
+
+
+# -- labels, merge, dispatch
+
+
+def test_one_label_of_ours(github: GitHub, server: Server) -> None:
+    number, _ = opened(server)
+    server.state.issues[number].labels += ["bug", "hugflow: running", "hugflow: failed"]
+    labels.set_label(github, number, "hugflow: ready")
+    labels.set_label(github, number, "hugflow: ready")
+    assert server.state.issues[number].labels == ["bug", "hugflow: ready"]
+
+
+def test_exactly_the_processed_commit_is_merged(github: GitHub, server: Server) -> None:
+    number, sha = opened(server)
+    pull = pull_request.read_pull_request(github, number)
+    server.state.commit("feature", {"requests/add/b.yaml": "pushed meanwhile"})
+    refused = merge.merge(github, pull, sha)
+    assert not refused.merged
+    assert "somebody pushed after" in refused.message
+    assert server.state.pulls[number].merged_as is None
+    done = merge.merge(github, pull, server.state.pull_head(number))
+    assert done.merged
+    assert server.state.pulls[number].merged_as == server.state.head("main")
+
+
+def test_a_merge_that_github_does_not_allow_yet_says_so(github: GitHub, server: Server) -> None:
+    number, sha = opened(server)
+    pull = pull_request.read_pull_request(github, number)
+    server.state.issues[number].state = "closed"
+    outcome = merge.merge(github, pull, sha)
+    assert not outcome.merged
+    assert "does not allow it yet" in outcome.message
+
+
+def test_a_merge_whose_answer_was_lost_counts(github: GitHub, server: Server) -> None:
+    number, sha = opened(server)
+    pull = pull_request.read_pull_request(github, number)
+    server.state.merge(number)
+    assert merge.merge(github, pull, sha).merged
+
+
+def test_the_next_slice_is_dispatched_unless_a_newer_commit_waits(github: GitHub, server: Server) -> None:
+    number, sha = opened(server)
+    assert dispatch.dispatch_next_slice(github, number, sha)
+    (run,) = server.state.runs.values()
+    assert run.workflow == dispatch.SYNC_WORKFLOW
+    assert run.inputs == {"pull_request": str(number), "sha": sha, "mode": "sync", "only": ""}
+    server.state.commit("feature", {"requests/add/b.yaml": "new"})
+    assert not dispatch.dispatch_next_slice(github, number, sha)
+    assert len(server.state.runs) == 1
+
+
+# -- commands
+
+
+def comment(server: Server, number: int, author: str, body: str) -> CommentEvent:
+    """A comment, and its event as the workflow gets it."""
+    said = server.state.add_comment(number, author, body)
+    payload = {
+        "action": "created",
+        "issue": {"number": number, "pull_request": {}},
+        "comment": {"id": said.id, "user": {"login": author}, "body": body, "html_url": "https://github.example/c"},
+    }
+    event = CommentEvent.from_payload(payload)
+    assert event
+    return event
+
+
+def reactions(server: Server, event: CommentEvent) -> list[str]:
+    """How the bot reacted."""
+    return [content for _, content in server.state.comments[event.comment_id].reactions]
+
+
+@pytest.mark.parametrize(
+    ("body", "mode", "only"),
+    [
+        ("/hugflow plan", "plan", ""),
+        ("/hugflow retry", "sync", ""),
+        ("/hugflow retry requests/add/a.yaml\nthank you", "sync", "requests/add/a.yaml"),
+        ("/hugflow unlock", "unlock", ""),
+    ],
+)
+def test_commands_start_the_trusted_workflow_for_the_head(
+    github: GitHub, server: Server, body: str, mode: str, only: str
+) -> None:
+    number, sha = opened(server)
+    event = comment(server, number, "alice", body)
+    assert commands.handle(github, event)
+    (run,) = server.state.runs.values()
+    assert run.inputs == {"pull_request": str(number), "sha": sha, "mode": mode, "only": only}
+    assert reactions(server, event) == ["rocket"]
+
+
+@pytest.mark.parametrize("author", ["eve", "stranger"])
+@pytest.mark.parametrize("body", ["/hugflow retry", "/hugflow approve-removal", "/hugflow nonsense"])
+def test_people_without_write_access_start_nothing_and_get_no_answer(
+    github: GitHub, server: Server, author: str, body: str
+) -> None:
+    number, sha = opened(server)
+    event = comment(server, number, author, body)
+    commands.handle(github, event)
+    assert reactions(server, event) == ["-1"]
+    assert (server.state.runs, server.state.statuses_of(sha)) == ({}, [])
+    assert len(server.state.comments_of(number)) == 1
+
+
+def test_a_comment_that_is_no_command_is_left_alone(github: GitHub, server: Server) -> None:
+    number, _ = opened(server)
+    event = comment(server, number, "alice", "what does /hugflow retry do?")
+    assert commands.handle(github, event) is None
+    assert server.writes() == []
+
+
+def test_cancel_stops_the_runs_of_this_pull_request_only(github: GitHub, server: Server) -> None:
+    number, _ = opened(server)
+    ours = server.state.add_run(dispatch.SYNC_WORKFLOW, dispatch.run_title(number))
+    waiting = server.state.add_run(dispatch.SYNC_WORKFLOW, dispatch.run_title(number), status="queued")
+    other = server.state.add_run(dispatch.SYNC_WORKFLOW, dispatch.run_title(number + 1))
+    event = comment(server, number, "alice", "/hugflow cancel")
+    commands.handle(github, event)
+    assert [server.state.runs[run].conclusion for run in (ours, waiting, other)] == ["cancelled", "cancelled", None]
+    nothing = comment(server, number, "alice", "/hugflow cancel")
+    commands.handle(github, nothing)
+    assert reactions(server, nothing) == ["confused"]
+
+
+def test_a_removal_is_approved_by_an_approver_for_the_commit_that_was_looked_at(github: GitHub, server: Server) -> None:
+    number, sha = opened(server)
+    pull = pull_request.read_pull_request(github, number)
+
+    def approved() -> list[str]:
+        return [each.by for each in approvals.approvals(github, pull, sha, lambda _: True)]
+
+    for author, body in (
+        ("bob", "/hugflow approve-removal"),  # may write, but the policy names others
+        ("steward", "/hugflow approve-removal 1234567"),  # another commit
+    ):
+        event = comment(server, number, author, body)
+        commands.handle(github, event, lambda: {"steward"})
+        assert reactions(server, event) == ["confused"]
+        assert approved() == []
+    own = comment(server, number, "alice", f"/hugflow approve-removal {sha[:7]}")
+    commands.handle(github, own, lambda: {"alice"})
+    assert approved() == []
+    event = comment(server, number, "steward", f"/hugflow approve-removal {sha[:7]}")
+    commands.handle(github, event, lambda: {"steward"})
+    assert reactions(server, event) == ["rocket"]
+    assert approved() == ["steward"]
+    (run,) = server.state.runs.values()
+    assert run.inputs["mode"] == "sync"
+
+
+def test_commands_on_a_merged_pull_request_start_apply(github: GitHub, server: Server) -> None:
+    number, _ = opened(server)
+    server.state.merge(number)
+    commands.handle(github, comment(server, number, "alice", "/hugflow retry"))
+    (run,) = server.state.runs.values()
+    assert (run.workflow, run.inputs) == (dispatch.APPLY_WORKFLOW, {"pull_request": str(number)})
+
+
+# -- alerts and cleaning up
+
+
+def test_one_issue_for_an_alert_closed_when_all_is_well(github: GitHub, server: Server) -> None:
+    first = alerts.raise_alert(github, "freshness acme/market", "Daily pipeline failed", "stale since Monday")
+    assert alerts.raise_alert(github, "freshness acme/market", "Daily pipeline failed", "stale since Monday") == first
+    assert alerts.raise_alert(github, "freshness acme/market", "Daily pipeline failed", "since Sunday") == first
+    assert server.state.issues[first].body.endswith("\nsince Sunday")
+    assert alerts.raise_alert(github, "drift", "Drift", "x") != first
+    assert alerts.clear_alert(github, "freshness acme/market", "It is fresh again.")
+    assert server.state.issues[first].state == "closed"
+    assert not alerts.clear_alert(github, "freshness acme/market", "It is fresh again.")
+    assert alerts.raise_alert(github, "freshness acme/market", "Daily pipeline failed", "again") != first
+
+
+def test_finished_requests_are_deleted_in_one_commit(github: GitHub, server: Server) -> None:
+    server.state.commit(
+        "main", {"requests/add/a.yaml": "1", "requests/remove/a.yaml": "2", "requests/add/keep.yaml": "3"}
+    )
+    before = server.state.head("main")
+    paths = ["requests/add/a.yaml", "requests/remove/a.yaml", "requests/add/gone.yaml"]
+    sha = cleanup.delete_requests(github, "main", paths, "Remove finished requests")
+    commit = server.state.objects.commits[server.state.head("main")]
+    assert (commit.sha, commit.parents, commit.message) == (sha, (before,), "Remove finished requests")
+    assert sorted(commit.files) == ["README.md", "requests/add/keep.yaml"]
+    assert cleanup.delete_requests(github, "main", paths, "again") is None
+
+
+def test_cleaning_up_loses_no_commit_that_was_pushed_meanwhile(github: GitHub, server: Server) -> None:
+    if server.public_url:
+        pytest.skip("the answer of this fault is not in GitHub's description of the address")
+    server.state.commit("main", {"requests/remove/a.yaml": "2"})
+    server.fault(route="/git/refs/", method="PATCH", status=422, message="Update is not a fast forward", count=2)
+    assert cleanup.delete_requests(github, "main", ["requests/remove/a.yaml"], "Remove")
+    assert "requests/remove/a.yaml" not in server.state.objects.commits[server.state.head("main")].files
+
+
+# -- faults, and what they mean
+
+
+def test_a_wrong_token_says_how_to_get_a_right_one(server: Server) -> None:
+    number, _ = opened(server)
+    with pytest.raises(AuthenticationError, match="gh auth login"):
+        pull_request.read_pull_request(connect(server, "ghp_wrong"), number)
+
+
+def test_what_is_not_there_is_refused_with_advice(github: GitHub) -> None:
+    with pytest.raises(Refused, match="GITHUB_REPO") as caught:
+        pull_request.read_pull_request(github, 404)
+    assert caught.value.status == 404
+
+
+@pytest.fixture
+def direct(server: Server) -> Server:
+    """A server without a proxy in between: faults arrive as they are."""
+    if server.public_url:
+        pytest.skip("faults are tested without the proxy, which would judge them")
+    return server
+
+
+def test_passing_faults_are_tried_again_within_limits(direct: Server, canaries: Mapping[str, str]) -> None:
+    number, _ = opened(direct)
+    slept: list[float] = []
+    github = connect(direct, canaries["GITHUB_TOKEN"], retries=3, slept=slept)
+    direct.fault(route="/pulls/", status=502, count=2)
+    assert pull_request.read_pull_request(github, number).number == number
+    assert len(slept) == 2
+    assert slept[0] < slept[1] * 2
+    direct.fault(route="/pulls/", reset=True, count=4)
+    with pytest.raises(Transient, match="cannot be reached"):
+        pull_request.read_pull_request(github, number)
+    assert len(slept) == 5
+
+
+@pytest.mark.parametrize("as_date", [False, True])
+@pytest.mark.parametrize("status", [403, 429, 503])
+def test_retry_after_is_obeyed(direct: Server, canaries: Mapping[str, str], status: int, as_date: bool) -> None:
+    number, _ = opened(direct)
+    slept: list[float] = []
+    github = connect(direct, canaries["GITHUB_TOKEN"], retries=1, slept=slept)
+    direct.fault(route="/pulls/", status=status, retry_after_s=30, retry_after_as_date=as_date, count=1)
+    pull_request.read_pull_request(github, number)
+    assert slept == [pytest.approx(30, abs=2)]
+
+
+def test_a_rate_limit_beyond_our_patience_is_reported_not_waited_for(
+    direct: Server, canaries: Mapping[str, str]
+) -> None:
+    number, _ = opened(direct)
+    slept: list[float] = []
+    github = connect(direct, canaries["GITHUB_TOKEN"], retries=3, slept=slept)
+    message = "API rate limit exceeded for installation."
+    headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "4102444800"}
+    direct.fault(route="/pulls/", status=403, message=message, headers=headers)
+    with pytest.raises(RetryAfter) as caught:
+        pull_request.read_pull_request(github, number)
+    assert caught.value.seconds == 3600
+    assert slept == []
+
+
+def test_a_secondary_limit_without_a_time_waits_a_minute(direct: Server, canaries: Mapping[str, str]) -> None:
+    number, _ = opened(direct)
+    slept: list[float] = []
+    github = connect(direct, canaries["GITHUB_TOKEN"], retries=1, slept=slept)
+    message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+    direct.fault(route="/comments", status=403, message=message, count=1)
+    Conversation(github, number).upsert("<!-- m -->", "<!-- m -->")
+    assert slept == [60]
+
+
+def test_a_missing_permission_is_named(direct: Server, canaries: Mapping[str, str]) -> None:
+    number, _ = opened(direct)
+    github = connect(direct, canaries["GITHUB_TOKEN"])
+    direct.fault(
+        route="/merge",
+        status=403,
+        message="Resource not accessible",
+        headers={"X-Accepted-GitHub-Permissions": "contents=write"},
+    )
+    pull = pull_request.read_pull_request(github, number)
+    outcome = merge.merge(github, pull, pull.head_sha)
+    assert "contents=write" in outcome.message
+
+
+def test_github_that_does_not_answer_is_a_passing_fault(direct: Server, canaries: Mapping[str, str]) -> None:
+    number, _ = opened(direct)
+    settings = GitHubSettings("acme/data", canaries["GITHUB_TOKEN"], direct.api, timeout_s=1)
+    direct.fault(route="/pulls/", delay_s=3)
+    with pytest.raises(Transient, match="did not answer in time"):
+        pull_request.read_pull_request(GitHub(settings, retries=0), number)
+
+
+def test_an_answer_that_is_no_json_is_a_passing_fault(direct: Server, canaries: Mapping[str, str]) -> None:
+    settings = GitHubSettings("acme/data", canaries["GITHUB_TOKEN"], direct.url + "/nowhere")
+    with pytest.raises(Refused, match="404"):
+        pull_request.read_pull_request(GitHub(settings, retries=0), 1)
+
+
+def test_writes_are_spaced(direct: Server, canaries: Mapping[str, str]) -> None:
+    number, _ = opened(direct)
+    now, slept = [100.0], []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    settings = GitHubSettings("acme/data", canaries["GITHUB_TOKEN"], direct.api)
+    github = GitHub(settings, sleep=sleep, clock=lambda: now[0])
+    for index in range(3):
+        Conversation(github, number).add_once(f"<!-- {index} -->", f"<!-- {index} -->")
+    assert slept == [1.0, 1.0]
+
+
+def test_the_token_is_shown_nowhere(direct: Server, canaries: Mapping[str, str]) -> None:
+    settings = GitHubSettings("acme/data", canaries["GITHUB_TOKEN"], direct.api)
+    assert canaries["GITHUB_TOKEN"] not in repr(settings)
+    direct.fault(route="", status=500)
+    with pytest.raises(Transient) as caught:
+        pull_request.read_pull_request(GitHub(settings, retries=0), 1)
+    assert canaries["GITHUB_TOKEN"] not in f"{caught.value!r} {caught.value} {caught.value.__cause__!r}"
