@@ -116,12 +116,7 @@ def parse_frame(head: bytes) -> Frame | None:
 
 def id3v2_end(data: bytes, start: int = 0) -> int:
     """Return the offset after the ID3v2 tags that begin at `start`, or `start` where there is none."""
-    while data[start : start + 3] == b"ID3" and len(data) >= start + 10:
-        size = 0
-        for byte in data[start + 6 : start + 10]:
-            size = size << 7 | byte & 0x7F
-        start += 10 + size + (10 if data[start + 5] & 0x10 else 0)
-    return start
+    return _skip_id3v2(data, start)[0]
 
 
 def scan(data: bytes) -> Scan | None:
@@ -129,7 +124,7 @@ def scan(data: bytes) -> Scan | None:
 
     ID3v2, ID3v1 and APE tags are stepped over. It takes some 0.1 microseconds a frame.
     """
-    start = id3v2_end(data)
+    start, plain_tags = _skip_id3v2(data, 0)
     begin = _skip_zeros(data, start)
     first = parse_frame(data[begin : begin + 4])
     if first is None:
@@ -143,7 +138,7 @@ def scan(data: bytes) -> Scan | None:
         size=end - begin,
         kinds=tuple((frame, count) for head, count in counts.items() if (frame := parse_frame(head)) is not None),
         info=_read_info(data, begin, first),
-        tidy=begin == start and not tags_inside and not junk,
+        tidy=begin == start and plain_tags and not tags_inside and not junk,
         truncated=truncated,
         corrupt=corrupt,
     )
@@ -182,6 +177,20 @@ def info_frame_size(sample_rate: int) -> int:
     frame = parse_frame(_frame_header(sample_rate, highest_kbps(sample_rate)))
     assert frame is not None, "the header of our own frame is valid"
     return frame.size
+
+
+def _skip_id3v2(data: bytes, start: int) -> tuple[int, bool]:
+    """Return the offset after the tags, and whether they are of the usual kind, which libsndfile skips as well."""
+    plain = True
+    while data[start : start + 3] == b"ID3" and len(data) >= start + 10:
+        version, flags = data[start + 3], data[start + 5]
+        size = 0
+        for byte in data[start + 6 : start + 10]:
+            size = size << 7 | byte & 0x7F
+        footer = 10 if flags & 0x10 else 0
+        plain = plain and version in (2, 3, 4) and size > 4 and not footer  # noqa: PLR2004 - mpg123's least
+        start += 10 + size + footer
+    return start, plain
 
 
 def _frame_header(sample_rate: int, kbps: int) -> bytes:
@@ -305,8 +314,8 @@ class _Found:
         info, kinds = self.info, self.kinds
         frames = max(0, sum(count for _, count in kinds) - (info is not None))
         total = frames * first.samples
-        agrees = info is None or info.agrees(frames, self.size)
-        trusted = agrees or (info is not None and info.delay is not None and (info.frames or 0) > frames)
+        agrees = info.agrees(frames, self.size) if info else self._length_can_be_guessed(first)
+        trusted = info is None or agrees or (info.delay is not None and (info.frames or 0) > frames)
         audio = sum(frame.size * count for frame, count in kinds) - (first.size if info else 0)
         return Scan(
             sample_rate=first.sample_rate,
@@ -324,6 +333,12 @@ class _Found:
             corrupt=self.corrupt,
         )
 
+    def _length_can_be_guessed(self, first: Frame) -> bool:
+        """Whether a decoder that takes all frames for as long as the first, as mpg123 does, will find them all."""
+        frames = sum(count for _, count in self.kinds)
+        constant = all(frame.kbps == first.kbps for frame, _ in self.kinds)
+        return constant and first.size * frames <= self.size
+
     def _missing(self, frames: int) -> str | None:
         if self.info is None or self.corrupt or not self.info.promises_more(frames, self.size):
             return None
@@ -338,6 +353,8 @@ def _read_info(data: bytes, start: int, first: Frame) -> _Info | None:
     at = start + first.info_offset
     if data[at : at + 4] not in (b"Xing", b"Info"):
         return None
+    if any(data[start + 6 : at]):  # mpg123 takes it for a header only where the side information is empty
+        return _Info(None, None, None, 0)
     flags = int.from_bytes(data[at + 4 : at + 8], "big")
     at += 8
     values: dict[int, int] = {}

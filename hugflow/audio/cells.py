@@ -82,7 +82,7 @@ def _fetch(path: str, fetch: Fetch | None) -> bytes:
         raise RowError(AudioReason.REFUSED_PATH, message)
     if fetch is None:
         raise RowError(AudioReason.MISSING, "the row names a file, but holds no bytes")
-    return bytes(fetch(path))
+    return fetch(path)
 
 
 def _inside_repository(path: str) -> bool:
@@ -99,8 +99,8 @@ def _read_array(array: Any, sampling_rate: Any) -> Sound:
     rate = _whole_number(sampling_rate)
     try:
         samples = np.asarray(array)
-    except ValueError:  # numpy: lists of different lengths
-        raise RowError(AudioReason.BAD_CELL, "the channels of its array have different lengths") from None
+    except (TypeError, ValueError, RuntimeError):  # lists of different lengths, or an object that is none
+        raise RowError(AudioReason.BAD_CELL, "its array is none: its channels have different lengths, say") from None
     return from_array(samples, rate)
 
 
@@ -116,6 +116,8 @@ def _read_decoder(decoder: Any) -> Sound:
     try:
         samples = decoder.get_all_samples()
         array, rate = _as_numpy(samples.data), int(samples.sample_rate)
+    except MemoryError:
+        raise
     except Exception as error:  # the decoder is foreign code that decodes the row's data: what it raises costs the row
         message = f"its AudioDecoder failed ({type(error).__name__})"
         raise RowError(AudioReason.DECODE_FAILED, message) from error

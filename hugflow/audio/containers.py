@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from fastcrc import crc32
+from fastcrc import crc16, crc32
 
 from hugflow.audio.reasons import AudioReason
 from hugflow.errors import RowError
@@ -21,6 +21,7 @@ STREAMED_WAV_SIZES = (0, _UNKNOWN_32_BIT, 0x7FFF_F000)
 """Sizes of a `data` chunk that mean "until the end", as ffmpeg and others, sox and espeak-ng write to a pipe."""
 
 _STREAMED_AIFF_SIZE = 0x7F00_0008  # what sox writes to a pipe
+_FLAC_TAIL_BYTES = 1 << 18
 _UNKNOWN_64_BIT = 1 << 62
 _W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
@@ -61,15 +62,29 @@ def recognise(data: bytes) -> tuple[Container, int]:
     raise RowError(AudioReason.UNSUPPORTED, f"{_looks_like(head)}, not a file of sound in a known format")
 
 
-def check_whole(data: bytes, container: Container) -> None:
-    """Refuse a file that lacks a part of what its headers declare.
+def check_whole(data: bytes, container: Container) -> bytes:
+    """Refuse a file that lacks a part of what its headers declare; return what decoders understand.
 
-    Raises RowError (truncated_audio; decode_failed where an Ogg page is damaged).
+    That is `data` itself, but for a WAV of unknown size, in whose header they get the size.
+
+    Raises RowError (truncated_audio; decode_failed where a page or frame is damaged).
     """
     missing = container.missing(data)
     if missing > 0:
         message = f"the {container.name} file is cut off: at least {missing:,} bytes that it declares are not there"
         raise RowError(AudioReason.TRUNCATED, message)
+    return _with_size(data) if container is WAV else data
+
+
+def ends_in_flac_frame(data: bytes) -> bool:
+    """Whether the last bytes of a FLAC file are a whole frame, by its checksum; tells a cut file from a damaged one."""
+    tail = data[-_FLAC_TAIL_BYTES:]
+    at = tail.rfind(b"\xff")
+    while at >= 0:
+        if tail[at + 1 : at + 2] in (b"\xf8", b"\xf9") and crc16.umts(tail[at:]) == 0:
+            return True
+        at = tail.rfind(b"\xff", 0, at)
+    return False
 
 
 def _looks_like(head: bytes) -> str:
@@ -88,12 +103,12 @@ def _looks_like(head: bytes) -> str:
     return "its first bytes are unknown"
 
 
-def _chunks(data: bytes, start: int, order: str, *, pad: bool = True) -> Iterator[tuple[bytes, int, int]]:
+def _chunks(data: bytes, start: int, order: str) -> Iterator[tuple[bytes, int, int]]:
     """Walk chunks of four letters and a 32-bit size: (letters, size, where the content begins)."""
     while start + 8 <= len(data):
         size = _integer(data, start + 4, 4, order)
         yield data[start : start + 4], size, start + 8
-        start += 8 + size + (size & 1 if pad else 0)
+        start += 8 + size + (size & 1)
 
 
 def _integer(data: bytes, at: int, size: int, order: str) -> int:
@@ -110,6 +125,28 @@ def _missing_riff(data: bytes) -> int:
             declared = size_64 if size_64 and size == _UNKNOWN_32_BIT else size
             return 0 if declared in STREAMED_WAV_SIZES else start + declared - len(data)
     return _integer(data, 4, 4, order) + 8 - len(data)
+
+
+def _with_size(data: bytes) -> bytes:
+    """Fill in the size of a `data` chunk that says 0 and is followed by something else than whole chunks."""
+    order = "big" if data.startswith(b"RIFX") else "little"
+    for name, size, start in _chunks(data, 12, order):
+        if name == b"data":
+            if size or _are_chunks(data, start, order):
+                break
+            length = min(len(data) - start, _UNKNOWN_32_BIT).to_bytes(4, "big" if order == "big" else "little")
+            return data[: start - 4] + length + data[start:]
+    return data
+
+
+def _are_chunks(data: bytes, start: int, order: str) -> bool:
+    """Whether whole chunks with names, or nothing at all, stand from `start` to the end."""
+    end = start
+    for name, size, content in _chunks(data, start, order):
+        if not name.rstrip(b" ").isalnum():
+            return False
+        end = content + size
+    return end in (len(data), len(data) - 1)
 
 
 def _missing_aiff(data: bytes) -> int:
@@ -253,17 +290,20 @@ def _form(outer: bytes, *inner: bytes) -> Callable[[bytes], bool]:
     return lambda head: head[:4] == outer and head[8:12] in inner
 
 
-MPEG = Container("MPEG audio", libsndfile=True, demuxer=None, missing=_unknown_here)
+MPEG = Container("MPEG audio", libsndfile=True, demuxer="mp3", missing=_unknown_here)
 """MP3 and its older layers; `hugflow.mp3.scan` looks at them frame by frame."""
 
-_WAV = Container("WAV", libsndfile=True, demuxer="wav", missing=_missing_riff)
+FLAC = Container("FLAC", libsndfile=True, demuxer=None, missing=_unknown_here)
+"""Its header says how many samples there are, and each frame has a checksum: the decoder sees what is missing."""
+
+WAV = Container("WAV", libsndfile=True, demuxer="wav", missing=_missing_riff)
 _AIFF = Container("AIFF", libsndfile=True, demuxer="aiff", missing=_missing_aiff)
 
 _KNOWN: tuple[tuple[Callable[[bytes], bool], Container], ...] = (
-    (_form(b"RIFF", b"WAVE"), _WAV),
-    (_form(b"RIFX", b"WAVE"), _WAV),
-    (_form(b"RF64", b"WAVE"), _WAV),
-    (_prefix(b"fLaC"), Container("FLAC", libsndfile=True, demuxer=None, missing=_unknown_here)),
+    (_form(b"RIFF", b"WAVE"), WAV),
+    (_form(b"RIFX", b"WAVE"), WAV),
+    (_form(b"RF64", b"WAVE"), WAV),
+    (_prefix(b"fLaC"), FLAC),
     (_prefix(b"OggS"), Container("Ogg", libsndfile=True, demuxer="ogg", missing=_missing_ogg)),
     (_form(b"FORM", b"AIFF", b"AIFC"), _AIFF),
     (_prefix(b".snd"), Container("AU", libsndfile=True, demuxer="au", missing=_missing_au)),

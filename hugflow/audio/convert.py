@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hugflow.audio import ffmpeg, sndfile
 from hugflow.audio.cells import Fetch, read_cell
-from hugflow.audio.containers import MPEG, Container, check_whole, recognise
+from hugflow.audio.containers import FLAC, MPEG, Container, check_whole, ends_in_flac_frame, recognise
 from hugflow.audio.encode import Mp3, encode, refuse_too_long
 from hugflow.audio.pcm import Sound
 from hugflow.audio.reasons import AudioReason
@@ -36,18 +37,7 @@ def _convert_file(data: bytes, encoder: EncoderSettings) -> Mp3:
     container, start = recognise(data)
     if container is MPEG:
         return _convert_mpeg(data, encoder)
-    data = data[start:]
-    check_whole(data, container)
-    if container.libsndfile:
-        try:
-            with sndfile.open_sound(data) as sound:
-                return encode(sound, encoder)
-        except sndfile.CannotOpen as error:
-            if container.demuxer is None:
-                raise _cannot_open(error, container) from None
-    assert container.demuxer is not None, "each container has a decoder"
-    with ffmpeg.open_sound(data, container.demuxer) as sound:
-        return encode(sound, encoder)
+    return _decode(check_whole(data[start:], container), container, encoder)
 
 
 def _convert_mpeg(data: bytes, encoder: EncoderSettings) -> Mp3:
@@ -61,11 +51,7 @@ def _convert_mpeg(data: bytes, encoder: EncoderSettings) -> Mp3:
     refuse_too_long(found.samples, found.sample_rate, encoder)
     if not encoder.reencode and found.copyable(_COPY_UP_TO_KBPS):
         return _copied(data, found)
-    try:
-        with sndfile.open_sound(data[found.decode_from :], at_least=found.samples if found.tidy else None) as sound:
-            return encode(sound, encoder)
-    except sndfile.CannotOpen as error:
-        raise _cannot_open(error, MPEG) from None
+    return _decode(data[found.decode_from :], MPEG, encoder, frames=found.samples)
 
 
 def _copied(data: bytes, found: Scan) -> Mp3:
@@ -73,5 +59,22 @@ def _copied(data: bytes, found: Scan) -> Mp3:
     return Mp3(data, rate, rate, found.channels, found.samples, clipped=0, copied=True)
 
 
-def _cannot_open(error: sndfile.CannotOpen, container: Container) -> RowError:
-    return RowError(AudioReason.DECODE_FAILED, f"libsndfile cannot open the {container.name} file: {error.message}")
+def _decode(data: bytes, container: Container, encoder: EncoderSettings, frames: int | None = None) -> Mp3:
+    """Decode and encode; `frames` is how many there are, where the frames of the file were counted."""
+    if container.libsndfile:
+        try:
+            with sndfile.open_sound(data, frames=frames) as sound:
+                return encode(sound, encoder)
+        except sndfile.CannotDecode as error:
+            if error.started or container.demuxer is None:
+                raise _failure(error, container, data) from None
+    assert container.demuxer is not None, "each container has a decoder"
+    with ffmpeg.open_sound(data, container.demuxer) as sound:
+        return encode(replace(sound, frames=frames), encoder)
+
+
+def _failure(error: sndfile.CannotDecode, container: Container, data: bytes) -> RowError:
+    if container is FLAC and not ends_in_flac_frame(data):
+        return RowError(AudioReason.TRUNCATED, "the FLAC file is cut off: it does not end with a whole frame")
+    message = f"libsndfile cannot decode the {container.name} file: {error.message}"
+    return RowError(AudioReason.DECODE_FAILED, message)

@@ -47,7 +47,7 @@ class Mp3:
 def encode(sound: Sound, settings: EncoderSettings) -> Mp3:
     """Encode `sound` as a mono CBR MP3 at its own rate, or the nearest that MP3 has.
 
-    Raises RowError (empty_audio, audio_too_long, decode_failed), and what the blocks of `sound` raise.
+    Raises RowError (empty_audio, audio_too_long, truncated_audio, decode_failed), and what the blocks of `sound` raise.
     """
     refuse_too_long(sound.frames or 0, sound.sample_rate, settings)
     rate = nearest_rate(sound.sample_rate)
@@ -110,6 +110,7 @@ class _Mono:
             yield from self._rounded(resampler.resample_chunk(mono) if resampler else mono)
         if resampler:
             yield from self._rounded(resampler.resample_chunk(np.empty(0, np.float32), last=True))
+        self._check_complete()
         self._check_gaps()
 
     def _rounded(self, mono: NDArray[np.float32]) -> Iterator[NDArray[np.int16]]:
@@ -117,6 +118,13 @@ class _Mono:
             pcm, clipped = to_int16(mono)
             self.clipped += clipped
             yield pcm
+
+    def _check_complete(self) -> None:
+        if self.frames < (self.sound.frames or 0):
+            message = (
+                f"it should have {self.sound.frames:,} samples per channel, and only {self.frames:,} can be decoded"
+            )
+            raise RowError(AudioReason.TRUNCATED, message)
 
     def _check_gaps(self) -> None:
         """A sound of which no sample is a number is damage, not silence."""

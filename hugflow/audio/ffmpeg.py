@@ -26,6 +26,7 @@ _MAX_ALLOC_BYTES = 1 << 29
 _MAX_ERROR_BYTES = 4096
 _AU_HEADER = struct.Struct(">4sIIIII")
 _NO_STREAM = b"matches no streams"
+_HARMLESS = b"[cache @ "
 
 
 @contextmanager
@@ -59,7 +60,7 @@ def open_sound(data: bytes, demuxer: str, *, wait_limit_s: float = WAIT_LIMIT_S)
 
 
 def _command(program: str, demuxer: str) -> list[str]:
-    common = ["-nostdin", "-hide_banner", "-v", "error", "-xerror", "-max_alloc", str(_MAX_ALLOC_BYTES)]
+    common = ["-nostdin", "-hide_banner", "-v", "repeat+error", "-xerror", "-max_alloc", str(_MAX_ALLOC_BYTES)]
     source = ["-threads", "1", "-protocol_whitelist", "cache,pipe", "-read_ahead_limit", "-1"]
     source += ["-err_detect", "explode", "-f", demuxer, "-i", "cache:pipe:0"]
     target = ["-map", "0:a:0", "-map_metadata", "-1", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
@@ -95,7 +96,7 @@ def _exchange(process: subprocess.Popen[bytes], data: bytes, wait_limit_s: float
                     yield chunk
                 else:
                     complaints = (complaints + chunk)[:_MAX_ERROR_BYTES]
-    if process.wait() or complaints:
+    if process.wait() or _serious(complaints):
         raise _failure(complaints)
 
 
@@ -105,6 +106,11 @@ def _feed(stdin: IO[bytes], rest: memoryview) -> memoryview:
         return rest[os.write(stdin.fileno(), rest[:_CHUNK_BYTES]) :]
     except BrokenPipeError:
         return rest[:0]
+
+
+def _serious(complaints: bytes) -> bool:
+    """Whether there is more than the `cache` protocol's remark, at each start, that a pipe has no end to seek to."""
+    return any(line.strip() and not line.startswith(_HARMLESS) for line in complaints.splitlines())
 
 
 def _failure(complaints: bytes) -> RowError:

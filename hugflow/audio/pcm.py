@@ -28,7 +28,7 @@ _FULL_SCALE = 32768.0
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """Decoded sound, block by block. `frames` is how many there will be, or None where that is not known."""
+    """Decoded sound, block by block. `frames` is how many there must be, or None where that is not known."""
 
     sample_rate: int
     channels: int
@@ -78,6 +78,7 @@ def from_array(samples: NDArray[Any], sample_rate: int, *, planar: bool | None =
     return Sound(sample_rate, channels, len(samples), _array_blocks(samples, block_frames(channels)))
 
 
+@np.errstate(all="ignore")
 def to_mono(block: Block) -> NDArray[np.float32]:
     """Return the mean of the channels as float32, full scale 1.0. Its shape is (frames,); `block` is left as it is."""
     divisor = _FULL_SCALE if block.dtype == np.int16 else 1.0

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import soundfile
 
 from hugflow.audio.pcm import Block, Sound, block_frames, checked
-from hugflow.audio.reasons import AudioReason
-from hugflow.errors import RowError
 
 _UNKNOWN_FRAMES = 1 << 62
 
 
-class CannotOpen(Exception):
-    """libsndfile does not know the codec, or the header is damaged; `message` is its own sentence."""
+class CannotDecode(Exception):
+    """libsndfile gives up, for the reason in `message`; `started` says that it had returned samples before."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, started: bool) -> None:
         super().__init__(message)
         self.message = message
+        self.started = started
+
+
+class _Memory(io.BytesIO):
+    """Stays where it is when a damaged header sends it to nowhere; an exception would end on stderr, not with us."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        with suppress(ValueError, OverflowError):
+            return super().seek(offset, whence)
+        return self.tell()
 
 
 class _Forward(soundfile.SoundFile):  # type: ignore[misc]  # soundfile publishes no types
@@ -32,44 +40,46 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]  # soundfile publishe
 
 
 @contextmanager
-def open_sound(data: bytes, *, at_least: int | None = None) -> Iterator[Sound]:
-    """Decode `data` with libsndfile. `at_least`: how many frames are known to be in it, where that is known.
+def open_sound(data: bytes, *, frames: int | None = None) -> Iterator[Sound]:
+    """Decode `data` with libsndfile. `frames`: how many are known to be in it; None takes what its header says.
 
     16-bit files come as int16, exactly as they are stored; all others as float32.
 
-    Raises CannotOpen at the start, and RowError (truncated_audio, decode_failed) from the blocks.
+    Raises RowError (unsupported_audio), and CannotDecode here and from the blocks.
     """
     try:
-        file = _Forward(io.BytesIO(data))
+        file = _Forward(_Memory(data))
     except soundfile.LibsndfileError as error:
-        raise CannotOpen(error.error_string) from None
+        raise CannotDecode(error.error_string, started=False) from None
     with file:
         checked(file.samplerate, file.channels)
-        frames = file.frames if 0 < file.frames < _UNKNOWN_FRAMES else None
-        yield Sound(file.samplerate, file.channels, frames, _blocks(file, max(frames or 0, at_least or 0)))
+        if file.frames < (frames or 0):
+            raise CannotDecode("it would stop at a length that it guesses", started=False)
+        known = _declared(file) if frames is None else frames
+        yield Sound(file.samplerate, file.channels, known, _blocks(file, known))
 
 
-def _blocks(file: _Forward, expected: int) -> Iterator[Block]:
+def _declared(file: _Forward) -> int | None:
+    """How many frames the header says there are; for MP3 inside of WAV that is a guess."""
+    guessed = file.subtype.startswith("MPEG")
+    return file.frames if 0 < file.frames < _UNKNOWN_FRAMES and not guessed else None
+
+
+def _blocks(file: _Forward, frames: int | None) -> Iterator[Block]:
     dtype = "int16" if file.subtype == "PCM_16" else "float32"
-    size = block_frames(file.channels)
-    shape = (min(size, expected) or size, file.channels)
-    done = 0
+    size = min(block_frames(file.channels), frames or _UNKNOWN_FRAMES)
     while True:
-        block = np.empty(shape if file.channels > 1 else shape[0], dtype)
+        block = np.empty(size if file.channels == 1 else (size, file.channels), dtype)
         count = _read(file, block, dtype)
-        done += count
         if count:
             yield block[:count]
-        if count < len(block):
+        if count < size:
             break
-    if done < expected:
-        message = f"it should have {expected:,} samples per channel, and only {done:,} can be decoded"
-        raise RowError(AudioReason.TRUNCATED, message)
 
 
 def _read(file: _Forward, block: Block, dtype: str) -> int:
     try:
         count: int = file.buffer_read_into(block, dtype)
     except soundfile.LibsndfileError as error:
-        raise RowError(AudioReason.DECODE_FAILED, f"libsndfile cannot decode it: {error.error_string}") from None
+        raise CannotDecode(error.error_string, started=True) from None
     return count

@@ -6,6 +6,7 @@ import io
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
+
+from hugflow.audio import Mp3, to_mp3
+from hugflow.errors import RowError
+from hugflow.plan import EncoderSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SPEECH = REPOSITORY.parent / "shared" / "data" / "speech"
@@ -101,6 +106,29 @@ def damage(mp3s: list[bytes]) -> list[str]:
         report = subprocess.run(["mp3val", *paths], capture_output=True, text=True, check=True).stdout
     assert report.count("INFO:") == len(mp3s), report
     return [line for line in report.splitlines() if "WARNING" in line and not any(word in line for word in _HARMLESS)]
+
+
+def converted(cell: Any, *, fetch: Callable[[str], bytes] | None = None, **settings: Any) -> Mp3:
+    """The MP3 that `to_mp3` makes of `cell`, which is not null."""
+    mp3 = to_mp3(cell, EncoderSettings(**settings), fetch=fetch)
+    assert mp3 is not None
+    return mp3
+
+
+def converted_or_reason(cell: Any) -> Any:
+    """The MP3 or None, or the reason why there is none."""
+    try:
+        return to_mp3(cell, EncoderSettings())
+    except RowError as error:
+        return error.reason
+
+
+def reason(cell: Any, *, fetch: Callable[[str], bytes] | None = None, **settings: Any) -> str:
+    """Why `cell` cannot become an MP3."""
+    with pytest.raises(RowError) as caught:
+        to_mp3(cell, EncoderSettings(**settings), fetch=fetch)
+    assert caught.value.message
+    return caught.value.reason
 
 
 def correlation(one: NDArray[Any], other: NDArray[Any]) -> float:
