@@ -9,6 +9,16 @@ import typer
 from hugflow import __version__
 from hugflow.cli import datasets, doctor, requests, run
 
+ABOUT = """
+GitOps for datasets: Hugging Face datasets on your server, as YAML requests describe them.
+
+\b
+Example:
+  hugflow init my-datasets                      # a folder for requests
+  hugflow plan requests/add/speech.yaml         # what would be done
+  hugflow local-sync requests/add/speech.yaml   # do it, or continue it
+"""
+
 EXIT_CODES = """
 \b
 Exit codes:
@@ -21,7 +31,7 @@ Exit codes:
 
 app = typer.Typer(
     name="hugflow",
-    help="GitOps for datasets: Hugging Face datasets on your server, as YAML requests describe them.",
+    help=ABOUT,
     epilog=EXIT_CODES,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -36,11 +46,11 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=ABOUT)
 def _main(
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    """GitOps for datasets: Hugging Face datasets on your server, as YAML requests describe them."""
+    """What is done for every command: nothing; the options of the program itself act by themselves."""
 
 
 for module in (requests, run, datasets, doctor):
