@@ -10,19 +10,17 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from hugflow.errors import AuthenticationError, RetryAfter, Transient
 from hugflow.gitops import alerts, approvals, cleanup, commands, dispatch, gate, labels, merge, pull_request
 from hugflow.gitops.checks import ANNOTATIONS_PER_REQUEST, NAME, Check, CheckState, batches
-from hugflow.gitops.client import ACTIONS_BOT, GitHub, GitHubSettings, Refused
+from hugflow.gitops.client import ACTIONS_BOT, GitHub
 from hugflow.gitops.commands import CommentEvent
 from hugflow.gitops.comments import Conversation
 from hugflow.render.views import Annotation
+from tests.contract.github_helpers import REQUEST, connect, new_state, opened
 from tests.doubles.git_objects import Submodule, Symlink
 from tests.doubles.github import GitHub as Server
-from tests.doubles.github_state import ALL_SCOPES, GitHubState
+from tests.doubles.github_state import ALL_SCOPES
 from tests.doubles.openapi import Prism, why_missing
-
-REQUEST = "hf_id: acme/voices\ndescription: Read speech.\n"
 
 
 @pytest.fixture(scope="module", params=["github.com", "enterprise", "openapi"])
@@ -43,11 +41,7 @@ def listening(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 @pytest.fixture
 def server(listening: Server, canaries: Mapping[str, str]) -> Server:
     """The server with a fresh repository, some people, and our token."""
-    state = GitHubState()
-    state.add_token(canaries["GITHUB_TOKEN"])
-    for login, permission in {"alice": "write", "bob": "write", "steward": "admin", "eve": "read"}.items():
-        state.add_user(login, permission)  # type: ignore[arg-type]  # the literals are permissions
-    listening.reset(state)
+    listening.reset(new_state(canaries["GITHUB_TOKEN"]))
     return listening
 
 
@@ -57,20 +51,6 @@ def github(server: Server, canaries: Mapping[str, str]) -> Iterator[GitHub]:
     connection = connect(server, canaries["GITHUB_TOKEN"])
     yield connection
     connection.close()
-
-
-def connect(server: Server, token: str, *, retries: int = 0, slept: list[float] | None = None) -> GitHub:
-    """A client that notes how long it would have waited."""
-    settings = GitHubSettings("acme/data", token, server.api, seconds_between_writes=0)
-    return GitHub(settings, retries=retries, sleep=(slept if slept is not None else []).append)
-
-
-def opened(server: Server, files: dict[str, object] | None = None, **kwargs: object) -> tuple[int, str]:
-    """A pull request with files; its number and head."""
-    fork = kwargs.get("fork")
-    server.state.commit("feature", files or {"requests/add/a.yaml": REQUEST}, fork=fork)  # type: ignore[arg-type]  # files are contents
-    number = server.state.open_pull_request("feature", **kwargs)  # type: ignore[arg-type]  # the double's own arguments
-    return number, server.state.pull_head(number)
 
 
 def decision(github: GitHub, server: Server, number: int, *, approved_by: tuple[str, ...] = ()) -> list[str]:
@@ -288,22 +268,6 @@ def test_a_comment_that_was_deleted_is_written_again(github: GitHub, server: Ser
     server.state.comments.clear()
     conversation.upsert("<!-- m -->", "<!-- m --> two")
     assert [comment.body for comment in server.state.comments_of(number)] == ["<!-- m --> two"]
-
-
-def test_the_final_comment_is_written_once_even_if_its_answer_is_lost(
-    server: Server, canaries: Mapping[str, str]
-) -> None:
-    if server.public_url:
-        pytest.skip("the proxy answers for a connection that is reset")
-    number, _ = opened(server)
-    slept: list[float] = []
-    conversation = Conversation(connect(server, canaries["GITHUB_TOKEN"], slept=slept), number)
-    server.fault(route="/comments", method="POST", lose_answer=True, count=1)
-    with pytest.raises(Transient, match="cannot be reached"):
-        conversation.add_once("<!-- f -->", "<!-- f --> done")
-    conversation.add_once("<!-- f -->", "<!-- f --> done")
-    conversation.add_once("<!-- f -->", "<!-- f --> done")
-    assert [comment.body for comment in server.state.comments_of(number)] == ["<!-- f --> done"]
 
 
 # -- checks
@@ -542,137 +506,3 @@ def test_finished_requests_are_deleted_in_one_commit(github: GitHub, server: Ser
     assert (commit.sha, commit.parents, commit.message) == (sha, (before,), "Remove finished requests")
     assert sorted(commit.files) == ["README.md", "requests/add/keep.yaml"]
     assert cleanup.delete_requests(github, "main", paths, "again") is None
-
-
-def test_cleaning_up_loses_no_commit_that_was_pushed_meanwhile(github: GitHub, server: Server) -> None:
-    if server.public_url:
-        pytest.skip("the answer of this fault is not in GitHub's description of the address")
-    server.state.commit("main", {"requests/remove/a.yaml": "2"})
-    server.fault(route="/git/refs/", method="PATCH", status=422, message="Update is not a fast forward", count=2)
-    assert cleanup.delete_requests(github, "main", ["requests/remove/a.yaml"], "Remove")
-    assert "requests/remove/a.yaml" not in server.state.objects.commits[server.state.head("main")].files
-
-
-# -- faults, and what they mean
-
-
-def test_a_wrong_token_says_how_to_get_a_right_one(server: Server) -> None:
-    number, _ = opened(server)
-    with pytest.raises(AuthenticationError, match="gh auth login"):
-        pull_request.read_pull_request(connect(server, "ghp_wrong"), number)
-
-
-def test_what_is_not_there_is_refused_with_advice(github: GitHub) -> None:
-    with pytest.raises(Refused, match="GITHUB_REPO") as caught:
-        pull_request.read_pull_request(github, 404)
-    assert caught.value.status == 404
-
-
-@pytest.fixture
-def direct(server: Server) -> Server:
-    """A server without a proxy in between: faults arrive as they are."""
-    if server.public_url:
-        pytest.skip("faults are tested without the proxy, which would judge them")
-    return server
-
-
-def test_passing_faults_are_tried_again_within_limits(direct: Server, canaries: Mapping[str, str]) -> None:
-    number, _ = opened(direct)
-    slept: list[float] = []
-    github = connect(direct, canaries["GITHUB_TOKEN"], retries=3, slept=slept)
-    direct.fault(route="/pulls/", status=502, count=2)
-    assert pull_request.read_pull_request(github, number).number == number
-    assert len(slept) == 2
-    assert slept[0] < slept[1] * 2
-    direct.fault(route="/pulls/", reset=True, count=4)
-    with pytest.raises(Transient, match="cannot be reached"):
-        pull_request.read_pull_request(github, number)
-    assert len(slept) == 5
-
-
-@pytest.mark.parametrize("as_date", [False, True])
-@pytest.mark.parametrize("status", [403, 429, 503])
-def test_retry_after_is_obeyed(direct: Server, canaries: Mapping[str, str], status: int, as_date: bool) -> None:
-    number, _ = opened(direct)
-    slept: list[float] = []
-    github = connect(direct, canaries["GITHUB_TOKEN"], retries=1, slept=slept)
-    direct.fault(route="/pulls/", status=status, retry_after_s=30, retry_after_as_date=as_date, count=1)
-    pull_request.read_pull_request(github, number)
-    assert slept == [pytest.approx(30, abs=2)]
-
-
-def test_a_rate_limit_beyond_our_patience_is_reported_not_waited_for(
-    direct: Server, canaries: Mapping[str, str]
-) -> None:
-    number, _ = opened(direct)
-    slept: list[float] = []
-    github = connect(direct, canaries["GITHUB_TOKEN"], retries=3, slept=slept)
-    message = "API rate limit exceeded for installation."
-    headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "4102444800"}
-    direct.fault(route="/pulls/", status=403, message=message, headers=headers)
-    with pytest.raises(RetryAfter) as caught:
-        pull_request.read_pull_request(github, number)
-    assert caught.value.seconds == 3600
-    assert slept == []
-
-
-def test_a_secondary_limit_without_a_time_waits_a_minute(direct: Server, canaries: Mapping[str, str]) -> None:
-    number, _ = opened(direct)
-    slept: list[float] = []
-    github = connect(direct, canaries["GITHUB_TOKEN"], retries=1, slept=slept)
-    message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
-    direct.fault(route="/comments", status=403, message=message, count=1)
-    Conversation(github, number).upsert("<!-- m -->", "<!-- m -->")
-    assert slept == [60]
-
-
-def test_a_missing_permission_is_named(direct: Server, canaries: Mapping[str, str]) -> None:
-    number, _ = opened(direct)
-    github = connect(direct, canaries["GITHUB_TOKEN"])
-    direct.fault(
-        route="/merge",
-        status=403,
-        message="Resource not accessible",
-        headers={"X-Accepted-GitHub-Permissions": "contents=write"},
-    )
-    pull = pull_request.read_pull_request(github, number)
-    outcome = merge.merge(github, pull, pull.head_sha)
-    assert "contents=write" in outcome.message
-
-
-def test_github_that_does_not_answer_is_a_passing_fault(direct: Server, canaries: Mapping[str, str]) -> None:
-    number, _ = opened(direct)
-    settings = GitHubSettings("acme/data", canaries["GITHUB_TOKEN"], direct.api, timeout_s=1)
-    direct.fault(route="/pulls/", delay_s=3)
-    with pytest.raises(Transient, match="did not answer in time"):
-        pull_request.read_pull_request(GitHub(settings, retries=0), number)
-
-
-def test_an_answer_that_is_no_json_is_a_passing_fault(direct: Server, canaries: Mapping[str, str]) -> None:
-    settings = GitHubSettings("acme/data", canaries["GITHUB_TOKEN"], direct.url + "/nowhere")
-    with pytest.raises(Refused, match="404"):
-        pull_request.read_pull_request(GitHub(settings, retries=0), 1)
-
-
-def test_writes_are_spaced(direct: Server, canaries: Mapping[str, str]) -> None:
-    number, _ = opened(direct)
-    now, slept = [100.0], []
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        now[0] += seconds
-
-    settings = GitHubSettings("acme/data", canaries["GITHUB_TOKEN"], direct.api)
-    github = GitHub(settings, sleep=sleep, clock=lambda: now[0])
-    for index in range(3):
-        Conversation(github, number).add_once(f"<!-- {index} -->", f"<!-- {index} -->")
-    assert slept == [1.0, 1.0]
-
-
-def test_the_token_is_shown_nowhere(direct: Server, canaries: Mapping[str, str]) -> None:
-    settings = GitHubSettings("acme/data", canaries["GITHUB_TOKEN"], direct.api)
-    assert canaries["GITHUB_TOKEN"] not in repr(settings)
-    direct.fault(route="", status=500)
-    with pytest.raises(Transient) as caught:
-        pull_request.read_pull_request(GitHub(settings, retries=0), 1)
-    assert canaries["GITHUB_TOKEN"] not in f"{caught.value!r} {caught.value} {caught.value.__cause__!r}"
