@@ -144,6 +144,20 @@ def test_a_server_without_ffmpeg(m4a: bytes, monkeypatch: pytest.MonkeyPatch, tm
     assert caught.value.reason == AudioReason.FFMPEG_MISSING
 
 
+def test_an_ffmpeg_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "ffmpeg"
+    program.write_text("#!/bin/sh\nexec sleep 100000\n", "ascii")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    before = children()
+
+    with pytest.raises(RowError) as caught:
+        samples(bytes(1 << 20), "wav", wait_limit_s=0.3)
+
+    assert caught.value.reason == AudioReason.TIMEOUT
+    assert children() == before
+
+
 def test_ffmpeg_sees_no_secret_and_no_signal_of_the_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     program = tmp_path / "ffmpeg"
     program.write_text('#!/bin/sh\nset > "${0%/*}/environment"\nps -o pgid= -p $$ > "${0%/*}/group"\n', "ascii")
