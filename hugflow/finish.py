@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from hugflow import __version__
 from hugflow.card import storage_card
 from hugflow.errors import StorageFault
+from hugflow.failpoints import Failpoints
 from hugflow.journal import JournalState, RowRecord, records
 from hugflow.plan import AddPlan
 from hugflow.rows import json_type, schema_of
@@ -44,26 +45,30 @@ INDEX_SCHEMA = pa.schema(
 )
 
 
-def finish(dataset: DatasetDir, journal: Path, state: JournalState, plan: AddPlan) -> DatasetRecord:
+def finish(
+    dataset: DatasetDir, journal: Path, state: JournalState, plan: AddPlan, failpoints: Failpoints
+) -> DatasetRecord:
     """Write index, metadata and card, remove what is not part of the dataset, and write the marker.
 
     Every JSON file is read once for it and compared with what the journal says of it.
     Raises StorageFault when a file is not what was recorded.
     """
-    index = write_index(dataset, records(journal, state.groups))
+    write_index(dataset, records(journal, state.groups))
+    failpoints.reach("finish_index")
     write_metadata(dataset, plan)
+    failpoints.reach("finish_metadata")
     card = storage_card(plan.spec, plan.download, plan.facts.licence, rows=len(state.done), failed=len(state.failed))
     write_durably(dataset.readme, card.encode())
+    failpoints.reach("finish_card")
     _remove_strangers(dataset, state)
     record = DatasetRecord(
         name=plan.name,
         identity=plan.download.identity,
         sha=plan.download.sha,
         request=plan.request,
-        description=plan.spec.description,
+        spec=plan.spec.model_dump(mode="json", exclude_unset=True),
         licence=plan.facts.licence,
         audio_column=plan.download.audio_column,
-        text_column=_text_column(plan),
         encoder=plan.download.encoder,
         rows_total=plan.download.rows,
         rows_failed=len(state.failed),
@@ -71,20 +76,24 @@ def finish(dataset: DatasetDir, journal: Path, state: JournalState, plan: AddPla
         audio_bytes=state.tally.audio_bytes,
         json_bytes=state.tally.json_bytes,
         duration_s=round(state.tally.duration_s, 3),
-        index_sha256=index,
+        files={path.relative_to(dataset.path).as_posix(): sha256_of(path) for path in dataset.summaries},
         hugflow_version=__version__,
     )
-    write_durably(dataset.marker, record.model_dump_json(indent=2).encode() + b"\n")
+    write_durably(dataset.marker, record.to_bytes())
+    failpoints.reach("finish_marker")
     return record
 
 
-def _text_column(plan: AddPlan) -> str | None:
-    names = {column.name for column in plan.download.columns}
-    return plan.spec.text_column if plan.spec.text_column in names else None
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal. A symbolic link is not followed."""
+    with faults(f"reading {path.name}"):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - of a descriptor that followed no link
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_index(dataset: DatasetDir, rows: Iterable[RowRecord]) -> str:
-    """Write `.hugflow/index.parquet`, a line for every row in order; returns its SHA-256."""
+def write_index(dataset: DatasetDir, rows: Iterable[RowRecord]) -> None:
+    """Write `.hugflow/index.parquet`, a line for every row, in order."""
     tables = (
         pa.Table.from_arrays(
             [
@@ -96,8 +105,6 @@ def write_index(dataset: DatasetDir, rows: Iterable[RowRecord]) -> str:
         for batch in batched_rows(rows)
     )
     _write_parquet(dataset.index, INDEX_SCHEMA, tables)
-    with faults("reading the index"), dataset.index.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_index(dataset: DatasetDir) -> Iterator[RowRecord]:

@@ -24,6 +24,7 @@ class DatasetStatus:
 
     `state`: "running" (a process works on it), "complete", "partial", "missing" (a request asks for it, and storage has
     nothing of it), "lost" (the manifest has it, storage has not). `request` is the file that asks for it, if one does.
+    `upstream` is set when the Hub was asked.
     """
 
     name: str
@@ -38,6 +39,7 @@ class DatasetStatus:
     added_by: str | None = None
     added_at: str | None = None
     request: str | None = None
+    upstream: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """All fields as plain values."""
@@ -46,13 +48,15 @@ class DatasetStatus:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """Looks at storage and state; changes nothing but for `rebuild`."""
+    """Looks at storage and state; changes nothing but a manifest that was lost."""
 
     storage: Storage
     state: StateDir
 
     def datasets(self, requests: Sequence[ParsedRequest] = ()) -> list[DatasetStatus]:
         """Every dataset that storage, the manifest or a request knows of, by name."""
+        if not self.state.active.exists() and self.storage.names():
+            self.rebuild()  # the state was lost: the datasets know what they are
         wanted = {request.spec.name: request for request in requests if isinstance(request.spec, AddSpec)}
         entries = self.state.datasets()
         names = sorted({*self.storage.names(), *entries, *wanted})

@@ -11,8 +11,9 @@ from __future__ import annotations
 import heapq
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -25,6 +26,7 @@ from hugflow.storage import faults, sync_directory
 
 JOURNAL_SCHEMA_VERSION = 1
 _PREFIX = b'{"crc":"'
+_REWRITTEN_ROWS = 1000
 _BODY_AT = len(_PREFIX) + 8 + len(b'","v":')
 
 
@@ -216,6 +218,39 @@ _DAMAGED_FIX = (
     "`hugflow verify --repair` rebuilds it from the dataset's own files; nothing of the dataset was changed. "
     "Then check the disk: this is not what a kill or a power cut leaves."
 )
+
+
+def salvage(path: Path) -> Iterator[RowRecord]:
+    """The rows of every undamaged line of a journal, as recorded; rows may come more than once."""
+    with faults(f"reading the journal {path}"):
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            return
+        with file:
+            for line in file:
+                value = _decode(line)
+                if value is not None and value.get("kind") == "rows":
+                    yield from (RowRecord(*values) for values in value["rows"])
+
+
+def rewrite(path: Path, state: JournalState, rows: Iterable[RowRecord]) -> None:
+    """Replace a journal by one of the same dataset with only these rows, atomically."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with faults(f"rewriting the journal {path}"):
+        temporary.unlink(missing_ok=True)
+    journal = Journal.open(temporary, state.name, state.sha)
+    try:
+        for index, count in sorted(state.shards.items()):
+            journal.count_shard(index, count)
+        rows = iter(rows)
+        while group := list(islice(rows, _REWRITTEN_ROWS)):
+            journal.commit(group)
+    finally:
+        journal.close()
+    with faults(f"rewriting the journal {path}"):
+        temporary.replace(path)
+        sync_directory(path.parent)
 
 
 def records(path: Path, groups: list[tuple[int, int]]) -> Iterator[RowRecord]:

@@ -7,13 +7,14 @@ same request once more.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pydantic import ValidationError
 
 from hugflow.errors import ExitCode, InvalidRequest
 from hugflow.events import Reporter, Result, Warned
+from hugflow.failpoints import Failpoints
 from hugflow.plan import PlanFile, RemovePlan
 from hugflow.request_file import InvalidRequestFile, ParsedRequest, Problem
 from hugflow.specs import DatasetIdentity, RemoveSpec
@@ -32,6 +33,7 @@ class Remover:
     trash_days: float
     now: Callable[[], datetime]
     emit: Reporter
+    failpoints: Failpoints = field(default_factory=Failpoints)
 
     def plan(self, request: ParsedRequest, spec: RemoveSpec) -> RemovePlan:
         """Find the one dataset that a request speaks of. Raises InvalidRequestFile when there is none, or several."""
@@ -71,11 +73,16 @@ class Remover:
             if record is None:
                 record = self._intent(name, plan)
                 self.state.begin_removal(record)
+            self.failpoints.reach("remove_intent")
             self.storage.unlink(name)
+            self.failpoints.reach("remove_unlinked")
             if record.trash is not None:
                 self.storage.trash(name, record.trash)
+            self.failpoints.reach("remove_trashed")
             self.state.forget(name)
+            self.failpoints.reach("remove_forgotten")
             self.state.archive(record)
+            self.failpoints.reach("remove_archived")
             self.state.end_removal(name)
         for gone in self.storage.empty_trash(self.trash_days, self.now()):
             self.emit(Warned(plan.request, f"deleted from the trash after {self.trash_days:g} days: {gone}"))

@@ -28,6 +28,7 @@ class DatasetRecord(BaseModel):
     """A complete dataset, as its own marker describes it.
 
     It holds nothing of the run that made it (no time, no person), so that the same request gives the same bytes.
+    `spec` is the request, `files` the SHA-256 of the files that are not rows.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,10 +38,9 @@ class DatasetRecord(BaseModel):
     identity: DatasetIdentity
     sha: str
     request: str
-    description: str
+    spec: dict[str, Any]
     licence: str | None
     audio_column: str | None
-    text_column: str | None
     encoder: EncoderSettings
     rows_total: int
     rows_failed: int
@@ -48,8 +48,12 @@ class DatasetRecord(BaseModel):
     audio_bytes: int
     json_bytes: int
     duration_s: float
-    index_sha256: str
+    files: dict[str, str]
     hugflow_version: str
+
+    def to_bytes(self) -> bytes:
+        """The marker's content: the same record always gives the same bytes."""
+        return self.model_dump_json(indent=2).encode() + b"\n"
 
 
 class ManifestEntry(BaseModel):

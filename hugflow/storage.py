@@ -14,7 +14,7 @@ import shutil
 import socket
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -144,6 +144,11 @@ class DatasetDir:
     def readme(self) -> Path:
         """The dataset's own card."""
         return self.path / "README.md"
+
+    @property
+    def summaries(self) -> tuple[Path, ...]:
+        """The files that are neither rows nor the marker."""
+        return (self.plan, self.index, self.metadata, self.readme)
 
     def exists(self) -> bool:
         """Whether the folder is there and is one of ours."""
@@ -303,6 +308,16 @@ class Storage:
             dataset.path.rename(target)
             sync_directory(self.root)
             sync_directory(target.parent)
+
+    def trash_files(self, name: str, paths: Iterable[str], now: datetime) -> None:
+        """Move single files or folders of a dataset into the trash; what is not there is passed over."""
+        dataset, trash = self.dataset(name), self.root / TRASH / self.trash_name(name, now)
+        with faults(f"moving files of {name} to the trash"):
+            for path in paths:
+                source, target = dataset.path / path, trash / path
+                if source.is_symlink() or source.exists():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    source.rename(target)
 
     def empty_trash(self, days: float, now: datetime) -> list[str]:
         """Delete what has been in the trash for more than `days`; returns its names."""

@@ -28,10 +28,12 @@ from hugflow.plan import (
 )
 from hugflow.preflight import estimate, room
 from hugflow.removal import Remover, read_plan
+from hugflow.repair import Repairer
 from hugflow.request_file import InvalidRequestFile, ParsedRequest
 from hugflow.specs import AddSpec, DatasetIdentity, Kind, RemoveSpec
 from hugflow.state import read_marker
 from hugflow.validator import check_columns
+from hugflow.verify import Verified, Verifier
 from hugflow.workers.run import DownloadRun, RunContext, manifest_entry
 
 
@@ -166,6 +168,22 @@ class Engine:
             result = self._execute(plan)
         except HugflowError as error:
             result = failure(plan.request, _kind(plan), _name(plan), error)
+        self.context.emit(RunFinished(result))
+        return result
+
+    def repair(self, verified: Verified) -> Result:
+        """Mend a dataset that `verify` found damaged.
+
+        Where the index was damaged, only the mended dataset shows what else does not belong: then it is done again.
+        """
+        verifier = Verifier(self.context.storage, self.context.state)
+        try:
+            result = Repairer(self.context).repair(verified)
+            if not verified.index_holds and result.status == "complete":
+                again = verifier.verify(verified.name)
+                result = Repairer(self.context).repair(again) if again.damage else result
+        except HugflowError as error:
+            result = failure("", "add", verified.name, error)
         self.context.emit(RunFinished(result))
         return result
 

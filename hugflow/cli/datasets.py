@@ -1,4 +1,4 @@
-"""Commands that look: inspect, status."""
+"""Commands that look at datasets, on the Hub and in storage: inspect, status, verify."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from hugflow.cli import options
 from hugflow.cli.plain_help import add_command
-from hugflow.errors import UsageError
+from hugflow.errors import ExitCode, UsageError
 from hugflow.report.json_output import document
 
 
@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     add_command(app, "inspect", inspect, "Show what a dataset on the Hub has.")
     add_command(app, "status", status, "Show the datasets in storage.")
+    add_command(app, "verify", verify, "Hash every file again; name what is damaged.")
 
 
 def inspect(
@@ -61,6 +62,9 @@ def status(
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="First make the manifest again from the datasets themselves.")
     ] = False,
+    check_upstream: Annotated[
+        bool, typer.Option("--check-upstream", help="Ask the Hub whether the revisions have moved.")
+    ] = False,
     config: options.Config = None,
     json: options.Json = False,
     verbose: options.Verbose = False,
@@ -86,8 +90,59 @@ def status(
         datasets = [dataset for dataset in datasets if dataset.name == name]
         if not datasets:
             raise UsageError("looking for a dataset", f"there is no {name!r}", "`hugflow status` lists the datasets.")
+    if check_upstream:
+        from hugflow.upstream import with_upstream
+
+        datasets = with_upstream(session.hub(), datasets)
     failed = inventory.failed_rows(name) if name is not None else []
     session.output.say(status_text(datasets, failed))
     described = [dataset.as_json() for dataset in datasets]
     rows = [{"row": row.row, "reason": row.reason, "message": row.message} for row in failed]
     session.output.document(document("status", 0, datasets=described, failed_rows=rows))
+
+
+def verify(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="Only this dataset; all of them when left out.")] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Download again what does not hold.")] = False,
+    config: options.Config = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Hash every file of the datasets again, and name each one that is missing, changed or extra.
+
+    \b
+    Example:
+      hugflow verify --repair
+    """
+    from dataclasses import asdict
+
+    from hugflow.cli.interrupts import Interrupts
+    from hugflow.render.console import result_text
+    from hugflow.render.tables import verified_text
+    from hugflow.report.json_output import result_json
+    from hugflow.verify import Verifier
+
+    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
+    verifier = Verifier(session.storage(), session.state())
+    found = [verifier.verify(one) for one in ([name] if name is not None else verifier.names())]
+    for verified in found:
+        session.output.say(verified_text(verified.name, verified.rows, verified.damage))
+    damaged = [verified for verified in found if verified.damage]
+    results = []
+    if repair and damaged:
+        interrupts = Interrupts()
+        with interrupts.listening():
+            engine = session.engine((session.progress_reporter(),), interrupts)
+            results = [engine.repair(verified) for verified in damaged]
+        for result in results:
+            session.output.say(result_text(result))
+    from hugflow.sync import worst
+
+    code = worst(results) if results else ExitCode.STORAGE_FAULT if damaged else ExitCode.DONE
+    described = [{"name": v.name, "rows": v.rows, "damage": [asdict(damage) for damage in v.damage]} for v in found]
+    session.output.document(
+        document("verify", code, datasets=described, results=[result_json(result) for result in results])
+    )
+    raise typer.Exit(code)

@@ -136,6 +136,7 @@ class Session:
         """The engine, with the audit trail and `reporters` listening."""
         from hugflow.audit import AuditTrail, utc_now
         from hugflow.events import Fanout
+        from hugflow.failpoints import Failpoints
         from hugflow.plan import EncoderSettings
         from hugflow.removal import Remover
         from hugflow.sync import Engine, Options
@@ -143,6 +144,7 @@ class Session:
         from hugflow.workers.run import RunContext
 
         settings, storage, state = self.settings, self.storage(), self.state()
+        failpoints = Failpoints.parse(self.shell.environ.get("HUGFLOW_FAILPOINT"))
         emit = Fanout((*reporters, AuditTrail(state.audit, self.actor())))
         quota = int(settings.storage_quota_gb * 1e9) or None
         context = RunContext(
@@ -160,10 +162,11 @@ class Session:
             emit=emit,
             should_stop=interrupts.should_stop,
             now=utc_now,
+            failpoints=failpoints,
         )
         return Engine(
             context=context,
-            remover=Remover(storage, state, self.actor(), settings.trash_days, utc_now, emit),
+            remover=Remover(storage, state, self.actor(), settings.trash_days, utc_now, emit, failpoints),
             encoder=EncoderSettings(quality=settings.lame_quality, max_audio_s=settings.max_audio_seconds),
             quota_bytes=quota,
             check_duplicates=settings.check_duplicates,

@@ -45,13 +45,15 @@ class SplitSummary:
     columns: tuple[Column, ...]
 
 
-def resolve(hub: Hub, request: ParsedRequest, spec: AddSpec, encoder: EncoderSettings) -> Resolved:
-    """Find what an add request asks for.
+def resolve(
+    hub: Hub, request: ParsedRequest, spec: AddSpec, encoder: EncoderSettings, *, sha: str | None = None
+) -> Resolved:
+    """Find what an add request asks for; at commit `sha`, if given, whatever the revision means by now.
 
     Raises InvalidRequestFile (config, split, column), NotFoundError (repository, revision), AuthenticationError,
     Transient.
     """
-    info = repository(hub, spec.hf_id, spec.revision)
+    info = repository(hub, spec.hf_id, sha or spec.revision)
     commit = _sha(info)
     builder = _requested_builder(hub, request, spec, commit)
     configs, splits = _configs(builder), _splits(builder)
@@ -96,6 +98,15 @@ def repository(hub: Hub, hf_id: str, revision: str) -> DatasetInfo:
         return hub.api().dataset_info(hf_id, revision=revision, files_metadata=True, timeout=hub.read_timeout_s)
 
     return hub.call(f"resolving {hf_id} at {revision}", ask)
+
+
+def newest_commit(hub: Hub, hf_id: str, revision: str) -> str:
+    """The commit that a revision means now."""
+
+    def ask() -> DatasetInfo:
+        return hub.api().dataset_info(hf_id, revision=revision, timeout=hub.read_timeout_s)
+
+    return _sha(hub.call(f"asking for {hf_id} at {revision}", ask))
 
 
 def audio_column(spec: AddSpec, columns: Iterable[Column]) -> str | None:

@@ -37,6 +37,17 @@ class Status(Protocol):
     def added_at(self) -> str | None: ...
     @property
     def request(self) -> str | None: ...
+    @property
+    def upstream(self) -> str | None: ...
+
+
+class Damage(Protocol):
+    """A file that `hugflow verify` found damaged."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def state(self) -> str: ...
 
 
 class Split(Protocol):
@@ -75,13 +86,17 @@ def status_text(datasets: Sequence[Status], failed: Sequence[FailedRow] = ()) ->
     """The datasets in storage, the differences from the requests, and the failed rows if they were asked for."""
     if not datasets:
         return "Storage holds no dataset, and no request asks for one.\n"
-    header = ("DATASET", "STATE", "ROWS", "FAILED", "AUDIO", "SIZE", "COMMIT", "ADDED")
+    header: tuple[str, ...] = ("DATASET", "STATE", "ROWS", "FAILED", "AUDIO", "SIZE", "COMMIT", "ADDED")
     align: tuple[Align, ...] = ("left", "left", "right", "right", "right", "right", "left", "left")
-    parts = [table(header, align, (_status_row(dataset) for dataset in datasets))]
+    rows = [_status_row(dataset) for dataset in datasets]
+    if any(dataset.upstream for dataset in datasets):
+        header, align = (*header, "UPSTREAM"), (*align, "left")
+        rows = [(*row, dataset.upstream or "-") for row, dataset in zip(rows, datasets, strict=True)]
+    parts = [table(header, align, rows)]
     parts += _drift(datasets)
     if failed:
-        rows = ((str(row.row), row.reason, row.message) for row in failed)
-        parts.append(table(("ROW", "REASON", "MESSAGE"), ("right", "left", "left"), rows))
+        failures = ((str(row.row), row.reason, row.message) for row in failed)
+        parts.append(table(("ROW", "REASON", "MESSAGE"), ("right", "left", "left"), failures))
     return "\n\n".join(parts) + "\n"
 
 
@@ -133,3 +148,14 @@ def inspection_text(hf_id: str, revision: str, facts: HubFacts, splits: Sequence
         title = f"Columns of {one_line(config, 80)} ({plural(len(columns), 'column')})"
         parts.append(f"{title}\n{table(('NAME', 'KIND', 'TYPE'), ('left', 'left', 'left'), lines)}")
     return "\n\n".join(parts) + "\n"
+
+
+def verified_text(name: str, rows: int, damage: Sequence[Damage]) -> str:
+    """What `verify` found in a dataset: each damaged file by its name."""
+    if not damage:
+        return f"✓ {one_line(name)}: {plural(rows, 'row')}, every file holds\n"
+    lines = [f"  {found.state:<8} {one_line(found.path)}" for found in damage]
+    return (
+        "\n".join([f"✗ {one_line(name)}: {plural(len(damage), 'file')} of {plural(rows, 'row')} damaged", *lines])
+        + "\n"
+    )

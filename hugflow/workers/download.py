@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 
 from hugflow.audio import Mp3, audio_name, to_mp3
 from hugflow.errors import HugflowError, RowError, Transient
+from hugflow.failpoints import Failpoints
 from hugflow.hf_client.shard_rows import parquet_batches
 from hugflow.journal import RowRecord
 from hugflow.plan import EncoderSettings
@@ -65,6 +66,7 @@ class Conversion:
     encoder: EncoderSettings
     group_rows: int
     group_s: float = 1.0
+    failpoints: Failpoints = field(default_factory=Failpoints)
 
 
 class Observer(Protocol):
@@ -208,6 +210,7 @@ def _failure(row: int, error: RowError) -> RowRecord:
 def _convert_row(
     row: int, values: _Values, cell: pa.Scalar | None, conversion: Conversion, fetch: Callable[[str], bytes] | None
 ) -> _Converted:
+    conversion.failpoints.convert(row)
     if isinstance(values, RowError):
         raise values
     if cell is None or conversion.audio_column is None:
@@ -305,13 +308,14 @@ class _Committer:
             if self._error is not None:
                 continue  # after a fault the rest is only taken off the queue, so that nobody waits
             try:
-                commit_group(self._dataset, [row for row in group if isinstance(row, _Converted)])
+                rows = [row for row in group if isinstance(row, _Converted)]
+                commit_group(self._dataset, rows, self._conversion.failpoints)
                 self._observer.committed([row if isinstance(row, RowRecord) else row.record for row in group])
             except BaseException as error:  # noqa: BLE001 - raised again on the slice's own thread
                 self._error = error
 
 
-def commit_group(dataset: DatasetDir, rows: list[_Converted]) -> None:
+def commit_group(dataset: DatasetDir, rows: list[_Converted], failpoints: Failpoints) -> None:
     """Make a group of rows durable: temporary files, synced, then renamed, MP3 before JSON, then the directories.
 
     Raises StorageFault; files that were renamed before it have no line in the journal and are made again.
@@ -326,8 +330,14 @@ def commit_group(dataset: DatasetDir, rows: list[_Converted]) -> None:
         for row in rows:
             write_synced(f"{tmp}/{row.record.row}.json", row.json)
             moves.append((f"{tmp}/{row.record.row}.json", f"{json}/{row.record.row}.json"))
-        for source, target in moves:
+        failpoints.reach("group_written")
+        audio_files = sum(row.audio is not None for row in rows)
+        for number, (source, target) in enumerate(moves, start=1):
             os.rename(source, target)  # noqa: PTH104 - twice per row: no Path objects on the hot path
+            if number == audio_files:
+                failpoints.reach("group_audio_moved")
+        failpoints.reach("group_moved")
         if moves:
             sync_directory(audio)
             sync_directory(json)
+        failpoints.reach("group_durable")

@@ -138,6 +138,7 @@ def main(connection_fd: int, status_fd: int, lifeline_fd: int) -> None:
         assert isinstance(settings, WorkerSettings)
         logging.basicConfig(level=settings.log_level, stream=sys.stderr)
         _limit_memory(settings.memory_bytes)
+        settings.conversion.failpoints.in_worker = True
         fetch = _Fetch(settings.files)
         while True:
             part = link.connection.recv()

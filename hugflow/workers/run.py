@@ -15,6 +15,7 @@ import orjson
 from hugflow import __version__
 from hugflow.errors import ExitCode, HugflowError, Paused
 from hugflow.events import FailedRow, Preview, Progress, Reporter, Result, RowFailed, Warned
+from hugflow.failpoints import Failpoints
 from hugflow.finish import batched_rows, finish, read_index
 from hugflow.hf_client.connection import Hub
 from hugflow.hf_client.fetch import fetch_shard
@@ -52,6 +53,7 @@ class RunContext:
     emit: Reporter
     should_stop: Callable[[], bool]
     now: Callable[[], datetime]
+    failpoints: Failpoints = field(default_factory=Failpoints)
 
 
 def manifest_entry(context: RunContext, record: DatasetRecord) -> ManifestEntry:
@@ -111,8 +113,7 @@ class DownloadRun:
         """Make the folder ours, fix the plan, and open the journal."""
         self._dataset.create()
         if not self._dataset.plan.exists():
-            content = PlanFile(facts=self.plan.facts, download=self.plan.download)
-            write_durably(self._dataset.plan, content.model_dump_json(indent=2).encode() + b"\n")
+            self._write_plan(self.plan.download)
         self._dataset.sweep()
         path = self.context.state.journal(self.plan.name)
         self._journal = Journal.open(path, self.plan.name, self.plan.download.sha)
@@ -161,7 +162,9 @@ class DownloadRun:
         )
         # two groups are under way in each worker, so that all of them together are one group to redo after a kill
         group_rows = max(1, GROUP_ROWS // (2 * workers))
-        conversion = Conversion(self._dataset.path, download.audio_column, download.encoder, group_rows)
+        conversion = Conversion(
+            self._dataset.path, download.audio_column, download.encoder, group_rows, failpoints=self.context.failpoints
+        )
         # workers wait without regard to signals: they are told to stop between rows
         hub = replace(self.context.hub, sleep=time.sleep)
         files = RepositoryFiles(hub, download.identity.hf_id, download.sha)
@@ -179,7 +182,9 @@ class DownloadRun:
         return fetch
 
     def _commit(self, records: list[RowRecord]) -> None:
+        self.context.failpoints.reach("journal_before")
         self._journal.commit(records)
+        self.context.failpoints.reach("journal_after")
         self._new_rows += sum(record.status != "failed" for record in records)
         self._new_bytes += sum(record.audio_bytes + record.json_bytes for record in records)
         for record in records:
@@ -196,6 +201,7 @@ class DownloadRun:
         if now - self._last_progress >= PROGRESS_EVERY_S:
             self._last_progress = now
             self._write_progress("running")
+            self.context.failpoints.reach("progress_written")
         self.context.emit(
             Progress(
                 request=self.plan.request,
@@ -228,10 +234,12 @@ class DownloadRun:
             fix = "Run it again with --retry-failed, or allow them with `max_failed_rows` in the request."
             problem = f"{failed} rows could not be converted, {allowed} are allowed"
             return self._result("partial", ExitCode.PARTIAL, error=problem, fix=fix, reason="failed_rows")
-        plan = self.plan.model_copy(update={"download": self._counted_plan()})
-        record = finish(self._dataset, self.context.state.journal(self.plan.name), self._rows, plan)
+        plan = self._fix_counts()
+        journal = self.context.state.journal(self.plan.name)
+        record = finish(self._dataset, journal, self._rows, plan, self.context.failpoints)
         self._dataset.remove_workspace()
         self.context.state.activate(manifest_entry(self.context, record))
+        self.context.failpoints.reach("finish_manifest")
         self._write_progress("complete")
         if warning := self.context.storage.link(self.plan.name):
             self.context.emit(Warned(self.plan.request, warning))
@@ -242,10 +250,18 @@ class DownloadRun:
             self.context.state.forget(self.plan.name)
         return result
 
-    def _counted_plan(self) -> DownloadPlan:
-        """The plan with the types that the rows turned out to have, where only reading them could tell."""
+    def _fix_counts(self) -> AddPlan:
+        """The plan with the row counts and types that only reading could tell; the dataset's own copy gets them too."""
+        if not self._rows.shards:
+            return self.plan
         schemas = [count.arrow_schema for _, count in sorted(self._rows.shards.items())]
-        return self._download.model_copy(update={"arrow_schema": common_schema(schemas)} if schemas else {})
+        download = self._download.model_copy(update={"arrow_schema": common_schema(schemas)})
+        self._write_plan(download)
+        return self.plan.model_copy(update={"download": download})
+
+    def _write_plan(self, download: DownloadPlan) -> None:
+        content = PlanFile(facts=self.plan.facts, download=download)
+        write_durably(self._dataset.plan, content.model_dump_json(indent=2).encode() + b"\n")
 
     def _ended(self, status: Literal["paused", "failed"], code: ExitCode, error: HugflowError) -> Result:
         try:
