@@ -1,0 +1,1 @@
+"""Requests to copy, and the demo (`make demo`)."""
