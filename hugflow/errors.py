@@ -7,7 +7,7 @@ another attempt is the error's type (`Transient`, `RetryAfter`, `Terminal`), nev
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class ExitCode(IntEnum):
@@ -44,6 +44,16 @@ class HugflowError(Exception):
 
     def __str__(self) -> str:
         return f"{self.doing}: {self.problem}" + (f"\n{self.fix}" if self.fix else "")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # errors travel from worker processes with all that they say, keyword arguments included
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[HugflowError], args: tuple[Any, ...], state: dict[str, Any]) -> HugflowError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class Transient(HugflowError):

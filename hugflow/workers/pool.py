@@ -23,7 +23,7 @@ from hugflow.errors import HugflowError, Paused, Terminal
 from hugflow.hf_client.repository_files import RepositoryFiles
 from hugflow.journal import RowRecord
 from hugflow.workers.download import Conversion, Slice, convert
-from hugflow.workers.process import Committed, Failed, Message, Status, WorkerSettings
+from hugflow.workers.process import Committed, Failed, Logged, Message, Status, WorkerSettings
 from hugflow.workers.shards import ShardQueue
 
 log = logging.getLogger(__name__)
@@ -193,7 +193,7 @@ class _Workers:
         return next((worker for worker in self.workers if worker.part is None), None)
 
     def _worker_settings(self) -> WorkerSettings:
-        level = logging.getLogger().getEffectiveLevel()
+        level = logging.getLogger("hugflow").getEffectiveLevel()
         return WorkerSettings(self.conversion, pickle.dumps(self.files), self.settings.memory_bytes, level)
 
     def _listen(self, wait_s: float) -> None:
@@ -223,6 +223,8 @@ class _Workers:
             if isinstance(message, Committed):
                 records += message.records
                 worker.next_row = message.records[-1].row + 1
+            elif isinstance(message, Logged):
+                logging.getLogger(message.logger).log(message.level, "%s", message.text)
             elif isinstance(message, Failed):
                 errors.append(message.error)
                 return

@@ -14,7 +14,6 @@ import pickle
 import resource
 import signal
 import struct
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -66,7 +65,16 @@ class Failed:
     error: HugflowError
 
 
-Message = Committed | Finished | Failed
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A line for the log. The parent writes it: it knows where to, and what must not be in it."""
+
+    logger: str
+    level: int
+    text: str
+
+
+Message = Committed | Finished | Failed | Logged
 
 
 class Status:
@@ -127,6 +135,17 @@ class _Link:
             self.connection.send(message)
 
 
+class _LogToParent(logging.Handler):
+    """Hands every log record to the parent as text."""
+
+    def __init__(self, link: _Link) -> None:
+        super().__init__()
+        self._link = link
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._link.send(Logged(record.name, record.levelno, self.format(record)))
+
+
 def main(connection_fd: int, status_fd: int, lifeline_fd: int) -> None:
     """Work until the parent closes the connection. The descriptors are inherited from the parent."""
     for interrupt in (signal.SIGINT, signal.SIGTERM):
@@ -136,7 +155,7 @@ def main(connection_fd: int, status_fd: int, lifeline_fd: int) -> None:
     with contextlib.suppress(EOFError):
         settings = link.connection.recv()
         assert isinstance(settings, WorkerSettings)
-        logging.basicConfig(level=settings.log_level, stream=sys.stderr)
+        logging.basicConfig(level=settings.log_level, handlers=[_LogToParent(link)], format="%(message)s")
         _limit_memory(settings.memory_bytes)
         settings.conversion.failpoints.in_worker = True
         fetch = _Fetch(settings.files)
