@@ -204,7 +204,7 @@ class Engine:
                 repository(self.context.hub, plan.spec.hf_id, plan.download.sha)
             if self.options.restart:
                 self._forget(plan.name)
-            return DownloadRun(plan, self.context, retry_failed=self.options.retry_failed).run()
+            return DownloadRun(plan, self.context, self.options.retry_failed, _room(plan.storage)).run()
 
     def _forget(self, name: str) -> None:
         """Begin again: delete what is there of the dataset."""
@@ -238,6 +238,11 @@ class Engine:
             duration_s=record.duration_s,
             message="Dataset already exists in storage",
         )
+
+
+def _room(storage: StorageFacts | None) -> int | None:
+    """What the quota leaves; None without one."""
+    return None if storage is None or storage.quota_bytes is None else storage.quota_bytes - storage.used_bytes
 
 
 def failure(request: str, kind: Kind, name: str, error: HugflowError) -> Result:

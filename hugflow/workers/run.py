@@ -13,7 +13,7 @@ from typing import Literal
 import orjson
 
 from hugflow import __version__
-from hugflow.errors import ExitCode, HugflowError, Paused
+from hugflow.errors import ExitCode, HugflowError, Paused, StorageFault
 from hugflow.events import FailedRow, Preview, Progress, Reporter, Result, RowFailed, Warned
 from hugflow.failpoints import Failpoints
 from hugflow.finish import batched_rows, finish, read_index
@@ -74,11 +74,15 @@ def _modified(path: Path) -> str:
 
 @dataclass(slots=True)
 class DownloadRun:
-    """A run of one add request. The dataset's lock is held by the caller for as long as it lives."""
+    """A run of one add request. The dataset's lock is held by the caller for as long as it lives.
+
+    `room_bytes` is what STORAGE_QUOTA_GB leaves for it, None without a quota.
+    """
 
     plan: AddPlan
     context: RunContext
     retry_failed: bool = False
+    room_bytes: int | None = None
     _dataset: DatasetDir = field(init=False)
     _journal: Journal = field(init=False)
     _started: float = field(init=False)
@@ -191,6 +195,13 @@ class DownloadRun:
             if record.status == "failed":
                 self._emit_failed(record)
         self._report()
+        if self.room_bytes is not None and self._new_bytes > self.room_bytes:
+            raise StorageFault(
+                f"downloading {self.plan.name}",
+                "the datasets together take more than STORAGE_QUOTA_GB allows",
+                "Raise the quota or remove a dataset, and run the same command again: it continues.",
+                reason="quota",
+            )
 
     def _emit_failed(self, record: RowRecord) -> None:
         reason, message = record.reason or "failed", record.message or ""
