@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,7 @@ def _write_parquet(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) ->
 def batched_rows(rows: Iterable[RowRecord]) -> Iterator[tuple[RowRecord, ...]]:
     """Rows in tuples of `BATCH_ROWS`."""
     rows = iter(rows)
-    while batch := tuple(row for row, _ in zip(rows, range(BATCH_ROWS), strict=False)):
+    while batch := tuple(islice(rows, BATCH_ROWS)):
         yield batch
 
 
