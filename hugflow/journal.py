@@ -87,7 +87,8 @@ class JournalState:
 
     def apply(self, records: Sequence[RowRecord], offset: int) -> None:
         """Take a group into account; what a later group says of a row replaces what an earlier one said."""
-        self.groups.append((records[0].row, offset))
+        # rows of several workers may stand in one group, in any order
+        self.groups.append((min(record.row for record in records), offset))
         for record in records:
             if record.status == "failed":
                 self.failed[record.row] = record
