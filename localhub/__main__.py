@@ -19,6 +19,7 @@ _PARENT_CHECK_S = 0.5
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until told to stop: by a signal, a closed stdin, the end of the parent process, or the end of the time."""
+    parent = os.getppid()  # before the caller can know our address and go
     options = _parser().parse_args(arguments)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         added = hub.add_folders(options.root) if options.root else []
         print(hub.url, flush=True)  # noqa: T201 - what the caller waits for
         print(f"localhub serves {len(added)} datasets on {hub.url}", file=sys.stderr)  # noqa: T201
-        _wait(stop, options.max_lifetime)
+        _wait(stop, parent, options.max_lifetime)
     return 0
 
 
@@ -60,8 +61,7 @@ def _user(text: str) -> tuple[str, str, str]:
     return parts[0], parts[1], parts[2]
 
 
-def _wait(stop: threading.Event, max_lifetime: float | None) -> None:
-    parent = os.getppid()
+def _wait(stop: threading.Event, parent: int, max_lifetime: float | None) -> None:
     if _is_pipe(0):
         threading.Thread(target=_stop_at_end_of_stdin, args=(stop,), daemon=True).start()
     if max_lifetime is not None:

@@ -18,7 +18,8 @@ class Fault:
     `method` an HTTP method (any, when empty). Of the requests that match, `after` skips the first n, `nth` takes the
     nth alone (from 1), `probability` draws with `seed`, and `count` ends it after n hits.
 
-    Before the request is handled: `delay_s`; `reset` (the connection, nothing is done); `status` with `headers`,
+    Before the request is handled: `delay_s`; `reset` (of the connection, once the request is read; nothing is done);
+    `reset_upload_after` n bytes of the request's body (nothing is done); `status` with `headers`,
     `retry_after_s` (as an HTTP date with `retry_after_as_date`), `error_code`, `message` (nothing is done);
     `ignore_range` (the whole file in place of the range).
     After it was handled: `lose_answer` (the connection is reset, what was asked for is done); of the body
@@ -36,6 +37,7 @@ class Fault:
 
     delay_s: float = 0.0
     reset: bool = False
+    reset_upload_after: int | None = None
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     retry_after_s: float | None = None

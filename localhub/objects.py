@@ -61,6 +61,7 @@ class ObjectStore:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._linked: dict[str, tuple[int, int]] = {}
+        self._folders: set[Path] = set()
         self._lock = threading.Lock()
 
     def add_bytes(self, data: bytes) -> str:
@@ -136,13 +137,17 @@ class ObjectStore:
 
     def _keep(self, incoming: Path, sha256: str) -> None:
         place = self._place(sha256)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        self._made(place.parent)
         incoming.replace(place)
 
     def _incoming(self) -> Path:
-        folder = self._root / "incoming"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / secrets.token_hex(8)
+        return self._made(self._root / "incoming") / secrets.token_hex(8)
+
+    def _made(self, folder: Path) -> Path:
+        if folder not in self._folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._folders.add(folder)
+        return folder
 
     def _place(self, sha256: str) -> Path:
         return self._root / sha256[:2] / sha256

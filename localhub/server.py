@@ -129,7 +129,9 @@ class _Handler(BaseHTTPRequestHandler):
         stopping = self.server.site.stopping
         if fault.delay_s:
             stopping.wait(fault.delay_s)
-        if fault.reset:
+        if fault.reset or fault.reset_upload_after is not None:
+            # Read to the end first, if it is not the upload that breaks: a client that still writes sees no reset.
+            request.body.drain(limit=fault.reset_upload_after)
             self._reset()
             return
         if fault.ignore_range:

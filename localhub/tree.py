@@ -44,6 +44,7 @@ class Tree:
 
     def __init__(self, files: Mapping[str, Blob]) -> None:
         self.files = dict(sorted(files.items()))
+        self._listings: dict[tuple[str, bool], list[Entry]] = {}  # a client asks for the same one page after page
 
     def apply(self, operations: Iterable[Operation]) -> Tree:
         """The tree after the operations, in their order; a path that is not there raises HubError 404."""
@@ -76,6 +77,11 @@ class Tree:
         """What stands in a folder, sorted, folders included; a folder that is not there raises HubError 404."""
         if folder not in self._children:
             raise entry_not_found(f"{folder} does not exist")
+        if (folder, recursive) not in self._listings:
+            self._listings[folder, recursive] = self._listed(folder, recursive=recursive)
+        return self._listings[folder, recursive]
+
+    def _listed(self, folder: str, *, recursive: bool) -> list[Entry]:
         below: list[str] = []
         pending = [folder]
         while pending:

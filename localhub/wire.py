@@ -27,7 +27,7 @@ class Body:
     def chunks(self) -> Iterator[bytes]:
         """What has not been read yet; ConnectionError when the client stops in the middle."""
         while not self._ended:
-            piece = self._next_piece()
+            piece = self._next_piece(CHUNK_BYTES)
             self.received += len(piece)
             if piece:
                 yield piece
@@ -44,18 +44,18 @@ class Body:
         if rest:
             yield rest
 
-    def drain(self) -> None:
-        """Read the rest, so that the connection can carry the next request."""
-        for _ in self.chunks():
-            pass
+    def drain(self, limit: int | None = None) -> None:
+        """Read the rest, so that the connection can carry the next request, or about `limit` bytes of it."""
+        while not self._ended and (limit is None or self.received < limit):
+            self.received += len(self._next_piece(CHUNK_BYTES if limit is None else limit - self.received))
 
-    def _next_piece(self) -> bytes:
+    def _next_piece(self, size: int) -> bytes:
         if self._chunked and self._left == 0:
             self._left = int(self._stream.readline().split(b";")[0], 16)
             if self._left == 0:
                 self._skip_trailer()
                 return b""
-        piece = self._stream.read(min(self._left, CHUNK_BYTES))
+        piece = self._stream.read(min(self._left, size))
         if not piece:
             self._ended = True
             raise ConnectionError("the client closed the connection within a body")

@@ -45,6 +45,9 @@ def test_an_lfs_files_blob_is_its_pointer(hub: LocalHub, api_of: ApiOf, speech: 
     sha256 = hashlib.sha256(CLIP).hexdigest()
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {len(CLIP)}\n".encode()
     assert (entry.blob_id, entry.lfs.pointer_size) == (git_blob(pointer), len(pointer))
+    hub.commit("acme/speech", {"empty.mp3": b""})
+    (empty,) = api_of(None).get_paths_info("acme/speech", "empty.mp3", repo_type="dataset")
+    assert (empty.size, empty.lfs, empty.blob_id) == (0, None, git_blob(b""))
 
 
 def test_dataset_info_gives_only_what_was_asked(hub: LocalHub, api_of: ApiOf, speech: Path) -> None:

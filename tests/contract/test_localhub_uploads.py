@@ -68,10 +68,15 @@ def test_creating_a_repository_that_exists(api: HfApi) -> None:
 def test_regular_and_lfs_files_in_one_commit(hub: LocalHub, api: HfApi) -> None:
     head = hub.repository(REPO).head.sha
     files = {"table.parquet": NOISE, "notes/a.txt": b"text", "empty.parquet": b"", "no-suffix": b"a\0b"}
-    made = commit(api, *(add(path, data) for path, data in files.items()), commit_description="why", parent_commit=head)
+    operations = {path: add(path, data) for path, data in files.items()}
+    made = commit(api, *operations.values(), commit_description="why", parent_commit=head)
     info = {item.path: item for item in api.get_paths_info(REPO, list(files), repo_type="dataset")}
     assert {path: hub.read(REPO, path) for path in files} == files
     assert {path for path, item in info.items() if item.lfs} == {"table.parquet", "no-suffix"}
+    modes = {path: operation._upload_mode for path, operation in operations.items()}
+    assert modes == dict.fromkeys(("notes/a.txt", "empty.parquet"), "regular") | dict.fromkeys(
+        ("table.parquet", "no-suffix"), "lfs"
+    )
     assert info["table.parquet"].lfs.sha256 == hashlib.sha256(NOISE).hexdigest()
     newest = api.list_repo_commits(REPO, repo_type="dataset")[0]
     assert (newest.commit_id, newest.title, newest.message, newest.authors) == (made.oid, "a change", "why", ["alice"])
