@@ -62,6 +62,7 @@ class Demo:
             self._hugflow("local-sync", "requests/add/voices.yaml")
             self._look(rows)
             self._hugflow("status")
+            self._hugflow("verify")
             before = self._snapshot()
             self._tell("A second time there is nothing left to do:")
             self._hugflow("local-sync", "requests/add/voices.yaml")
@@ -71,7 +72,7 @@ class Demo:
     # --- before ----------------------------------------------------------------------------------------------------
 
     def _publish(self, hub: LocalHub, repository: Path) -> int:
-        rows = pack(self.clips, repository, shards=SHARDS, licence="cc0-1.0")
+        rows = pack(self.clips, repository, shards=SHARDS, licence="mit")
         hub.add_dataset(HF_ID, repository)
         return rows
 

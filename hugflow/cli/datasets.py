@@ -103,7 +103,9 @@ def status(
 
 def verify(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="Only this dataset; all of them when left out.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Only this dataset; all of them when left out.", metavar="NAME")
+    ] = None,
     repair: Annotated[bool, typer.Option("--repair", help="Download again what does not hold.")] = False,
     config: options.Config = None,
     json: options.Json = False,

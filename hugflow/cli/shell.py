@@ -206,6 +206,8 @@ def _library_environment(settings: Settings) -> dict[str, str]:
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
+        # its own handler writes past our format and masks, a line for every attempt; what counts reaches us as errors
+        "HF_HUB_VERBOSITY": "error",
     }
 
 
