@@ -45,6 +45,7 @@ LAYERS: tuple[tuple[int, str], ...] = (
     (2, "gitops report slack"),
     (3, "finish preflight removal"),
     (3, "inventory verify workers"),
+    (3, "repair upstream"),
     (3, "sync"),
     (4, "cli"),
     (4, "__main__ hugflow"),
