@@ -87,6 +87,18 @@ def ends_in_flac_frame(data: bytes) -> bool:
     return False
 
 
+def is_chained(data: bytes) -> bool:
+    """Whether in a whole Ogg file another stream begins after the first ones' sound; libsndfile would stop there."""
+    start, begun = 0, False
+    while start + 27 <= len(data):
+        begins = bool(data[start + 5] & 2)
+        if begins and begun:
+            return True
+        begun = begun or not begins
+        start += 27 + data[start + 26] + sum(data[start + 27 : start + 27 + data[start + 26]])
+    return False
+
+
 def _looks_like(head: bytes) -> str:
     if head.startswith(b"#EXTM3U"):
         return "it is an HLS playlist"
@@ -296,6 +308,8 @@ MPEG = Container("MPEG audio", libsndfile=True, demuxer="mp3", missing=_unknown_
 FLAC = Container("FLAC", libsndfile=True, demuxer=None, missing=_unknown_here)
 """Its header says how many samples there are, and each frame has a checksum: the decoder sees what is missing."""
 
+OGG = Container("Ogg", libsndfile=True, demuxer="ogg", missing=_missing_ogg)
+
 WAV = Container("WAV", libsndfile=True, demuxer="wav", missing=_missing_riff)
 _AIFF = Container("AIFF", libsndfile=True, demuxer="aiff", missing=_missing_aiff)
 
@@ -304,7 +318,7 @@ _KNOWN: tuple[tuple[Callable[[bytes], bool], Container], ...] = (
     (_form(b"RIFX", b"WAVE"), WAV),
     (_form(b"RF64", b"WAVE"), WAV),
     (_prefix(b"fLaC"), FLAC),
-    (_prefix(b"OggS"), Container("Ogg", libsndfile=True, demuxer="ogg", missing=_missing_ogg)),
+    (_prefix(b"OggS"), OGG),
     (_form(b"FORM", b"AIFF", b"AIFC"), _AIFF),
     (_prefix(b".snd"), Container("AU", libsndfile=True, demuxer="au", missing=_missing_au)),
     (_prefix(b"caff\0\1"), Container("CAF", libsndfile=True, demuxer="caf", missing=_missing_caf)),

@@ -7,7 +7,7 @@ from typing import Any
 
 from hugflow.audio import ffmpeg, sndfile
 from hugflow.audio.cells import Fetch, read_cell
-from hugflow.audio.containers import FLAC, MPEG, Container, check_whole, ends_in_flac_frame, recognise
+from hugflow.audio.containers import FLAC, MPEG, OGG, Container, check_whole, ends_in_flac_frame, is_chained, recognise
 from hugflow.audio.encode import Mp3, encode, refuse_too_long
 from hugflow.audio.pcm import Sound
 from hugflow.audio.reasons import AudioReason
@@ -61,7 +61,7 @@ def _copied(data: bytes, found: Scan) -> Mp3:
 
 def _decode(data: bytes, container: Container, encoder: EncoderSettings, frames: int | None = None) -> Mp3:
     """Decode and encode; `frames` is how many there are, where the frames of the file were counted."""
-    if container.libsndfile:
+    if container.libsndfile and not (container is OGG and is_chained(data)):
         try:
             with sndfile.open_sound(data, frames=frames) as sound:
                 return encode(sound, encoder)

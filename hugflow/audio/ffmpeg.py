@@ -62,7 +62,7 @@ def open_sound(data: bytes, demuxer: str, *, wait_limit_s: float = WAIT_LIMIT_S)
 def _command(program: str, demuxer: str) -> list[str]:
     common = ["-nostdin", "-hide_banner", "-v", "repeat+error", "-xerror", "-max_alloc", str(_MAX_ALLOC_BYTES)]
     source = ["-threads", "1", "-protocol_whitelist", "cache,pipe", "-read_ahead_limit", "-1"]
-    source += ["-err_detect", "explode", "-f", demuxer, "-i", "cache:pipe:0"]
+    source += ["-f", demuxer, "-i", "cache:pipe:0"]
     target = ["-map", "0:a:0", "-map_metadata", "-1", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
     return [program, *common, *source, *target]
 

@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -18,7 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hugflow.audio import AudioReason
+from hugflow.audio.encode import encode
+from hugflow.audio.pcm import Sound
 from hugflow.mp3 import SAMPLE_RATES, info_frame_size, scan
+from hugflow.plan import EncoderSettings
 from tests.unit.sounds import (
     REPOSITORY,
     SPEECH,
@@ -235,6 +239,21 @@ def test_any_array_comes_back_at_its_length(dtype: str, sample_rate: int, length
     assert len(decoded(mp3.data)[0]) == mp3.samples
     assert abs(mp3.samples - length * mp3.sample_rate / sample_rate) <= 1
     assert mp3.samples == length or sample_rate not in SAMPLE_RATES
+
+
+def test_memory_does_not_grow_with_the_length() -> None:
+    """Twenty minutes in stereo are 77 MB as floats; only the MP3 itself may grow."""
+    frames = 20 * 60 * 8000
+    block = np.zeros((100_000, 2), np.float32)
+    sound = Sound(8000, 2, frames, (block for _ in range(frames // len(block))))
+    tracemalloc.start()
+
+    mp3 = encode(sound, EncoderSettings(quality=9))
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert mp3.samples == frames
+    assert peak < 1.3 * len(mp3.data) + 4_000_000
 
 
 @needs_speech

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 import subprocess
 from collections.abc import Callable
@@ -69,7 +70,7 @@ def test_every_format_of_libsndfile_that_is_known(name: str) -> None:
 
 @pytest.mark.parametrize("name", WRITTEN)
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_a_file_cut_anywhere_is_refused(name: str, data: st.DataObject) -> None:
     whole = file_of(name)
     cut = data.draw(st.integers(12, len(whole) - 1) | st.integers(len(whole) - 20, len(whole) - 1))
@@ -105,7 +106,7 @@ def test_a_missing_ogg_page_is_seen() -> None:
 
 @pytest.mark.parametrize("name", WRITTEN)
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_flipped_bits_give_an_mp3_or_a_reason(name: str, data: st.DataObject) -> None:
     mutated = bytearray(file_of(name))
     for _ in range(data.draw(st.integers(1, 6))):
@@ -123,11 +124,35 @@ def test_flipped_bits_give_an_mp3_or_a_reason(name: str, data: st.DataObject) ->
     ),
     st.binary(max_size=300),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_noise_after_a_magic_word(magic: bytes, noise: bytes) -> None:
     outcome = converted_or_reason(magic + noise)
 
     assert outcome in set(AudioReason) or len(decoded(outcome.data)[0]) == outcome.samples
+
+
+@needs_ffmpeg
+def test_streams_in_a_row_in_an_ogg_are_all_decoded() -> None:
+    other = by_ffmpeg(packed(voice(10000)), "-c:a", "libopus", suffix=".opus")
+
+    mp3 = converted(file_of("opus") + other)
+
+    assert mp3.duration_s == pytest.approx((SAMPLES + 10000) / 16000)
+
+
+@pytest.mark.parametrize("behind", [b"TAG" + bytes(125), b""])
+@pytest.mark.parametrize("before", [b"ID3\4\0\0\0\0\0\5" + bytes(5), b""])
+def test_tags_around_a_flac(before: bytes, behind: bytes) -> None:
+    assert converted(before + file_of("flac") + behind) == converted(file_of("flac"))
+
+
+def test_a_flac_that_was_streamed_has_no_length() -> None:
+    if shutil.which("flac") is None:
+        pytest.skip("the flac program is not installed")
+    streamed = subprocess.run(["flac", "-s", "-c", "-"], input=file_of("wav"), capture_output=True, check=True).stdout
+
+    assert converted(streamed) == converted(file_of("wav"))
+    assert reason(streamed[:-3]) == AudioReason.TRUNCATED
 
 
 # -- WAV headers -----------------------------------------------------------------------------------------------------
