@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 
 
@@ -23,11 +24,15 @@ def main() -> None:
         sys.stdout.write(f"hugflow {__version__}\n")
         sys.exit(0)
     from hugflow.cli.boundary import run  # noqa: PLC0415 - imports typer
-    from hugflow.cli.shell import Shell  # noqa: PLC0415
+    from hugflow.cli.shell import Shell  # noqa: PLC0415 - as above
 
     shell = Shell(environ=dict(os.environ), cwd=Path.cwd(), export=os.environ.update, end=os._exit)
     code = run(arguments, shell)
     sys.stdout.flush()
+    sys.stderr.flush()
+    if threading.active_count() > 1:
+        # a thread still waits for an answer of the Hub; tearing the interpreter down around it can crash in a library
+        os._exit(code)
     sys.exit(code)
 
 

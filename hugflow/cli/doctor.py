@@ -105,7 +105,7 @@ def _ffmpeg(_: Session) -> Iterator[Check]:
         fix = "Install it (Debian: `apt-get install ffmpeg`) for M4A, WebM, AAC, WMA and AMR; the rest works without."
         yield Check("ffmpeg", "warning", "not found", fix)
         return
-    said = subprocess.run([path, "-version"], capture_output=True, text=True, check=False, timeout=20)  # noqa: S603
+    said = subprocess.run([path, "-version"], capture_output=True, text=True, check=False, timeout=20)  # noqa: S603 - the program that was found
     yield Check("ffmpeg", "ok", said.stdout.partition("Copyright")[0].strip() or path)
 
 
