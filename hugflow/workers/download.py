@@ -59,13 +59,17 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What all slices of a run have in common. A group ends after `group_rows` rows or `group_s` seconds."""
+    """What all slices of a run have in common.
+
+    A group ends after `group_rows` rows, `group_s` seconds, or `group_bytes` of files, whatever comes first.
+    """
 
     dataset: Path
     audio_column: str | None
     encoder: EncoderSettings
     group_rows: int
     group_s: float = 1.0
+    group_bytes: int = 32 << 20
     failpoints: Failpoints = field(default_factory=Failpoints)
 
 
@@ -270,6 +274,7 @@ class _Committer:
         self._conversion = conversion
         self._observer = observer
         self._group: list[_Converted | RowRecord] = []
+        self._bytes = 0
         self._since = time.monotonic()
         # one group waits while one is being written: more would only be more to redo after a kill
         self._groups: queue.Queue[list[_Converted | RowRecord] | None] = queue.Queue(maxsize=1)
@@ -293,8 +298,11 @@ class _Committer:
         if not self._group:
             self._since = time.monotonic()
         self._group.append(row)
+        if isinstance(row, _Converted):
+            self._bytes += len(row.json) + len(row.audio or b"")
         old = time.monotonic() - self._since >= self._conversion.group_s
-        if old or len(self._group) >= self._conversion.group_rows:
+        large = self._bytes >= self._conversion.group_bytes
+        if old or large or len(self._group) >= self._conversion.group_rows:
             self._hand_over()
         if self._error is not None:
             raise self._error
@@ -302,6 +310,7 @@ class _Committer:
     def _hand_over(self) -> None:
         self._groups.put(self._group)
         self._group = []
+        self._bytes = 0
 
     def _write_groups(self) -> None:
         while (group := self._groups.get()) is not None:
