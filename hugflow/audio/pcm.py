@@ -86,10 +86,9 @@ def to_mono(block: Block) -> NDArray[np.float32]:
         return np.divide(block, divisor, dtype=np.float32)
     # Channel by channel: sums in an order that does not depend on the machine.
     mono = block[:, 0].astype(np.float32)
-    with np.errstate(all="ignore"):
-        for channel in range(1, block.shape[1]):
-            mono += block[:, channel]
-        mono /= divisor * block.shape[1]
+    for channel in range(1, block.shape[1]):
+        mono += block[:, channel]
+    mono /= divisor * block.shape[1]
     return mono
 
 
