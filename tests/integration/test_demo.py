@@ -133,6 +133,6 @@ def test_it_fails_when_a_row_fails(tmp_path: Path, capfd: pytest.CaptureFixture[
     shutil.copytree(CLIPS, recordings)
     whole = (recordings / "02-lantern.flac").read_bytes()
     (recordings / "02-lantern.flac").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(NotShown, match="local-sync .* ended with exit code 3"):
+    with pytest.raises(NotShown, match=r"local-sync .* ended with exit code 3"):
         Demo(tmp_path / "demo", clips=recordings).run()
     assert "row 1: truncated_audio" in capfd.readouterr().err
