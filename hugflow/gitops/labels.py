@@ -9,6 +9,7 @@ from hugflow.render.views import PullRequestView, State
 
 Label = Literal[
     "hugflow: running",
+    "hugflow: planned",
     "hugflow: paused",
     "hugflow: invalid",
     "hugflow: failed",
@@ -24,6 +25,7 @@ _BY_STATE: tuple[tuple[tuple[State, ...], Label], ...] = (
     (("partial",), "hugflow: partial"),
     (("paused",), "hugflow: paused"),
     (("waiting",), "hugflow: needs approval"),
+    (("queued",), "hugflow: planned"),
 )
 
 

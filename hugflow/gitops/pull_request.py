@@ -6,11 +6,14 @@ import base64
 import binascii
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from hugflow.errors import Terminal, Transient
 from hugflow.gitops.client import GitHub, Refused
 from hugflow.yaml_text.tree import MAX_BYTES
+
+if TYPE_CHECKING:
+    from github.PullRequest import PullRequest as ThePullRequest
 
 REQUESTS = "requests"
 MAX_FILES = 3_000  # GitHub lists no more files of a pull request
@@ -80,29 +83,37 @@ class HeadMovedError(Transient):
 
 def read_pull_request(github: GitHub, number: int) -> PullRequest:
     """Read a pull request. Raises what `GitHub.read` raises."""
-    doing = f"reading pull request #{number}"
+    return github.read(f"reading pull request #{number}", lambda: _seen(github.repository.get_pull(number).complete()))
 
-    def request() -> PullRequest:
-        pull = github.repository.get_pull(number)
-        pull.complete()
-        return PullRequest(
-            number=number,
-            title=pull.title or "",
-            author=pull.user.login if pull.user else "ghost",
-            state=cast("Literal['open', 'closed']", pull.state),
-            merged=pull.merged,
-            head_sha=pull.head.sha,
-            head_repository=pull.head.repo.full_name if pull.head.repo else None,
-            base_ref=pull.base.ref,
-            base_sha=pull.base.sha,
-            base_repository=pull.base.repo.full_name,
-            default_branch=pull.base.repo.default_branch,
-            number_of_files=pull.changed_files,
-            url=pull.html_url,
-            repository_url=pull.base.repo.html_url,
-        )
 
-    return github.read(doing, request)
+def merged_by(github: GitHub, sha: str) -> PullRequest | None:
+    """The pull request whose merge made the commit `sha` of the default branch; None for a direct push."""
+
+    def request() -> int | None:
+        pulls = github.repository.get_commit(sha).get_pulls()
+        return next((pull.number for pull in pulls if pull.merged_at and pull.merge_commit_sha == sha), None)
+
+    number = github.read(f"asking which pull request made {sha[:7]}", request)
+    return read_pull_request(github, number) if number is not None else None
+
+
+def _seen(pull: ThePullRequest) -> PullRequest:
+    return PullRequest(
+        number=pull.number,
+        title=pull.title or "",
+        author=pull.user.login if pull.user else "ghost",
+        state=cast("Literal['open', 'closed']", pull.state),
+        merged=pull.merged,
+        head_sha=pull.head.sha,
+        head_repository=pull.head.repo.full_name if pull.head.repo else None,
+        base_ref=pull.base.ref,
+        base_sha=pull.base.sha,
+        base_repository=pull.base.repo.full_name,
+        default_branch=pull.base.repo.default_branch,
+        number_of_files=pull.changed_files,
+        url=pull.html_url,
+        repository_url=pull.base.repo.html_url,
+    )
 
 
 def changed_files(github: GitHub, pull: PullRequest) -> tuple[ChangedFile, ...]:

@@ -6,6 +6,7 @@ run's summary and the job's summary.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from hugflow.plan import AddPlan, RemovePlan
@@ -56,6 +57,16 @@ def comment(view: PullRequestView, marker: str) -> str:
     return _document(view, markdown.COMMENT_BYTES, marker)
 
 
+def refusal(problems: Sequence[tuple[str, str]], marker: str, commit: str) -> str:
+    """The sticky comment of a pull request that may not run: each problem with what to do about it."""
+    items = [f"- {markdown.sentence(problem)}.\n  **To do:** {markdown.sentence(fix)}" for problem, fix in problems]
+    head = "### ⛔ Hugflow: nothing runs for this pull request"
+    return markdown.cut(
+        markdown.paragraphs(marker, head, "\n".join(items), f"<sub>Commit {code(commit[:7])}</sub>"),
+        markdown.COMMENT_BYTES,
+    )
+
+
 def check_summary(view: PullRequestView) -> str:
     """The summary of the check run: the same document, within the check run's limit."""
     return _document(view, markdown.COMMENT_BYTES, "")
@@ -88,7 +99,7 @@ def title(view: PullRequestView) -> str:
 
 def next_step(view: PullRequestView) -> str:
     """The one thing that a reader should do now, as a sentence of Markdown."""
-    for states, sentence in _NEXT_STEPS:
+    for states, sentence in _NEXT_STEPS_AFTER_RUN if view.over else _NEXT_STEPS:
         requests = view.having(*states)
         if requests:
             return sentence.format(**_words(view, requests))
@@ -115,6 +126,10 @@ _NEXT_STEPS: tuple[tuple[tuple[State, ...], str], ...] = (
     (("failed",), _RETRY),
     (("partial",), _FAILED_ROWS),
     (("waiting",), _APPROVE),
+)
+_NEXT_STEPS_AFTER_RUN = (
+    *(step for step in _NEXT_STEPS if step[1] != _WAIT),
+    (("queued",), "Planned only: `/hugflow retry` runs {these}."),
 )
 
 
@@ -170,6 +185,8 @@ def _worst_icon(view: PullRequestView) -> str:
 
 
 def _table(view: PullRequestView) -> str:
+    if not view.requests:
+        return ""
     shown = view.requests[:_MAX_TABLE_ROWS]
     rows = [
         (_ICONS[request.state], code(request.path, 80), _dataset(request, view), _state(request), *_numbers(request))

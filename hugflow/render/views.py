@@ -10,7 +10,7 @@ from typing import Literal
 
 from hugflow.errors import ExitCode
 from hugflow.events import Progress, Result
-from hugflow.plan import Finding, Plan, PublishPlan
+from hugflow.plan import AddPlan, Finding, Plan, PublishPlan, RemovePlan
 from hugflow.specs import Kind
 
 State = Literal[
@@ -31,10 +31,8 @@ State = Literal[
 ]
 Stage = Literal["plan", "running", "ended"]
 
-# A request in one of these will not change any more in this run on the pull request.
-_SETTLED: frozenset[State] = frozenset(
-    ("invalid", "refused", "deleted", "paused", "complete", "unchanged", "partial", "failed", "removed", "published")
-)
+# A request in one of these may still change in this run on the pull request.
+_OPEN: frozenset[State] = frozenset(("queued", "running"))
 _FROM_RESULT: dict[str, State] = {
     "complete": "complete",
     "partial": "partial",
@@ -84,13 +82,11 @@ class RequestView:
         """Where the request stands."""
         if self.deleted:
             return "deleted"
-        if self.result and self.result.status in _FROM_RESULT:
-            return _FROM_RESULT[self.result.status]
-        if self.started:
-            return "running"
         if any(problem.level == "failure" for problem in self.problems):
             return "invalid"
-        return self._planned_state()
+        if self.result and self.result.status in _FROM_RESULT:
+            return _FROM_RESULT[self.result.status]
+        return "running" if self.started else self._planned_state()
 
     def _planned_state(self) -> State:
         levels = {finding.level for finding in self.findings}
@@ -103,7 +99,7 @@ class RequestView:
     @property
     def settled(self) -> bool:
         """Whether this run on the pull request has nothing more to do for it."""
-        return self.state in _SETTLED or self.state in ("after-merge", "waiting")
+        return self.state not in _OPEN
 
     @property
     def dataset(self) -> tuple[str, str]:
@@ -121,7 +117,8 @@ class PullRequestView:
     """All requests of a pull request at one commit, and where its readers find more.
 
     `remark` is one sentence about the pull request as a whole (a merge, why it was refused); `continues` says that
-    another job goes on after a pause; `merged` that the pull request is merged already.
+    another job goes on after a pause; `merged` that the pull request is merged already; `over` that this run has ended,
+    so that what is queued still was only planned.
     """
 
     number: int
@@ -135,6 +132,7 @@ class PullRequestView:
     warnings: tuple[str, ...] = ()
     continues: bool = False
     merged: bool = False
+    over: bool = False
 
     @property
     def short_sha(self) -> str:
@@ -144,7 +142,7 @@ class PullRequestView:
     @property
     def stage(self) -> Stage:
         """Whether the work is still ahead, under way, or over for this run."""
-        if all(request.settled for request in self.requests):
+        if self.over or all(request.settled for request in self.requests):
             return "ended"
         started = any(request.started or request.result for request in self.requests)
         return "running" if started else "plan"
@@ -152,6 +150,20 @@ class PullRequestView:
     def having(self, *states: State) -> tuple[RequestView, ...]:
         """The requests in one of `states`, in order."""
         return tuple(request for request in self.requests if request.state in states)
+
+
+def kind_of_plan(plan: Plan) -> Kind:
+    """What a plan's request asks for."""
+    if isinstance(plan, AddPlan):
+        return "add"
+    return "remove" if isinstance(plan, RemovePlan) else "publish"
+
+
+def name_of_plan(plan: Plan) -> str:
+    """What a plan is about: the dataset, the datasets, or the repository."""
+    if isinstance(plan, AddPlan):
+        return plan.name
+    return ", ".join(plan.names) if isinstance(plan, RemovePlan) else plan.repo_id
 
 
 def exit_code(view: PullRequestView) -> ExitCode:

@@ -60,7 +60,7 @@ def test_forty_requests_fit_and_the_bad_ones_keep_their_details() -> None:
     assert len(comment.job_summary(view)) > len(shown)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(1, 120), ANYTHING)
 def test_any_number_of_requests_fits(number: int, path: str) -> None:
     problems = tuple(Annotation(path, line, None, path * 10) for line in range(1, 60))

@@ -1,0 +1,238 @@
+"""One run on a pull request, from its files to its final comment: what `hugflow sync --ci-mode` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from hugflow import policy as rules
+from hugflow.errors import ExitCode, HugflowError
+from hugflow.events import Reporter, Result, RunFinished, Warned
+from hugflow.gitops import gate
+from hugflow.gitops.approvals import Approval, approvals
+from hugflow.gitops.checks import Check, CheckState
+from hugflow.gitops.client import GitHub
+from hugflow.gitops.comments import Conversation
+from hugflow.gitops.dispatch import dispatch_next_slice
+from hugflow.gitops.merge import merge
+from hugflow.gitops.pull_request import PullRequest, may_write, read_file
+from hugflow.gitops.reporter import PullRequestReporter
+from hugflow.gitops.requests import PlanRequest, load, plan_all, refused_for_number
+from hugflow.plan import Plan
+from hugflow.policy import FILE, InvalidPolicy, Policy
+from hugflow.render import comment
+from hugflow.render.markdown import marker
+from hugflow.render.views import PullRequestView, RequestView, State, exit_code
+
+Execute = Callable[[Plan], Result]
+_BLOCKING: tuple[State, ...] = (
+    "invalid",
+    "refused",
+    "failed",
+    "partial",
+    "paused",
+    "waiting",
+    "queued",
+    "running",
+)
+STOPS = (ExitCode.PAUSED, ExitCode.INTERRUPTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What this job was started for.
+
+    `approved_by` names those with write access who asked for this very commit by a command (a dispatch). `only` is the
+    one request file to run. `auto_merge` is the setting; the policy goes before it.
+    """
+
+    number: int
+    sha: str
+    mode: Literal["sync", "plan"] = "sync"
+    only: str = ""
+    approved_by: tuple[str, ...] = ()
+    auto_merge: bool = False
+    run_url: str = ""
+    run_key: str = "run"
+    hub_url: str = "https://huggingface.co"
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The work itself, as two calls: a request to its plan, and a plan to its result (which emits events)."""
+
+    plan: PlanRequest
+    execute: Execute
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended: the exit code, what readers see, and the job's summary as Markdown."""
+
+    exit_code: ExitCode
+    summary: str
+    view: PullRequestView | None = None
+    refusals: tuple[gate.Refusal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequestRun:
+    """A run on one pull request.
+
+    `github` is for reading and deciding, in the foreground. `start_reporter` makes the reporter of the pull request
+    from the first view, on a connection of its own. `emit` hands events to all reporters, that one among them.
+    `should_continue` tells, after a pause, whether the time was over (then the next job is started) or somebody stopped
+    the run.
+    """
+
+    github: GitHub
+    engine: Engine
+    start_reporter: Callable[[PullRequestView], PullRequestReporter]
+    emit: Reporter
+    should_continue: Callable[[], bool] = field(default=lambda: False)
+
+    def process(self, job: Job) -> Ended:
+        """Do the job. Raises what GitHub raises while nothing has run yet; afterwards its outages are warnings."""
+        decision = gate.decide(self.github, job.number, job.sha, job.approved_by)
+        if not decision.allowed:
+            return refuse(self.github, decision, job)
+        pull = decision.facts.pull
+        try:
+            policy = rules.parse(read_file(self.github, pull.default_branch, FILE))
+        except InvalidPolicy as error:
+            wrong = gate.Refusal("policy", f"{FILE} of {pull.default_branch} is invalid", str(error.problem))
+            return refuse(self.github, replace(decision, refusals=(wrong,)), job)
+        view = self._plan(decision.facts, policy, job)
+        reporter = self.start_reporter(view)
+        reporter.show(view)
+        if job.mode == "plan":
+            return self._end(reporter, view, final=False)
+        self._announceunrunnable(view)
+        self._execute(reporter, job)
+        return self._settle(reporter, pull, policy, job)
+
+    # -- the plan
+
+    def _plan(self, facts: gate.Facts, policy: Policy, job: Job) -> PullRequestView:
+        loaded = load(self.github, facts.files, facts.tree)
+        too_many = refused_for_number(loaded.views, policy)
+        if too_many:
+            views = tuple(replace(view, problems=(replace(too_many, path=view.path),)) for view in loaded.views)
+        else:
+            views = plan_all(loaded, self.engine.plan, policy)
+            views = self._approved(facts.pull, views, policy, job)
+        return PullRequestView(
+            number=job.number,
+            sha=job.sha,
+            requests=views,
+            repository_url=facts.pull.repository_url,
+            run_url=job.run_url,
+            hub_url=job.hub_url,
+            approvers=policy.removals.approvers,
+        )
+
+    def _approved(
+        self, pull: PullRequest, views: tuple[RequestView, ...], policy: Policy, job: Job
+    ) -> tuple[RequestView, ...]:
+        if not any(view.state == "waiting" for view in views):
+            return views
+        names = tuple(each.by for each in removal_approvals(self.github, pull, job.sha, policy))
+        if rules.approvals_missing(policy, len(names)):
+            return views
+        return tuple(replace(view, approved_by=names) if view.state == "waiting" else view for view in views)
+
+    def _announceunrunnable(self, view: PullRequestView) -> None:
+        """Tell all reporters about requests that no engine will ever speak of."""
+        for request in view.having("invalid", "refused", "failed", "paused"):
+            self.emit(RunFinished(request.result or unrunnable(request)))
+
+    # -- the work
+
+    def _execute(self, reporter: PullRequestReporter, job: Job) -> None:
+        """Run the adds, one after the other; one that fails does not stop the next, a pause does."""
+        if reporter.view.having("paused"):
+            return
+        for request in reporter.view.having("queued"):
+            assert request.plan is not None, "a request in the queue has a plan"
+            if job.only in ("", request.path) and self.engine.execute(request.plan).exit_code in STOPS:
+                return
+
+    # -- the end
+
+    def _settle(self, reporter: PullRequestReporter, pull: PullRequest, policy: Policy, job: Job) -> Ended:
+        view = reporter.view
+        if view.having("paused"):
+            return self._pause(reporter, view, job)
+        if rules.auto_merge(policy, job.auto_merge) and _may_merge(view):
+            view = self._merge(view, pull, job)
+        return self._end(reporter, view)
+
+    def _pause(self, reporter: PullRequestReporter, view: PullRequestView, job: Job) -> Ended:
+        continues = False
+        if self.should_continue():
+            try:
+                continues = dispatch_next_slice(self.github, job.number, job.sha)
+            except HugflowError as error:
+                self._warn(view, f"the next job could not be started ({error.problem}); comment `/hugflow retry`")
+        return self._end(reporter, replace(reporter.view, continues=continues), final=not continues)
+
+    def _merge(self, view: PullRequestView, pull: PullRequest, job: Job) -> PullRequestView:
+        try:
+            outcome = merge(self.github, pull, job.sha)
+        except HugflowError as error:
+            return replace(view, remark=f"Not merged: {error.problem}. Merge it by hand.")
+        return replace(view, remark=outcome.message, merged=outcome.merged)
+
+    def _end(self, reporter: PullRequestReporter, view: PullRequestView, *, final: bool = True) -> Ended:
+        reporter.finish(view, final=final)
+        return Ended(exit_code(reporter.view), reporter.summary(), reporter.view)
+
+    def _warn(self, view: PullRequestView, message: str) -> None:
+        self.emit(Warned(view.requests[0].path if view.requests else "", message))
+
+
+def refuse(github: GitHub, decision: gate.Decision, job: Job) -> Ended:
+    """Say why nothing runs: in the comment and as a failed check. A newer commit has its own run, and is not told."""
+    pairs = [(refusal.problem, refusal.fix) for refusal in decision.refusals]
+    text = comment.refusal(pairs, marker(comment.STICKY), job.sha)
+    if {refusal.code for refusal in decision.refusals} <= {"head_moved", "not_open"}:
+        return Ended(ExitCode.DONE, text, refusals=decision.refusals)
+    Conversation(github, job.number).upsert(marker(comment.STICKY), text)
+    Check(github, job.sha, key=f"pull {job.number} at {job.sha}", details_url=job.run_url).update(
+        CheckState("nothing runs for this pull request", text, "failure")
+    )
+    codes = {refusal.code for refusal in decision.refusals}
+    return Ended(
+        ExitCode.NEEDS_APPROVAL if codes == {"fork"} else ExitCode.INVALID_REQUEST, text, refusals=decision.refusals
+    )
+
+
+def removal_approvals(github: GitHub, pull: PullRequest, sha: str, policy: Policy) -> Sequence[Approval]:
+    """Who approved the removals of one commit, among those whom the policy names (or all who may write)."""
+    named = {login.casefold() for login in policy.removals.approvers}
+
+    def eligible(login: str) -> bool:
+        return login.casefold() in named if named else may_write(github, login)
+
+    return approvals(github, pull, sha, eligible)
+
+
+def _may_merge(view: PullRequestView) -> bool:
+    return bool(view.requests) and not view.having(*_BLOCKING)
+
+
+def unrunnable(request: RequestView) -> Result:
+    """The result of a request that is invalid or refused, for reporters that know results only."""
+    messages = [problem.message for problem in request.problems]
+    messages += [finding.message for finding in request.findings if finding.level == "error"]
+    return Result(
+        request=request.path,
+        kind=request.kind,
+        name=request.dataset[0] or request.path,
+        status="invalid",
+        exit_code=ExitCode.INVALID_REQUEST,
+        error="; ".join(messages),
+        fix="Correct the request and push.",
+        reason="refused" if request.state == "refused" else "invalid_request",
+    )
