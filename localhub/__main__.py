@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
             hub.add_user("localhub", token=token, role="write", orgs=(EVERY_ORG,))
         added = hub.add_folders(options.root) if options.root else []
         print(hub.url, flush=True)  # noqa: T201 - what the caller waits for
-        print(f"localhub serves {len(added)} datasets on {hub.url}", file=sys.stderr)  # noqa: T201
+        print(f"localhub serves {len(added)} datasets on {hub.url}", file=sys.stderr)  # noqa: T201 - for people
         _wait(stop, parent, options.max_lifetime)
     return 0
 

@@ -16,7 +16,7 @@ class Fault:
 
     Which requests: `route` is a regular expression searched in the request's path and query as sent (still quoted),
     `method` an HTTP method (any, when empty). Of the requests that match, `after` skips the first n, `nth` takes the
-    nth alone (from 1), `probability` draws with `seed`, and `count` ends it after n hits.
+    nth of the rest alone (from 1), `probability` draws with `seed`, and `count` ends it after n hits.
 
     Before the request is handled: `delay_s`; `reset` (of the connection, once the request is read; nothing is done);
     `reset_upload_after` n bytes of the request's body (nothing is done); `status` with `headers`,

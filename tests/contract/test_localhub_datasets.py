@@ -7,6 +7,7 @@ import json
 import tarfile
 import wave
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -49,7 +50,9 @@ def write_csv(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("write", [write_parquet, write_json, write_csv])
-def test_tables_load_and_stream(hub: LocalHub, run_client: RunClient, tmp_path: Path, write) -> None:  # noqa: ANN001
+def test_tables_load_and_stream(
+    hub: LocalHub, run_client: RunClient, tmp_path: Path, write: Callable[[Path], None]
+) -> None:
     folder = tmp_path / "source" / "data"
     folder.mkdir(parents=True)
     write(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -115,6 +116,14 @@ def test_delay(hub: LocalHub, url: str) -> None:
     with pytest.raises(httpx2.ReadTimeout):
         get_session().get(url, timeout=0.2)
     assert hub.requests("clip")[0].status == 0  # it is still being answered; the end of the Hub ends it
+
+
+def test_the_end_of_the_hub_ends_what_it_delays() -> None:
+    with LocalHub() as hub:
+        hub.faults.add(Fault(delay_s=3600))
+        with pytest.raises(httpx2.ReadTimeout):
+            get_session().get(f"{hub.url}/api/datasets", timeout=0.2)
+    assert not [thread for thread in threading.enumerate() if "process_request" in thread.name]
 
 
 def test_a_reset_before_anything_is_done(hub: LocalHub, api: HfApi) -> None:
