@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -69,7 +70,6 @@ def test_a_bot_updates_one_message_and_tells_the_rest_in_its_thread(slack: Slack
     assert tell(bot) == []
     (parent,) = slack.parents()
     assert parent.text == "Hugflow: 1 failed, 1 in storage"
-    assert parent.revisions > 0
     assert "acme/voices" in texts(parent.blocks)
     assert "acme/radio" in texts(parent.blocks)
     assert "pull/12" in texts(parent.blocks)
@@ -84,6 +84,22 @@ def test_a_bot_updates_one_message_and_tells_the_rest_in_its_thread(slack: Slack
     ]
     assert [message.broadcast for message in thread] == [False] * 5 + [True]
     assert "the Hub answered 503" in texts(thread[4].blocks)
+
+
+def test_the_one_message_is_updated_in_place(slack: Slack, bot: BotChannel) -> None:
+    warnings: list[str] = []
+    plan = sample.add_plan()
+    with Outbox("Slack", (), warnings.append) as outbox:
+        reporter = SlackReporter(bot, outbox, HEADING, interval_rows=1000)
+        reporter(RunStarted(plan.request, plan))
+        while len(slack.messages) < 2:
+            time.sleep(0.01)
+        before = slack.parents()[0].text
+        reporter(Progress(plan.request, plan.name, 24_690, 12_345, 0, 12_345, 1, 60.0))
+        reporter(RunFinished(sample.result()))
+    (parent,) = slack.parents()
+    assert (before, parent.text) == ("Hugflow: 1 running", "Hugflow: 1 in storage")
+    assert parent.revisions > 0
 
 
 def test_a_webhook_writes_plain_messages(slack: Slack, webhook: WebhookChannel) -> None:
