@@ -17,7 +17,7 @@ from hugflow import __version__
 from hugflow.card import storage_card
 from hugflow.errors import StorageFault
 from hugflow.failpoints import Failpoints
-from hugflow.journal import JournalState, RowRecord, records
+from hugflow.journal import JournalState, RowRecord, Tally, records
 from hugflow.plan import AddPlan
 from hugflow.rows import json_type, schema_of
 from hugflow.state import DatasetRecord
@@ -54,7 +54,7 @@ def finish(
     Every JSON file is read once for it and compared with what the journal says of it.
     Raises StorageFault when a file is not what was recorded.
     """
-    write_index(dataset, records(journal, state.groups))
+    state.tally = write_index(dataset, records(journal, state.groups))
     failpoints.reach("finish_index")
     write_metadata(dataset, plan)
     failpoints.reach("finish_metadata")
@@ -93,8 +93,12 @@ def sha256_of(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_index(dataset: DatasetDir, rows: Iterable[RowRecord]) -> None:
-    """Write `.hugflow/index.parquet`, a line for every row, in order."""
+def write_index(dataset: DatasetDir, rows: Iterable[RowRecord]) -> Tally:
+    """Write `.hugflow/index.parquet`, a line for every row, in order; returns what they add up to.
+
+    Counted here, in the order of the rows, the total does not depend on the order in which they were converted.
+    """
+    tally = Tally()
     tables = (
         pa.Table.from_arrays(
             [
@@ -103,9 +107,17 @@ def write_index(dataset: DatasetDir, rows: Iterable[RowRecord]) -> None:
             ],
             schema=INDEX_SCHEMA,
         )
-        for batch in batched_rows(rows)
+        for batch in batched_rows(_counted(rows, tally))
     )
     _write_parquet(dataset.index, INDEX_SCHEMA, tables)
+    return tally
+
+
+def _counted(rows: Iterable[RowRecord], tally: Tally) -> Iterator[RowRecord]:
+    for record in rows:
+        if record.status != "failed":
+            tally.count(record)
+        yield record
 
 
 def read_index(dataset: DatasetDir) -> Iterator[RowRecord]:

@@ -55,7 +55,7 @@ class RowRecord(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """What the journal's rows add up to."""
+    """What the journal's rows add up to; a row that is recorded again counts as it was first."""
 
     audio_files: int = 0
     audio_bytes: int = 0
