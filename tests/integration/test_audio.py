@@ -119,7 +119,7 @@ def test_a_mono_mp3_is_copied_byte_by_byte(recordings: tuple[list[Source], Store
 def test_a_mono_mp3_is_encoded_again_when_the_request_says_so(
     shared_world: World, recordings: tuple[list[Source], Stored]
 ) -> None:
-    sources, stored = recordings
+    sources, _stored = recordings
     (source,) = [source for source in sources if source["audio"]["path"].startswith("common_voice")]
     shared_world.serve("acme/again", [source])
     done = shared_world.sync(shared_world.add("acme/again", "again", reencode=True)).ok()
