@@ -123,6 +123,12 @@ def auth_check(site: Site, request: Request) -> Response:
     return Response.of_json({"ok": True})
 
 
+def agent_harnesses(site: Site, request: Request) -> Response:
+    """A list that clients look for once a day, for their own telemetry: empty here."""
+    del site, request
+    return Response.of_json({"standardEnvVars": [], "harnesses": {}})
+
+
 def other_repository_type(site: Site, request: Request) -> Response:
     """Models and Spaces: localhub holds none."""
     raise errors.repo_not_found(anonymous=site.user(request) is None)
@@ -147,6 +153,7 @@ ROUTES = (
     Route("auth_check", _GET, "/api/datasets/{repo}/auth-check/write", auth_check),
 )
 ELSEWHERE = (
+    Route("agent_harnesses", _GET, "/api/agent-harnesses", agent_harnesses),
     Route("no_such_repository", ("GET", "POST", "PUT", "DELETE"), "/api/models/{path}", other_repository_type),
     Route("no_such_repository", ("GET", "POST", "PUT", "DELETE"), "/api/spaces/{path}", other_repository_type),
     Route("no_such_repository", _GET, "/{repo}/resolve/{rev}/{path}", other_repository_type),

@@ -194,7 +194,7 @@ def test_ranges(hub: LocalHub, speech: Path, asked: str, status: int, expected: 
     url = f"{hub.url}/datasets/acme/speech/resolve/main/data/clip.mp3"
     answer = get_session().get(url, headers={"Range": asked})
     assert (answer.status_code, answer.content) == (status, expected)
-    assert (hub.requests()[-1].range, hub.requests()[-1].bytes_sent) == (asked, len(expected))
+    assert (hub.requests("clip")[-1].range, hub.requests("clip")[-1].bytes_sent) == (asked, len(expected))
 
 
 @pytest.mark.parametrize("asked", [f"bytes={len(CLIP)}-", "bytes=-0", f"bytes={len(CLIP) + 5}-{len(CLIP) + 9}"])
