@@ -297,6 +297,12 @@ def test_a_damaged_frame_header_in_an_mp3() -> None:
     assert reason(bytes(source)) == AudioReason.DECODE_FAILED
 
 
+def test_an_mp3_of_one_frame() -> None:
+    source = by_lame(pcm16(voice(SAMPLES)), 16000, "-m", "m", "-b", "64", "-t")
+
+    assert reason(source[:288]) == AudioReason.DECODE_FAILED
+
+
 def test_an_mp3_may_be_too_long_to_copy() -> None:
     assert reason(file_of("mp3"), max_audio_s=1) == AudioReason.TOO_LONG
 

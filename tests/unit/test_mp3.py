@@ -5,6 +5,7 @@ from __future__ import annotations
 import lameenc
 import numpy as np
 import pytest
+from fastcrc import crc16
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -98,8 +99,10 @@ def test_checksums_of_the_info_frame_as_lame_computes_them() -> None:
 
     ours = mp3.info_frame(44100, len(sound), 3, theirs[size:])
 
-    music = slice(21 + 152, 21 + 154)
+    music, tag = slice(21 + 152, 21 + 154), slice(21 + 154, 21 + 156)
     assert ours[music] == theirs[music]
+    assert int.from_bytes(theirs[tag], "big") == crc16.arc(theirs[: tag.start])
+    assert int.from_bytes(ours[tag], "big") == crc16.arc(ours[: tag.start])
 
 
 def test_seek_table_points_at_the_frames_of_each_percent(plain: bytes) -> None:
@@ -273,6 +276,8 @@ def _ape() -> bytes:
         ("an Info header without LAME's part", lambda file: _patched(file, INFO + 120, bytes(36))),
         ("a header that counts a frame more", lambda file: _patched(file, INFO + 8, (38).to_bytes(4, "big"))),
         ("a header that counts fewer frames", lambda file: _patched(file, INFO + 8, (30).to_bytes(4, "big"))),
+        ("a header that counts far fewer bytes", lambda file: _patched(file, INFO + 12, (999).to_bytes(4, "big"))),
+        ("a tag between frames", lambda file: file[: 5 * SIZE] + b"ID3\4\0\0\0\0\0\5" + bytes(5) + file[5 * SIZE :]),
         ("two files in a row", lambda file: file + file),
         ("zeros before the first frame", lambda file: b"ID3\4\0\0\0\0\0\0" + bytes(100) + file),
         ("zeros at the end", lambda file: file + bytes(500)),
@@ -294,6 +299,13 @@ def test_what_decoders_read_differently_is_not_copied_and_nothing_of_it_is_lost(
     assert found is not None
     assert (found.truncated, found.corrupt, found.copyable(192)) == (None, None, False)
     assert len(decoded(file[found.decode_from :])[0]) >= 20000
+
+
+def test_a_single_frame_is_too_little_for_decoders(plain: bytes) -> None:
+    found = mp3.scan(plain[SIZE : 2 * SIZE])
+
+    assert found is not None
+    assert (found.samples, found.copyable(192)) == (576, False)
 
 
 @pytest.mark.parametrize("sample_rate", [22050, 44100])
