@@ -54,7 +54,7 @@ class AuditTrail:
         with faults("writing the audit trail"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(
-                self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
+                self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644
             )
             try:
                 # one write of one short line: lines of several processes do not mix

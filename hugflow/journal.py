@@ -22,7 +22,7 @@ import orjson
 from hugflow.errors import StorageFault
 from hugflow.plan import ShardCount
 from hugflow.ranges import RowRanges
-from hugflow.storage import faults, sync_directory
+from hugflow.storage import faults, open_regular, sync_directory
 
 JOURNAL_SCHEMA_VERSION = 1
 _PREFIX = b'{"crc":"'
@@ -187,7 +187,7 @@ def read(path: Path) -> JournalState | None:
     state: JournalState | None = None
     with faults(doing):
         try:
-            file = path.open("rb")
+            file = open_regular(path)
         except FileNotFoundError:
             return None
         with file:
@@ -225,7 +225,7 @@ def salvage(path: Path) -> Iterator[RowRecord]:
     """The rows of every undamaged line of a journal, as recorded; rows may come more than once."""
     with faults(f"reading the journal {path}"):
         try:
-            file = path.open("rb")
+            file = open_regular(path)
         except FileNotFoundError:
             return
         with file:
@@ -261,7 +261,7 @@ def records(path: Path, groups: list[tuple[int, int]]) -> Iterator[RowRecord]:
     """
     ordered = sorted(groups)
     pending: list[tuple[int, int, RowRecord]] = []
-    with faults(f"reading the journal {path}"), path.open("rb") as file:
+    with faults(f"reading the journal {path}"), open_regular(path) as file:
         for i, (_, offset) in enumerate(ordered):
             file.seek(offset)
             value = _decode(file.readline())

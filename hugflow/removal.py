@@ -19,7 +19,7 @@ from hugflow.plan import PlanFile, RemovePlan
 from hugflow.request_file import InvalidRequestFile, ParsedRequest, Problem
 from hugflow.specs import DatasetIdentity, RemoveSpec
 from hugflow.state import ArchivedRecord, StateDir, read_marker
-from hugflow.storage import Storage, faults
+from hugflow.storage import Storage, faults, read_regular
 from hugflow.validator import matching
 
 
@@ -126,6 +126,6 @@ def read_plan(storage: Storage, name: str) -> PlanFile | None:
     """The plan that a dataset's folder keeps; None where there is none that can be read."""
     with faults(f"reading the plan of {name}"):
         try:
-            return PlanFile.model_validate_json(storage.dataset(name).plan.read_bytes())
+            return PlanFile.model_validate_json(read_regular(storage.dataset(name).plan))
         except (FileNotFoundError, ValidationError):
             return None

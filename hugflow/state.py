@@ -18,7 +18,7 @@ from hugflow.errors import StorageFault
 from hugflow.plan import EncoderSettings
 from hugflow.ranges import RowRanges
 from hugflow.specs import DatasetIdentity
-from hugflow.storage import faults, lock, write_durably
+from hugflow.storage import faults, lock, read_regular, write_durably
 
 MANIFEST_SCHEMA_VERSION = 1
 PROGRESS_VERSION = "3.0"
@@ -185,7 +185,7 @@ class StateDir:
         folder = self.path / "removing"
         with faults(f"reading {folder}"):
             files = sorted(folder.glob("*.json")) if folder.is_dir() else []
-            return [_parse(ArchivedRecord, orjson.loads(file.read_bytes()), file) for file in files]
+            return [_parse(ArchivedRecord, orjson.loads(read_regular(file)), file) for file in files]
 
     def begin_removal(self, record: ArchivedRecord) -> None:
         """Write down what is about to be removed."""
@@ -249,7 +249,7 @@ def read_progress(path: Path) -> Progress | None:
     Raises StorageFault for a version that is newer than this Hugflow.
     """
     try:
-        document = orjson.loads(path.read_bytes())
+        document = orjson.loads(read_regular(path))
         resume = document["resume_data"]
         version = str(resume.get("version", "2.0"))
         major = int(version.partition(".")[0])
@@ -285,7 +285,7 @@ def _entries(path: Path, key: str) -> list[Any]:
     doing = f"reading the manifest {path}"
     with faults(doing):
         try:
-            document = orjson.loads(path.read_bytes())
+            document = orjson.loads(read_regular(path))
             version = document["schema_version"]
             entries: list[Any] = list(document[key])
         except FileNotFoundError:
@@ -325,7 +325,7 @@ def read_marker(path: Path) -> DatasetRecord | None:
     doing = f"reading the marker {path}"
     with faults(doing):
         try:
-            data = path.read_bytes()
+            data = read_regular(path)
         except FileNotFoundError:
             return None
     try:

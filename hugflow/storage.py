@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -34,6 +34,8 @@ _FIXES = {
     errno.EFBIG: "Raise the file size limit (`ulimit -f`) and run the same command again: it continues.",
     errno.EROFS: "Mount the file system writable again and run the same command: it continues.",
     errno.EACCES: "Give the user that runs hugflow the right to write there.",
+    errno.ELOOP: "It is a symbolic link, which hugflow does not follow there: move it away.",
+    errno.ENOTSUP: "It is no regular file: move it away.",
     errno.EPERM: "Give the user that runs hugflow the right to write there.",
 }
 
@@ -48,7 +50,7 @@ def faults(doing: str) -> Iterator[None]:
         where = f" ({error.filename})" if error.filename else ""
         raise StorageFault(
             doing,
-            f"{os.strerror(code) if code else error}{where}",
+            f"{error.strerror or error}{where}",
             _FIXES.get(code, "Check the disk (`dmesg`, `df`), then run the same command again: it continues."),
             reason="no_space" if code in _NO_SPACE else "read_only" if code == errno.EROFS else "io_error",
         ) from error
@@ -57,7 +59,8 @@ def faults(doing: str) -> Iterator[None]:
 def write_durably(path: Path, data: bytes) -> None:
     """Replace `path` by `data` so that after a power cut it holds the old or the new content, whole."""
     with faults(f"writing {path.name}"):
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        # always the same name: what a kill leaves there is written over by the next one (writers hold a lock)
+        temporary = path.with_name(f".{path.name}.tmp")
         try:
             write_synced(temporary, data)
             temporary.replace(path)
@@ -69,7 +72,7 @@ def write_durably(path: Path, data: bytes) -> None:
 
 def write_synced(path: Path | str, data: bytes) -> None:
     """Write a new file and sync it; an existing one of that name (a leftover of a kill) is replaced, not followed."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o644)
     try:
         view = memoryview(data)
@@ -78,6 +81,21 @@ def write_synced(path: Path | str, data: bytes) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def read_regular(path: Path) -> bytes:
+    """The bytes of a regular file. A link is not followed, and a FIFO or device not waited for: both are an OSError."""
+    with open_regular(path) as file:
+        return file.read()
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading, as `read_regular` does."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.ENOTSUP, "not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def sync_directory(path: Path | str) -> None:
@@ -258,7 +276,7 @@ class Storage:
     def usage(self, name: str | None = None) -> int:
         """Bytes on disk of one dataset, or of all (trash included)."""
         folder = self.dataset(name).path if name else self.root
-        return sum(entry.stat(follow_symlinks=False).st_blocks * 512 for entry in _walk(folder))
+        return sum(_allocated(entry) for entry in _walk(folder))
 
     def link(self, name: str) -> str | None:
         """Point `processed_root/<name>` to the dataset. Returns a warning when that cannot be done."""
@@ -340,6 +358,14 @@ def _existing(path: Path) -> Path:
     while not path.exists():
         path = path.parent
     return path
+
+
+def _allocated(entry: os.DirEntry[str]) -> int:
+    """The bytes that a file takes on disk; none when a run has renamed or deleted it meanwhile."""
+    try:
+        return entry.stat(follow_symlinks=False).st_blocks * 512
+    except FileNotFoundError:
+        return 0
 
 
 def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:
