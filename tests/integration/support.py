@@ -312,6 +312,8 @@ def tree(folder: Path) -> dict[str, str]:
             found[name] = f"-> {path.readlink()}"
         elif path.is_file():
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        elif not path.is_dir():
+            found[name] = "neither file nor folder"
         elif not any(path.iterdir()):
             found[name + "/"] = ""
     return found
