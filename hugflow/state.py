@@ -230,7 +230,8 @@ def write_progress(
         "status": status,
         "downloaded_files": len(done),
         "total_files": rows_total,
-        "percent_complete": round(100 * len(done) / rows_total, 2) if rows_total else 100.0,
+        # rounded down: 100 means all
+        "percent_complete": 10_000 * len(done) // rows_total / 100 if rows_total else 100.0,
         "resumed_from": resumed_from,
         "newly_downloaded": len(done) - resumed_from,
         "resume_data": {
@@ -286,11 +287,12 @@ def _entries(path: Path, key: str) -> list[Any]:
     with faults(doing):
         try:
             document = orjson.loads(read_regular(path))
-            version = document["schema_version"]
-            entries: list[Any] = list(document[key])
+            version = int(document["schema_version"])
+            # a newer one may have other keys: it is not damaged
+            entries: list[Any] = [] if version > MANIFEST_SCHEMA_VERSION else list(document[key])
         except FileNotFoundError:
             return []
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise StorageFault(doing, "it is damaged", _REBUILD, reason="damaged_manifest") from error
     if version > MANIFEST_SCHEMA_VERSION:
         raise StorageFault(
