@@ -32,16 +32,18 @@ class CheckState:
 
 
 class Check:
-    """The check of one commit. `key` finds the same check again in the next slice of the same run.
+    """The check of one commit. `run_key` finds the same check again after a lost answer.
+
+    A check that an earlier run left open, because it paused, is continued.
 
     With a token that may not write check runs (a person's own) everything goes to a commit status instead: its
     description has 140 characters, so the comment carries the rest.
     """
 
-    def __init__(self, github: GitHub, sha: str, *, key: str, details_url: str = "") -> None:
+    def __init__(self, github: GitHub, sha: str, *, run_key: str, details_url: str = "") -> None:
         self._github = github
         self._sha = sha
-        self._key = key
+        self._key = run_key
         self._details_url = details_url
         self._run: CheckRun | None = None
         self._refused = False
@@ -71,12 +73,13 @@ class Check:
             self._edit(self._run, state, output)
 
     def _find(self) -> CheckRun | None:
-        """The check that an earlier slice of this run left open, or that a lost answer hid."""
+        """The check of this run, whose answer was lost, or one that an earlier slice left open."""
         runs = self._github.read(
             f"reading the checks of {self._sha[:7]}",
             lambda: list(self._github.repository.get_commit(self._sha).get_check_runs(check_name=NAME)),
         )
-        return next((run for run in runs if run.external_id == self._key and run.status != "completed"), None)
+        ours = [run for run in runs if run.external_id == self._key]
+        return next(iter(ours or [run for run in runs if run.status != "completed"]), None)
 
     def _create(self, state: CheckState, output: dict[str, Any]) -> CheckRun:
         details: dict[str, Any] = {"details_url": self._details_url} if self._details_url else {}

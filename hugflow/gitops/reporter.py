@@ -64,8 +64,7 @@ class PullRequestReporter:
 
     def __post_init__(self) -> None:
         self._conversation = Conversation(self.github, self.view.number)
-        key = f"pull {self.view.number} at {self.view.sha}"
-        self._check = Check(self.github, self.view.sha, key=key, details_url=self.view.run_url)
+        self._check = Check(self.github, self.view.sha, run_key=self.run_key, details_url=self.view.run_url)
 
     def __call__(self, event: Event) -> None:
         """Take note of an event, and publish when there is something new to see."""

@@ -199,7 +199,7 @@ def refuse(github: GitHub, decision: gate.Decision, job: Job) -> Ended:
     if {refusal.code for refusal in decision.refusals} <= {"head_moved", "not_open"}:
         return Ended(ExitCode.DONE, text, refusals=decision.refusals)
     Conversation(github, job.number).upsert(marker(comment.STICKY), text)
-    Check(github, job.sha, key=f"pull {job.number} at {job.sha}", details_url=job.run_url).update(
+    Check(github, job.sha, run_key=job.run_key, details_url=job.run_url).update(
         CheckState("nothing runs for this pull request", text, "failure")
     )
     codes = {refusal.code for refusal in decision.refusals}

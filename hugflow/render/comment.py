@@ -108,7 +108,7 @@ def next_step(view: PullRequestView) -> str:
     return f"Nothing more runs here: review and **merge**.{_after_merge(view)}"
 
 
-_CORRECT = "Correct {these} and push: each problem is listed below and marked on its line. The other requests go on."
+_CORRECT = "Correct {these} and push: each problem is listed below and marked on its line. No other request waits."
 _WAIT = "Nothing to do: the work runs, and this comment follows it."
 _RETRY = (
     "See the error of {these} below, then comment `/hugflow retry`. Nothing is lost: what was stored stays, and the "

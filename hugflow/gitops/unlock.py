@@ -1,0 +1,54 @@
+"""`/hugflow unlock`: who holds the locks of a pull request's datasets, and how to get them back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hugflow.errors import ExitCode
+from hugflow.gitops.client import GitHub
+from hugflow.gitops.gate import decide
+from hugflow.gitops.requests import load, name_of
+from hugflow.gitops.run import Ended, Job, refuse
+from hugflow.render.markdown import code, paragraphs
+
+Holder = Callable[[str], str | None]
+"""Who holds the lock of a dataset, in words; None when nobody does."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lock:
+    name: str
+    holder: str | None
+
+
+def unlock(github: GitHub, job: Job, holder: Holder) -> Ended:
+    """Comment who holds the locks. Nothing is taken from a living process: a lock ends with the process that holds it.
+
+    So an old lock is none, and what is needed for a living one is to stop its run, which saves its state.
+    """
+    decision = decide(github, job.number, job.sha, job.approved_by)
+    if not decision.allowed:
+        return refuse(github, decision, job)
+    loaded = load(github, decision.facts.files, decision.facts.tree)
+    names = sorted({name_of(request) for request in loaded.parsed.values() if request.kind == "add"})
+    locks = [_Lock(name, holder(name)) for name in names]
+    text = _text(locks)
+    github.write("commenting on the locks", lambda: github.issue(job.number).create_comment(text))
+    held = any(lock.holder for lock in locks)
+    return Ended(ExitCode.LOCKED if held else ExitCode.DONE, text)
+
+
+def _text(locks: list[_Lock]) -> str:
+    held = [f"- {code(lock.name)} is held by {code(lock.holder)}" for lock in locks if lock.holder]
+    if not held:
+        return paragraphs(
+            "### 🔓 Hugflow: no dataset of this pull request is locked",
+            "A lock ends with the process that held it. `/hugflow retry` goes on where the last run stopped.",
+        )
+    return paragraphs(
+        "### 🔒 Hugflow: another run works on these datasets",
+        "\n".join(held),
+        "Wait for it, or stop it with `/hugflow cancel` on its pull request: it saves its state, and `/hugflow retry` "
+        "here goes on from there.",
+    )

@@ -1,0 +1,43 @@
+"""The check without secrets: whether the requests of a pull request are right, as far as their text tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hugflow.errors import ExitCode
+from hugflow.gitops.client import GitHub
+from hugflow.gitops.pull_request import changed_files, read_pull_request, read_requests_tree
+from hugflow.gitops.requests import load
+from hugflow.render.text import log_line, plural, workflow_command
+from hugflow.render.views import Annotation
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """The exit code, what to print (commands that GitHub shows on the lines, then sentences), and the problems."""
+
+    exit_code: ExitCode
+    lines: tuple[str, ...]
+    problems: tuple[Annotation, ...]
+
+
+def validate(github: GitHub, number: int) -> Validated:
+    """Read the requests of a pull request at its head, and say what is wrong with them. Writes nothing anywhere."""
+    pull = read_pull_request(github, number)
+    loaded = load(github, changed_files(github, pull), read_requests_tree(github, pull.head_sha))
+    problems = tuple(problem for view in loaded.views for problem in view.problems)
+    checked = sum(not view.deleted for view in loaded.views)
+    sentence = f"{plural(len(problems), 'problem')} in {plural(checked, 'request')} at commit {pull.head_sha[:7]}"
+    lines = (*(_command(problem) for problem in problems), *(_plain(problem) for problem in problems), sentence)
+    return Validated(ExitCode.INVALID_REQUEST if problems else ExitCode.DONE, lines, problems)
+
+
+def _command(problem: Annotation) -> str:
+    return workflow_command(
+        "error", problem.message, title=problem.title, file=problem.path, line=problem.line, col=problem.column
+    )
+
+
+def _plain(problem: Annotation) -> str:
+    """For readers of the log, who do not see the commands."""
+    return log_line(f"{problem.path}:{problem.line}:{problem.column or 1}: {problem.message}")
