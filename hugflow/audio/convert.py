@@ -66,7 +66,7 @@ def _decode(data: bytes, container: Container, encoder: EncoderSettings, frames:
             with sndfile.open_sound(data, frames=frames) as sound:
                 return encode(sound, encoder)
         except sndfile.CannotDecode as error:
-            if error.started or container.demuxer is None:
+            if container.demuxer is None:
                 raise _failure(error, container, data) from None
     assert container.demuxer is not None, "each container has a decoder"
     with ffmpeg.open_sound(data, container.demuxer) as sound:

@@ -15,12 +15,11 @@ _UNKNOWN_FRAMES = 1 << 62
 
 
 class CannotDecode(Exception):
-    """libsndfile gives up, for the reason in `message`; `started` says that it had returned samples before."""
+    """libsndfile gives up; `message` says why."""
 
-    def __init__(self, message: str, *, started: bool) -> None:
+    def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
-        self.started = started
 
 
 class _Memory(io.BytesIO):
@@ -50,11 +49,11 @@ def open_sound(data: bytes, *, frames: int | None = None) -> Iterator[Sound]:
     try:
         file = _Forward(_Memory(data))
     except soundfile.LibsndfileError as error:
-        raise CannotDecode(error.error_string, started=False) from None
+        raise CannotDecode(error.error_string) from None
     with file:
         checked(file.samplerate, file.channels)
         if file.frames < (frames or 0):
-            raise CannotDecode("it would stop at a length that it guesses", started=False)
+            raise CannotDecode("it would stop at a length that it guesses")
         known = _declared(file) if frames is None else frames
         yield Sound(file.samplerate, file.channels, known, _blocks(file, known))
 
@@ -81,5 +80,5 @@ def _read(file: _Forward, block: Block, dtype: str) -> int:
     try:
         count: int = file.buffer_read_into(block, dtype)
     except soundfile.LibsndfileError as error:
-        raise CannotDecode(error.error_string, started=True) from None
+        raise CannotDecode(error.error_string) from None
     return count

@@ -7,6 +7,7 @@ import struct
 import subprocess
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,7 +142,7 @@ def test_streams_in_a_row_in_an_ogg_are_all_decoded() -> None:
 
 
 @pytest.mark.parametrize("behind", [b"TAG" + bytes(125), b""])
-@pytest.mark.parametrize("before", [b"ID3\4\0\0\0\0\0\5" + bytes(5), b""])
+@pytest.mark.parametrize("before", [b"ID3\4\0\0\0\0\0\5" + bytes(5), b"ID3\4\0\0\0\0\0\5" + bytes(50), b""])
 def test_tags_around_a_flac(before: bytes, behind: bytes) -> None:
     assert converted(before + file_of("flac") + behind) == converted(file_of("flac"))
 
@@ -281,6 +282,20 @@ def test_an_mp3_without_info_header_loses_nothing(channels: int, options: tuple[
     assert mp3.samples == len(theirs) // channels
     assert len(decoded(mp3.data)[0]) == mp3.samples
     assert mp3.copied == (channels == 1 and options == ("-b", "64"))
+
+
+@pytest.mark.parametrize("odd", ["two in a row", "zeros before the frames"])
+def test_nothing_of_an_odd_mp3_is_lost_and_it_needs_no_ffmpeg(
+    odd: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = by_lame(pcm16(voice(SAMPLES)), 16000, "-m", "m", "-b", "64")
+    file = source + source if odd == "two in a row" else b"ID3\4\0\0\0\0\0\5" + bytes(99) + source
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    mp3 = converted(file)
+
+    assert not mp3.copied
+    assert mp3.samples >= (2 * SAMPLES if odd == "two in a row" else SAMPLES)
 
 
 def test_a_cut_mp3_is_refused_also_where_it_would_be_copied() -> None:
