@@ -1,0 +1,160 @@
+"""What the fault tests share: small datasets of several kinds, quick runs, and the checker applied to a world."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from localhub import LocalHub
+from tests.faults.invariants import BrokenInvariant, Canary, Place, check, tree, unrecorded
+from tests.faults.warm import WarmRun, WarmStart
+from tests.integration.support import Done, World, audio_cell, clip, kill_group, sound_file
+
+GROUP_ROWS = 64
+__all__ = ["GROUP_ROWS", "BrokenInvariant", "Canary", "Case", "FaultWorld", "Place", "audio_rows", "json_rows", "tree"]
+
+
+def json_rows(count: int, text_bytes: int = 20) -> list[dict[str, Any]]:
+    """Rows without audio, of about `text_bytes` bytes that compress well."""
+    return [{"id": number, "text": f"row {number} ".ljust(text_bytes, ".")} for number in range(count)]
+
+
+def audio_rows(count: int) -> list[dict[str, Any]]:
+    """Very short clips, and here and there a row whose audio is null."""
+    sounds = [sound_file(clip(seed, 0.1, 8_000), 8_000) for seed in range(20)]
+    cells = [audio_cell(sounds[n % 20], f"{n % 5}.wav") if n % 50 != 30 else None for n in range(count)]
+    return [{"audio": cell, "text": f"sentence {number}"} for number, cell in enumerate(cells)]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A dataset on the Hub with what an uninterrupted run makes of it."""
+
+    hf_id: str
+    rows: int
+    reference: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        return f"{self.hf_id.replace('/', '__')}__split_train__rev_main"
+
+    @property
+    def request(self) -> str:
+        return f"requests/add/{self.hf_id.rpartition('/')[2]}.yaml"
+
+
+@dataclass
+class FaultWorld(World):
+    """A checkout whose runs start quickly where `warm` is given, with a canary beside it."""
+
+    warm: WarmStart | None = None
+    canary: Canary | None = None
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    @classmethod
+    def beside(
+        cls,
+        folder: Path,
+        hub: LocalHub,
+        environ: Mapping[str, str],
+        secrets: Mapping[str, str],
+        warm: WarmStart | None = None,
+    ) -> FaultWorld:
+        """An empty checkout in `folder`."""
+        checkout = folder / "checkout"
+        checkout.mkdir(parents=True)
+        settings = {"WORKERS": "2", "RETRY_BACKOFF": "0.02"}
+        canary = Canary.plant(folder / "canary")
+        return cls(checkout, hub, {**environ, **settings}, secrets, warm=warm, canary=canary)
+
+    @contextmanager
+    def warm_running(self, *arguments: str, **environ: str) -> Iterator[WarmRun]:
+        """Like `running`, but quick: a fork of a process that has imported everything."""
+        assert self.warm is not None
+        output = self.folder.parent / f"run-{next(self._numbers)}"
+        run = self.warm.start(arguments, self.folder, self.env | environ, output)
+        try:
+            yield run
+        finally:
+            kill_group(run)  # type: ignore[arg-type]  # it has the pid of a process
+            run.wait(60)
+            run.close()
+
+    def quick(self, *arguments: str, timeout: float = 120, **environ: str) -> Done:
+        """Run the command to its end, started quickly."""
+        with self.warm_running(*arguments, **environ) as run:
+            out, err = run.communicate(timeout)
+        self.check_no_secret(out, err)
+        assert run.returncode is not None
+        return Done(run.returncode, out, err)
+
+    def quick_sync(self, request: str, *arguments: str, **environ: str) -> Done:
+        """`hugflow local-sync --json`, started quickly."""
+        return self.quick("local-sync", request, "--json", *arguments, **environ)
+
+    # -- datasets -----------------------------------------------------------------------------------------------------
+
+    def case(self, hf_id: str, rows: Sequence[Mapping[str, Any]], *, made_by: FaultWorld, **packing: Any) -> Case:
+        """Serve rows, and let an uninterrupted run of one worker in `made_by` make the reference."""
+        made_by.serve(hf_id, rows, **packing)
+        return self.known(hf_id, len(rows), made_by=made_by)
+
+    def known(self, hf_id: str, rows: int, *, made_by: FaultWorld, **fields: Any) -> Case:
+        """A dataset that is on the Hub already, and its reference."""
+        name = hf_id.rpartition("/")[2]
+        request = made_by.add(hf_id, name, **fields)
+        self.add(hf_id, name, **fields)
+        runs = made_by.quick_sync if made_by.warm else made_by.sync
+        runs(request, WORKERS="1").ok()
+        case = Case(hf_id, rows, {})
+        made_by.check(case, code=0)
+        return Case(hf_id, rows, tree(made_by.storage / case.name))
+
+    # -- judgement ----------------------------------------------------------------------------------------------------
+
+    def check(self, case: Case, *, code: int | None = None, progress_refused: bool = False) -> None:
+        """All invariants of one dataset in this world."""
+        check(
+            self.storage,
+            self.state,
+            case.name,
+            rows_total=case.rows,
+            code=code,
+            reference_tree=case.reference or None,
+            canary=self.canary,
+            progress_refused=progress_refused,
+        )
+
+    def place(self, case: Case) -> Place:
+        return Place(self.storage, self.state, case.name)
+
+    def unrecorded(self, case: Case) -> set[int]:
+        """The rows that are to be redone although their files stand there."""
+        return unrecorded(self.storage, self.state, case.name, range(case.rows))
+
+
+def chance(seed: int) -> random.Random:
+    """Chance that is the same in every run of a test."""
+    return random.Random(seed)
+
+
+def wait_for_end_of_group(group: int, timeout_s: float) -> list[int]:
+    """The processes of a group that still live when all should be gone."""
+    from tests.integration.support import group_members, wait_until
+
+    try:
+        wait_until(lambda: not group_members(group), timeout_s)
+    except AssertionError:
+        return group_members(group)
+    return []
+
+
+def can_mount() -> str | None:
+    """Why this process cannot mount; None where it can, as far as rights go."""
+    return None if os.geteuid() == 0 else "mounting needs root"

@@ -1,0 +1,80 @@
+"""SIGKILL at any moment, again and again: nothing is lost, nothing is done twice, and the end is the same to the byte."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+
+import pytest
+
+from localhub import LocalHub
+from tests.faults.conftest import MakeWorld
+from tests.faults.invariants import journal_values
+from tests.faults.support import GROUP_ROWS, Case, FaultWorld, audio_rows, chance, json_rows
+from tests.integration.support import group_members, kill_group, wait_until
+
+KILLS = 40
+
+
+@pytest.fixture(scope="module")
+def cases(quiet: FaultWorld, hub: LocalHub) -> dict[str, Case]:
+    """Datasets on which a run takes about a second, of several kinds."""
+    lines = "".join(json.dumps(row) + "\n" for row in json_rows(400))
+    hub.add_dataset("acme/lines")
+    hub.commit("acme/lines", {f"train-{n}.jsonl": lines.encode() for n in range(2)})
+    return {
+        "json": quiet.case("acme/json", json_rows(1_000), made_by=quiet, shards=3, group_rows=90),
+        "audio": quiet.case("acme/audio", audio_rows(300), made_by=quiet, shards=2, group_rows=50),
+        "lines": quiet.known("acme/lines", 800, made_by=quiet),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "workers", "seed"), [("json", 2, 1), ("json", 1, 2), ("audio", 2, 3), ("audio", 1, 4), ("lines", 2, 5)]
+)
+def test_kills_at_random_moments_lose_and_double_nothing(
+    world: FaultWorld, cases: dict[str, Case], kind: str, workers: int, seed: int
+) -> None:
+    case, moments = cases[kind], chance(seed)
+    fields = world.add(case.hf_id, case.hf_id.rpartition("/")[2])
+    assert fields == case.request
+    killed = at_work = finished = 0
+    arguments = ["local-sync", case.request]
+    while killed < KILLS:
+        before = world.unrecorded(case)
+        with world.warm_running(*arguments, WORKERS=str(workers)) as run:
+            _wait(world, case, moments)
+            code = run.poll()
+            kill_group(run)
+            run.wait(60)
+            assert not group_members(run.pid)
+        arguments = ["local-sync", case.request]
+        if code is not None:
+            assert code == 0
+            world.check(case, code=0)
+            finished += 1
+            arguments.append("--restart")  # which may be killed as well
+            continue
+        killed += 1
+        world.check(case)
+        at_work += bool(world.place(case).journal().rows)
+        redone = world.unrecorded(case) - before
+        assert len(redone) <= GROUP_ROWS, f"{len(redone)} rows are made again"
+    assert world.quick_sync(case.request, WORKERS=str(workers)).code == 0
+    world.check(case, code=0)
+    assert at_work >= KILLS // 2, f"only {at_work} of {KILLS} runs were killed at work"
+
+
+def _wait(world: FaultWorld, case: Case, moments: random.Random) -> None:
+    """Until any moment, or until a moment after rows were recorded."""
+    path = world.state / "journal" / f"{case.name}.jsonl"
+    if moments.random() < 0.3:
+        time.sleep(moments.uniform(0, 1.5))
+        return
+    lines = path.read_bytes().count(b"\n") if path.exists() else 0
+    deadline = time.monotonic() + moments.uniform(0.3, 3)
+    while time.monotonic() < deadline and (not path.exists() or path.read_bytes().count(b"\n") <= lines + 1):
+        time.sleep(0.002)
+    time.sleep(moments.uniform(0, 0.1))
