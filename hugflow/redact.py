@@ -29,7 +29,8 @@ class Redactor:
     """Masks secrets in text. Holds them, so it shows nothing of itself."""
 
     def __init__(self, secrets: Iterable[SecretStr | str | None] = ()) -> None:
-        plain = (secret.get_secret_value() if isinstance(secret, SecretStr) else secret or "" for secret in secrets)
+        plain = [secret.get_secret_value() if isinstance(secret, SecretStr) else secret or "" for secret in secrets]
+        self._secrets = plain
         forms = {form for secret in plain for form in _forms(secret.strip())}
         longest_first = sorted(forms, key=lambda form: (-len(form), form))
         self._pattern = re.compile("|".join([*map(re.escape, longest_first), *_SHAPES]))
@@ -37,6 +38,10 @@ class Redactor:
     def text(self, text: str) -> str:
         """Return `text` with every secret in it replaced by `***`."""
         return self._pattern.sub(MASK, text)
+
+    def knowing(self, secret: str) -> Redactor:
+        """Return one that masks another secret as well."""
+        return Redactor([*self._secrets, secret])
 
     def __repr__(self) -> str:
         return "Redactor(...)"

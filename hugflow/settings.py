@@ -100,6 +100,8 @@ class Settings(BaseModel):
     """Slack bot token, in place of a webhook: progress is then one message that is updated. Needs SLACK_CHANNEL."""
     slack_channel: Annotated[str, Allowed("a channel's name or id"), AfterValidator(_path)] | None = None
     """Slack channel that the bot writes to."""
+    slack_api_url: Address = "https://slack.com/api"
+    """Address of Slack's API, for the bot; that of GovSlack is another."""
     progress_interval: Rows = 10_000
     """Rows between two lines of progress in the log."""
     pr_comment_interval: Rows = 10_000

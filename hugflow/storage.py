@@ -425,13 +425,18 @@ def _holder(descriptor: int) -> str:
         return "a process that has just started"
 
 
-def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock right now."""
+def lock_holder(path: Path) -> str | None:
+    """Who holds the lock right now, in words; None when nobody does."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
-        return False
+        return None
     try:
-        return not _try_lock(descriptor)
+        return None if _try_lock(descriptor) else _holder(descriptor)
     finally:
         os.close(descriptor)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds the lock right now."""
+    return lock_holder(path) is not None

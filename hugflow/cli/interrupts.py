@@ -18,17 +18,29 @@ GIVE_UP_AFTER_S = 4.7
 
 @dataclass(slots=True)
 class Interrupts:
-    """Whether somebody asked the run to stop.
+    """Whether somebody asked the run to stop, or its time is over.
 
     A run stops within 5 seconds: what takes longer (an answer of the Hub that does not come) is cut off, which is safe
     because rows count as done only once they are durable.
     """
 
+    timed_out: bool = False
     _asked: threading.Event = field(default_factory=threading.Event)
 
     def should_stop(self) -> bool:
         """Whether to stop at the next safe moment."""
         return self._asked.is_set()
+
+    def stop_after(self, seconds: float) -> None:
+        """Stop as if asked to, once `seconds` have passed; `timed_out` tells that it was the time."""
+
+        def stop() -> None:
+            self.timed_out = not self._asked.is_set()
+            self._asked.set()
+
+        timer = threading.Timer(seconds, stop)
+        timer.daemon = True
+        timer.start()
 
     def sleep(self, seconds: float) -> None:
         """Wait, but not beyond the wish to stop. Raises Paused then."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,11 +21,11 @@ Requests = Annotated[
 
 
 def session(
-    context: typer.Context, config: Path | None, *, json: bool, verbose: bool, quiet: bool, workers: int | None = None
+    context: typer.Context, config: Path | None, *, json: bool, verbose: bool, quiet: bool, **overrides: Any
 ) -> Session:
-    """The session of a command with these options."""
+    """The session of a command with these options; `overrides` are settings that the command line gives."""
     shell: Shell = context.obj
-    return shell.session(Common(config, json, verbose, quiet), workers=workers)
+    return shell.session(Common(config, json, verbose, quiet), **overrides)
 
 
 def all_requests(cwd: Path) -> list[Path]:

@@ -1,0 +1,372 @@
+"""The commands that GitHub's workflows run: sync, and those under `hugflow ci`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hugflow.cli import options
+from hugflow.cli.plain_help import add_command
+from hugflow.errors import ExitCode, UsageError
+from hugflow.report.json_output import document
+
+if TYPE_CHECKING:
+    from hugflow.cli.interrupts import Interrupts
+    from hugflow.cli.pull_requests import ActionsJob
+    from hugflow.cli.shell import Session
+    from hugflow.gitops.run import Ended, Job
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+Number = Annotated[
+    int | None, typer.Option("--pull-request", help="Its number; that of the event unless given.", metavar="N")
+]
+Commit = Annotated[
+    str | None, typer.Option("--sha", help="The commit to work on; that of the event unless given.", metavar="SHA")
+]
+MaxRuntime = Annotated[
+    str | None, typer.Option("--max-runtime", help="Pause after this long: 90m, 20h, 2d.", metavar="TIME")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    add_command(app, "sync", sync, "Work on a pull request: plan, run, report.")
+    ci = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+    add_command(ci, "check", check, "Check a pull request's requests; needs no secrets.")
+    add_command(ci, "gate", gate, "Decide whether a pull request may run.")
+    add_command(ci, "command", command, "Do what a `/hugflow` comment asks for.")
+    add_command(ci, "apply", apply, "After a merge: removes, publishes, and what is left.")
+    add_command(ci, "watch", watch, "Open an issue when datasets have drifted.")
+    app.add_typer(
+        ci, name="ci", short_help="What the workflows on GitHub run.", help="What the workflows on GitHub run."
+    )
+
+
+def sync(
+    context: typer.Context,
+    ci_mode: Annotated[bool, typer.Option("--ci-mode", help="Work on a pull request on GitHub.")] = False,
+    pull_request: Number = None,
+    sha: Commit = None,
+    mode: Annotated[str | None, typer.Option("--mode", help="sync, plan or unlock.", metavar="MODE")] = None,
+    only: Annotated[str | None, typer.Option("--only", help="Run only this request.", metavar="FILE")] = None,
+    max_runtime: MaxRuntime = None,
+    progress_interval: Annotated[
+        int | None, typer.Option("--progress-interval", help="Rows between two lines of progress.", metavar="N")
+    ] = None,
+    workers: options.Workers = None,
+    config: options.Config = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Work on a pull request: plan its requests, run the adds, and report in its comment, its check and in Slack.
+
+    Nothing of the pull request is executed: its YAML is read through GitHub's API at one commit. Run again, it resumes.
+
+    \b
+    Example:
+      hugflow sync --ci-mode --max-runtime 20h
+    """
+    session = options.session(
+        context,
+        config,
+        json=json,
+        verbose=verbose,
+        quiet=quiet,
+        workers=workers,
+        progress_interval=progress_interval,
+    )
+    if not ci_mode:
+        raise UsageError(
+            "starting a sync",
+            "without --ci-mode there is no pull request to work on",
+            "On this machine, `hugflow plan` and `hugflow local-sync FILE` are what you want.",
+        )
+    from hugflow.cli.interrupts import Interrupts
+    from hugflow.cli.pull_requests import ActionsJob
+
+    given, interrupts = ActionsJob.of(session), Interrupts()
+    chosen = mode or given.inputs.get("mode") or "sync"
+    job = _job(session, given, pull_request, sha, chosen, only)
+    with interrupts.listening():
+        if max_runtime:
+            interrupts.stop_after(seconds(max_runtime))
+        ended = _unlock(session, interrupts, job) if chosen == "unlock" else _sync(session, interrupts, job)
+    _end(session, "sync", ended)
+
+
+def _sync(session: Session, interrupts: Interrupts, job: Job) -> Ended:
+    from hugflow.cli.pull_requests import desk
+    from hugflow.gitops.run import PullRequestRun
+
+    with desk(session, interrupts, f"Pull request {job.number}", _pull_url(session, job)) as wired:
+        run = PullRequestRun(wired.github, wired.engine, wired.start_reporter, wired.emit, lambda: interrupts.timed_out)
+        ended = run.process(job)
+        wired.end(ended)
+    return ended
+
+
+def _unlock(session: Session, interrupts: Interrupts, job: Job) -> Ended:
+    from hugflow.cli.pull_requests import desk
+    from hugflow.gitops.unlock import unlock
+    from hugflow.storage import lock_holder
+
+    state = session.state()
+    with desk(session, interrupts, f"Pull request {job.number}", _pull_url(session, job)) as wired:
+        ended = unlock(wired.github, job, lambda name: lock_holder(state.lock_path(name)))
+        wired.end(ended)
+    return ended
+
+
+def check(
+    context: typer.Context,
+    pull_request: Number = None,
+    config: options.Config = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Check the requests of a pull request, as far as their text tells. It reads through the API and writes nothing.
+
+    \b
+    Example:
+      hugflow ci check --pull-request 12
+    """
+    from hugflow.cli.pull_requests import ActionsJob, github
+    from hugflow.gitops.validate import validate
+
+    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
+    found = validate(github(session), _number(ActionsJob.of(session), pull_request))
+    session.output.say("\n".join(found.lines))
+    problems = [{"path": p.path, "line": p.line, "column": p.column, "message": p.message} for p in found.problems]
+    session.output.document(document("ci check", found.exit_code, problems=problems))
+    raise typer.Exit(found.exit_code)
+
+
+def gate(
+    context: typer.Context,
+    pull_request: Number = None,
+    sha: Commit = None,
+    config: options.Config = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Decide whether a pull request may run: open, unchanged, only requests, not a stranger's. Exit 0: it may.
+
+    \b
+    Example:
+      hugflow ci gate --pull-request 12 --sha 1f2e3d4c
+    """
+    from hugflow.cli.pull_requests import ActionsJob, github
+    from hugflow.gitops.gate import decide
+    from hugflow.gitops.run import refuse
+
+    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
+    given = ActionsJob.of(session)
+    job = _job(session, given, pull_request, sha, "sync", None)
+    connection = github(session)
+    decision = decide(connection, job.number, job.sha, job.approved_by)
+    if decision.allowed:
+        session.output.say(f"pull request {job.number} may run at {job.sha}")
+        session.output.document(document("ci gate", 0, allowed=True, refusals=[]))
+        return
+    ended = refuse(connection, decision, job)
+    given.write_summary(ended.summary)
+    session.output.complain("\n".join(str(refusal) for refusal in decision.refusals))
+    # a gate that does not open is no success, also where nobody has to be told
+    code = ended.exit_code or ExitCode.FAILED
+    refusals = [{"code": r.code, "problem": r.problem, "fix": r.fix} for r in decision.refusals]
+    session.output.document(document("ci gate", code, allowed=False, refusals=refusals))
+    raise typer.Exit(code)
+
+
+def command(
+    context: typer.Context,
+    config: options.Config = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Do what a comment asks for: `/hugflow plan`, `retry [file]`, `cancel`, `unlock`, `approve-removal`.
+
+    The comment is read from the event of the job (GITHUB_EVENT_PATH), never from the command line.
+
+    \b
+    Example:
+      hugflow ci command
+    """
+    from hugflow import policy
+    from hugflow.cli.pull_requests import ActionsJob, github
+    from hugflow.gitops.commands import CommentEvent, handle
+    from hugflow.gitops.pull_request import read_file
+
+    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
+    given = ActionsJob.of(session)
+    event = CommentEvent.from_payload(given.payload)
+    reply = None
+    if event is not None:
+        connection = github(session)
+        branch = str(given.payload["repository"]["default_branch"])
+
+        def approvers() -> tuple[str, ...]:
+            return policy.parse(read_file(connection, branch, policy.FILE)).removals.approvers
+
+        reply = handle(connection, event, approvers)
+    session.output.say(f"{reply.reaction}: {reply.message}" if reply else "the comment is no command")
+    described = {"reaction": reply.reaction, "message": reply.message} if reply else None
+    session.output.document(document("ci command", 0, reply=described))
+
+
+def apply(
+    context: typer.Context,
+    pull_request: Annotated[
+        int | None, typer.Option("--pull-request", help="A merged one, to apply again.", metavar="N")
+    ] = None,
+    max_runtime: MaxRuntime = None,
+    config: options.Config = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Do what a merge asks for: run the removes and publishes, and adds that did not run on their pull request.
+
+    \b
+    Example:
+      hugflow ci apply --pull-request 12
+    """
+    from hugflow.cli.interrupts import Interrupts
+    from hugflow.cli.pull_requests import ActionsJob, desk
+    from hugflow.gitops.apply import ApplyRun
+
+    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
+    given, interrupts = ActionsJob.of(session), Interrupts()
+    push = _push(session, given, pull_request)
+    with interrupts.listening():
+        if max_runtime:
+            interrupts.stop_after(seconds(max_runtime))
+        with desk(session, interrupts, f"Merged into {push.branch}", _web(session)) as wired:
+            ended = ApplyRun(wired.github, wired.engine, wired.start_reporter, wired.emit).apply(push)
+            wired.end(ended)
+    _end(session, "ci apply", ended)
+
+
+def watch(
+    context: typer.Context,
+    config: options.Config = None,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Compare requests, storage and the Hub; open an issue when they differ, and close it when they agree again.
+
+    \b
+    Example:
+      hugflow ci watch
+    """
+    from hugflow.cli.pull_requests import github
+    from hugflow.gitops.alerts import clear_alert, raise_alert
+    from hugflow.inventory import Inventory
+    from hugflow.render.drift import drift_body, drifted
+    from hugflow.request_file import load_all
+    from hugflow.upstream import with_upstream
+
+    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
+    requested, _ = load_all(options.all_requests(session.shell.cwd))
+    inventory = Inventory(session.storage(), session.state())
+    datasets = inventory.datasets([request for request in requested if request.kind == "add"])
+    differing = drifted(with_upstream(session.hub(), datasets))
+    connection = github(session)
+    if differing:
+        number = raise_alert(connection, "drift", "Datasets have drifted", drift_body(differing))
+        session.output.say(f"{len(differing)} datasets differ; see issue {number}")
+    else:
+        clear_alert(connection, "drift", "Requests, storage and the Hub agree again.")
+        session.output.say("requests, storage and the Hub agree")
+    code = ExitCode.FAILED if differing else ExitCode.DONE
+    session.output.document(document("ci watch", code, drift=[dataset.as_json() for dataset in differing]))
+    raise typer.Exit(code)
+
+
+def seconds(text: str) -> float:
+    """A time such as `90m` or `20h` in seconds. Raises UsageError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip())
+    if match is None or float(match[1]) <= 0:
+        raise UsageError("reading --max-runtime", f"{text!r} is no time", "Write a number and s, m, h or d: 20h.")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def _job(session: Session, given: ActionsJob, number: int | None, sha: str | None, mode: str, only: str | None) -> Job:
+    """What to do, from the options, else from the event: a pull request's, or a dispatch with inputs."""
+    from hugflow.gitops.run import Job
+
+    if mode not in ("sync", "plan", "unlock"):
+        raise UsageError("starting a sync", f"{mode!r} is no mode", "Choose sync, plan or unlock.")
+    head = (given.payload.get("pull_request") or {}).get("head") or {}
+    commit = sha or given.inputs.get("sha") or head.get("sha")
+    if not commit:
+        raise UsageError("starting a sync", "there is no commit", "Name it with --sha.")
+    return Job(
+        number=_number(given, number),
+        sha=str(commit),
+        mode="plan" if mode == "plan" else "sync",
+        only=only or given.inputs.get("only", ""),
+        approved_by=given.sender_who_dispatched(),
+        auto_merge=session.settings.auto_merge,
+        run_url=given.run_url,
+        run_key=given.run_key,
+        hub_url=session.settings.hf_endpoint,
+    )
+
+
+def _number(given: ActionsJob, number: int | None) -> int:
+    found: Any = number or given.inputs.get("pull_request") or (given.payload.get("pull_request") or {}).get("number")
+    if not str(found or "").isdecimal():
+        raise UsageError("finding the pull request", "there is no number", "Name it with --pull-request.")
+    return int(found)
+
+
+def _push(session: Session, given: ActionsJob, number: int | None) -> Any:
+    from hugflow.gitops.apply import Push
+
+    payload = given.payload
+    again = number or given.inputs.get("pull_request")
+    branch = (payload.get("repository") or {}).get("default_branch") or "main"
+    if not again and not payload.get("after"):
+        raise UsageError("applying a merge", "there is no push event", "Name a merged one with --pull-request.")
+    return Push(
+        branch=str(branch),
+        before=str(payload.get("before") or ""),
+        after=str(payload.get("after") or ""),
+        number=int(again) if again else None,
+        cleanup=session.settings.auto_cleanup_requests,
+        run_url=given.run_url,
+        hub_url=session.settings.hf_endpoint,
+    )
+
+
+def _pull_url(session: Session, job: Job) -> str:
+    return f"{_web(session)}/pull/{job.number}"
+
+
+def _web(session: Session) -> str:
+    server = session.shell.environ.get("GITHUB_SERVER_URL", "https://github.com")
+    return f"{server}/{session.settings.github_repo or ''}"
+
+
+def _end(session: Session, command: str, ended: Ended) -> None:
+    from hugflow.render.console import result_text
+    from hugflow.report.json_output import result_json
+
+    results = [request.result for request in ended.view.requests if request.result] if ended.view else []
+    for result in results:
+        session.output.say(result_text(result))
+    for refusal in ended.refusals:
+        session.output.complain(str(refusal))
+    refusals = [{"code": r.code, "problem": r.problem, "fix": r.fix} for r in ended.refusals]
+    content = {"results": [result_json(result) for result in results], "refusals": refusals}
+    session.output.document(document(command, ended.exit_code, **content))
+    raise typer.Exit(ended.exit_code)
