@@ -13,8 +13,12 @@ from github.Repository import Repository
 from hugflow.gitops.client import GitHub
 from hugflow.gitops.pull_request import PullRequest
 
-REMOVAL_CONTEXT = "hugflow/approve-removal"
 _BY = "approved by @"
+
+Subject = Literal["hugflow/approve-removal", "hugflow/approve-run"]
+"""What is approved; also the context of the status that records it."""
+REMOVAL: Subject = "hugflow/approve-removal"
+RUN: Subject = "hugflow/approve-run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +30,14 @@ class Approval:
 
 
 def approvals(
-    github: GitHub, pull: PullRequest, sha: str, eligible: Callable[[str], bool], *, commands: bool = True
+    github: GitHub, pull: PullRequest, sha: str, subject: Subject, eligible: Callable[[str], bool]
 ) -> tuple[Approval, ...]:
-    """Who approved exactly `sha`, among those who are `eligible`; the author's own consent never counts.
+    """Who approved exactly `sha`, by a review or by a command about `subject`, among those who are `eligible`.
 
-    `commands` takes `/hugflow approve-removal` into account, beside reviews.
+    The author's own consent never counts.
     """
     found = [Approval(login, "review") for login in _reviewers(github, pull.number, sha)]
-    if commands:
-        found += [Approval(login, "command") for login in _commanders(github, sha)]
+    found += [Approval(login, "command") for login in _commanders(github, sha, subject)]
     seen: dict[str, Approval] = {}
     for approval in found:
         if approval.by != pull.author and approval.by not in seen and eligible(approval.by):
@@ -42,15 +45,15 @@ def approvals(
     return tuple(seen.values())
 
 
-def record_removal_approval(github: GitHub, sha: str, login: str, url: str) -> None:
-    """Bind somebody's `/hugflow approve-removal` to the commit that it was said about, as a commit status.
+def record_approval(github: GitHub, sha: str, subject: Subject, login: str, url: str) -> None:
+    """Bind somebody's command to the commit that it was said about, as a commit status.
 
     A comment says nothing about a commit and can be edited by others; a status can only be added, and names its maker.
     """
     github.write(
         f"recording the approval of {sha[:7]}",
         lambda: github.repository.get_commit(sha).create_status(
-            "success", target_url=url, description=f"{_BY}{login}", context=REMOVAL_CONTEXT
+            "success", target_url=url, description=f"{_BY}{login}", context=subject
         ),
     )
 
@@ -67,14 +70,14 @@ def _reviewers(github: GitHub, number: int, sha: str) -> list[str]:
     return [login for login, approves in verdicts.items() if approves]
 
 
-def _commanders(github: GitHub, sha: str) -> list[str]:
+def _commanders(github: GitHub, sha: str, subject: Subject) -> list[str]:
     """Those whose command our own bot recorded on `sha`."""
     ours = github.login()
     statuses = github.read(f"reading the statuses of {sha[:7]}", lambda: list(_statuses(github.repository, sha)))
     return [
         status.description.removeprefix(_BY)
         for status in statuses
-        if status.context == REMOVAL_CONTEXT
+        if status.context == subject
         and status.state == "success"
         and (status.creator.login if status.creator else "") == ours
         and (status.description or "").startswith(_BY)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from hugflow.gitops import dispatch
-from hugflow.gitops.approvals import record_removal_approval
+from hugflow.gitops.approvals import REMOVAL, RUN, record_approval
 from hugflow.gitops.client import GitHub
 from hugflow.gitops.pull_request import PullRequest, permission, read_pull_request
 from hugflow.printable import closest, listed, shown
@@ -153,6 +153,9 @@ def _start(github: GitHub, event: CommentEvent, mode: dispatch.Mode, only: str =
         return Reply("rocket")
     if pull.state != "open":
         return Reply("confused", "The pull request is closed. Reopen it first.")
+    if pull.from_fork:
+        # the run is started by our bot: this is how the gate knows who let the fork's commit run
+        record_approval(github, pull.head_sha, RUN, event.author, event.url)
     dispatch.dispatch_sync(github, pull, pull.head_sha, mode=mode, only=only)
     return Reply("rocket")
 
@@ -170,7 +173,7 @@ def _approve_removal(
     problem = _why_not_approved(pull, event, command, approvers())
     if problem:
         return Reply("confused", problem)
-    record_removal_approval(github, pull.head_sha, event.author, event.url)
+    record_approval(github, pull.head_sha, REMOVAL, event.author, event.url)
     _start(github, event, "sync")
     return Reply("rocket")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from hugflow.gitops.approvals import approvals
+from hugflow.gitops.approvals import RUN, approvals
 from hugflow.gitops.client import GitHub
 from hugflow.gitops.pull_request import (
     MAX_FILES,
@@ -73,7 +73,7 @@ def decide(github: GitHub, number: int, sha: str, approved_by: Sequence[str] = (
         files = changed_files(github, pull)
     except HeadMovedError as error:
         return Decision(Facts(pull, (), {}), (Refusal("head_moved", error.problem, error.fix),))
-    approvers = (*approved_by, *_reviewers(github, pull, sha))
+    approvers = (*approved_by, *_approvers(github, pull, sha))
     facts = Facts(pull, files, read_requests_tree(github, sha), approvers)
     return Decision(facts, tuple(refusals_of_content(facts)))
 
@@ -175,8 +175,9 @@ def _reaches(path: str, odd: str) -> bool:
     return path == odd or path.startswith(f"{odd}/")
 
 
-def _reviewers(github: GitHub, pull: PullRequest, sha: str) -> tuple[str, ...]:
+def _approvers(github: GitHub, pull: PullRequest, sha: str) -> tuple[str, ...]:
+    """Who with write access let a fork's commit run: by a review, or by a command that started a run for it."""
     if not pull.from_fork:
         return ()
-    found = approvals(github, pull, sha, lambda login: may_write(github, login), commands=False)
+    found = approvals(github, pull, sha, RUN, lambda login: may_write(github, login))
     return tuple(approval.by for approval in found)

@@ -10,7 +10,7 @@ from hugflow import policy as rules
 from hugflow.errors import ExitCode, HugflowError
 from hugflow.events import Reporter, Result, RunFinished, Warned
 from hugflow.gitops import gate
-from hugflow.gitops.approvals import Approval, approvals
+from hugflow.gitops.approvals import REMOVAL, Approval, approvals
 from hugflow.gitops.checks import Check, CheckState
 from hugflow.gitops.client import GitHub
 from hugflow.gitops.comments import Conversation
@@ -215,7 +215,7 @@ def removal_approvals(github: GitHub, pull: PullRequest, sha: str, policy: Polic
     def eligible(login: str) -> bool:
         return login.casefold() in named if named else may_write(github, login)
 
-    return approvals(github, pull, sha, eligible)
+    return approvals(github, pull, sha, REMOVAL, eligible)
 
 
 def _may_merge(view: PullRequestView) -> bool:

@@ -214,6 +214,17 @@ def test_a_fork_needs_the_approval_of_somebody_with_write_access_for_this_commit
     assert decision(github, server, number) == ["fork"]
 
 
+def test_a_command_of_somebody_with_write_access_lets_this_commit_of_a_fork_run(github: GitHub, server: Server) -> None:
+    number, _ = opened(server, fork="mallory", author="mallory")
+    commands.handle(github, comment(server, number, "eve", "/hugflow retry"))
+    commands.handle(github, comment(server, number, "mallory", "/hugflow retry"))
+    assert decision(github, server, number) == ["fork"]
+    commands.handle(github, comment(server, number, "alice", "/hugflow retry"))
+    assert decision(github, server, number) == []
+    server.state.commit("feature", {"requests/add/a.yaml": REQUEST + "# changed\n"}, fork="mallory")
+    assert decision(github, server, number) == ["fork"]
+
+
 # -- approvals of removals
 
 
@@ -222,21 +233,23 @@ def test_approvals_count_once_for_one_commit_and_never_from_the_author(github: G
     pull = pull_request.read_pull_request(github, number)
     for login in ("alice", "bob"):
         server.state.review(number, login)
-        approvals.record_removal_approval(github, sha, login, "https://github.example/comment")
-    approvals.record_removal_approval(github, sha, "steward", "https://github.example/comment")
-    found = approvals.approvals(github, pull, sha, lambda login: login != "nobody")
+        approvals.record_approval(github, sha, approvals.REMOVAL, login, "https://github.example/comment")
+    approvals.record_approval(github, sha, approvals.REMOVAL, "steward", "https://github.example/comment")
+    found = approvals.approvals(github, pull, sha, approvals.REMOVAL, lambda login: login != "nobody")
     assert [(approval.by, approval.how) for approval in found] == [("bob", "review"), ("steward", "command")]
-    assert approvals.approvals(github, pull, sha, lambda login: login == "data-steward") == ()
+    assert approvals.approvals(github, pull, sha, approvals.REMOVAL, lambda login: login == "data-steward") == ()
     server.state.commit("feature", {"requests/add/a.yaml": "other"})
-    assert approvals.approvals(github, pull, server.state.pull_head(number), lambda _: True) == ()
+    assert approvals.approvals(github, pull, server.state.pull_head(number), approvals.REMOVAL, lambda _: True) == ()
 
 
 def test_a_status_of_somebody_else_is_no_approval(github: GitHub, server: Server) -> None:
     number, sha = opened(server)
     server.state.add_token("ghp_of_mallory", "mallory", bot=False)
-    approvals.record_removal_approval(connect(server, "ghp_of_mallory"), sha, "steward", "https://github.example/x")
+    approvals.record_approval(
+        connect(server, "ghp_of_mallory"), sha, approvals.REMOVAL, "steward", "https://github.example/x"
+    )
     pull = pull_request.read_pull_request(github, number)
-    assert approvals.approvals(github, pull, sha, lambda _: True) == ()
+    assert approvals.approvals(github, pull, sha, approvals.REMOVAL, lambda _: True) == ()
 
 
 # -- comments
@@ -451,7 +464,7 @@ def test_a_removal_is_approved_by_an_approver_for_the_commit_that_was_looked_at(
     pull = pull_request.read_pull_request(github, number)
 
     def approved() -> list[str]:
-        return [each.by for each in approvals.approvals(github, pull, sha, lambda _: True)]
+        return [each.by for each in approvals.approvals(github, pull, sha, approvals.REMOVAL, lambda _: True)]
 
     for author, body in (
         ("bob", "/hugflow approve-removal"),  # may write, but the policy names others
