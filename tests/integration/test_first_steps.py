@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from examples.parquet_repository import pack
 from localhub import LocalHub
 from tests.conftest import RunHugflow
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 NAME = "acme__voices__split_train__rev_main"
 
 
@@ -109,3 +112,54 @@ def test_json_holds_the_same_whatever_the_terminal_can_show(
 def test_what_people_read_can_be_searched(project: Path, run_hugflow: RunHugflow, environ: dict[str, str]) -> None:
     done = run_hugflow("plan", cwd=project, env=environ)
     assert "\u00a0" not in done.stdout  # a no-break space looks like a space, and no search for a space finds it
+
+
+def fields(value: Any) -> set[str]:
+    """Every key of a JSON value, at any depth."""
+    if isinstance(value, dict):
+        return set(value).union(*map(fields, value.values()))
+    return set().union(*map(fields, value)) if isinstance(value, list) else set()
+
+
+# in this order in one folder, each with the part of the page that describes its output
+DOCUMENTED = (
+    ("init again", "## `init`"),
+    ("validate", "## `validate`"),
+    ("doctor", "## `doctor`"),
+    ("inspect acme/voices", "## `inspect`"),
+    ("plan", "## `plan`"),
+    ("local-sync requests/add/voices.yaml", "## `local-sync` and `remove`"),
+    ("status --check-upstream", "## `status`"),
+    ("verify", "## `verify`"),
+    ("plan others/remove/voices.yaml", "## `plan`"),
+    ("remove others/remove/voices.yaml", "## `local-sync` and `remove`"),
+    ("plan --config nowhere.yaml", "## When a command fails"),
+    ("plan others/remove/wrong.yaml", "## When a command fails"),
+)
+
+
+def test_every_field_of_the_json_output_is_documented(
+    project: Path, run_hugflow: RunHugflow, environ: dict[str, str]
+) -> None:
+    (project / "others/remove").mkdir(parents=True)
+    (project / "others/remove/voices.yaml").write_text("hf_id: acme/voices\nreason: Enough\n")
+    (project / "others/remove/wrong.yaml").write_text("hf_id: acme/voices\nreasons: Enough\n")
+    page = (DOCS / "json-output.md").read_text("utf-8")
+    undocumented = {}
+    for command, heading in DOCUMENTED:
+        document = json.loads(run_hugflow(*command.split(), "--json", cwd=project, env=environ).stdout)
+        assert document["command"] == command.split(maxsplit=1)[0]
+        assert ("error" in document) == (heading == "## When a command fails"), document
+        described = documented(page.split("\n## ", maxsplit=1)[0]) | documented(section(page, heading))
+        # the fields of the request itself are described with requests
+        described |= documented((DOCS / "requests.md").read_text("utf-8")) if "others" in command else set()
+        undocumented[command] = fields(document) - described
+    assert not {command: names for command, names in undocumented.items() if names}
+
+
+def documented(text: str) -> set[str]:
+    return {word for span in re.findall(r"`([^`\n]+)`", text) for word in re.findall(r"\w+", span)}
+
+
+def section(text: str, heading: str) -> str:
+    return text.split(f"\n{heading}\n")[1].split("\n## ", maxsplit=1)[0]
