@@ -30,6 +30,7 @@ EACH: tuple[tuple[str, str, Any], ...] = (
     ("slack_webhook_url", "https://hooks.example.org/T/B/x", SecretStr("https://hooks.example.org/T/B/x")),
     ("slack_bot_token", "xoxb-1", SecretStr("xoxb-1")),
     ("slack_channel", "#data", "#data"),
+    ("slack_api_url", "https://slack-gov.example/api/", "https://slack-gov.example/api"),
     ("progress_interval", "500", 500),
     ("pr_comment_interval", "501", 501),
     ("slack_notification_interval", "502", 502),
