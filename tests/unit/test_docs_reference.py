@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import errno
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -100,3 +103,20 @@ def test_every_field_of_the_audit_trail_is_named(tmp_path: Path) -> None:
     trail(RunFinished(Result("a.yaml", "add", "name", "complete", ExitCode.DONE)))
     fields = set(re.findall(r'"(\w+)":', trail.path.read_text()))
     assert not fields - words(section(page("storage-layout.md"), "### The audit trail"))
+
+
+def test_every_message_of_the_troubleshooting_table_is_one_of_ours() -> None:
+    rows = section((ROOT / "README.md").read_text("utf-8"), "## When something goes wrong").splitlines()[3:]
+    shown = [message for row in rows if row for message in re.findall(r"`([^`]+)`", row.split(" | ")[0])]
+    assert len(shown) > 10
+    # parts in place of which a message has a name or a number
+    parts = [part.strip() for message in shown for part in re.split(r"\.\.\.|\bN\b|^\w+: ", message) if len(part) > 4]
+    assert not [part for part in parts if not any(part in text for text in our_texts())]
+
+
+def our_texts() -> list[str]:
+    """Every piece of text in the program, and what the operating system calls a full disk."""
+    trees = (ast.parse(path.read_text("utf-8")) for path in (ROOT / "hugflow").rglob("*.py"))
+    nodes = (node for tree in trees for node in ast.walk(tree))
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [*texts, os.strerror(errno.ENOSPC)]
