@@ -164,8 +164,9 @@ class DownloadRun:
             ahead=workers + 1,
             threads=self.context.max_concurrent_downloads,
         )
-        # two groups are under way in each worker, so that all of them together are one group to redo after a kill
-        group_rows = max(1, GROUP_ROWS // (2 * workers))
+        # each worker has four under way: one filling, one waiting, one being written, one on its way to the journal;
+        # all of them together are the one group that a kill costs
+        group_rows = max(1, GROUP_ROWS // (4 * workers))
         conversion = Conversion(
             self._dataset.path, download.audio_column, download.encoder, group_rows, failpoints=self.context.failpoints
         )
