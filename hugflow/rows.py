@@ -39,13 +39,15 @@ def row_json(values: dict[str, Any]) -> bytes:
 def json_columns(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """The rows of a batch as dictionaries of JSON values, in order.
 
-    Raises RowError (`invalid_text`) when a text is not UTF-8; callers then go row by row.
+    Raises RowError (`invalid_text` when a text is not UTF-8, `invalid_value`); callers then go row by row.
     """
-    columns = [json_values(column) for column in batch.columns]
     try:
+        columns = [json_values(column) for column in batch.columns]
         rows: list[dict[str, Any]] = pa.RecordBatch.from_arrays(columns, names=batch.schema.names).to_pylist()
     except UnicodeDecodeError as error:
         raise RowError("invalid_text", "a text is not valid UTF-8") from error
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        raise RowError("invalid_value", f"a value has no form in JSON ({type(error).__name__})") from error
     return rows
 
 
@@ -66,7 +68,7 @@ def common_schema(texts: list[str]) -> str:
 
 def json_type(arrow_type: pa.DataType) -> pa.DataType:
     """The Arrow type that values of `arrow_type` have once they are fit for JSON."""
-    return json_values(pa.array([], arrow_type)).type
+    return json_values(pa.nulls(0, arrow_type)).type
 
 
 def json_values(array: pa.Array) -> pa.Array:
@@ -86,7 +88,7 @@ def json_values(array: pa.Array) -> pa.Array:
         return _json_map(array)
     if pa.types.is_struct(kind):
         return _json_struct(array)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+    if _is_list(kind):
         return _json_list(array, array.flatten())
     return _json_leaf(array)
 
@@ -105,7 +107,7 @@ def _json_leaf(array: pa.Array) -> pa.Array:
         return array.cast(pa.float32())
     if pa.types.is_string_view(kind):
         return array.cast(pa.string())
-    if (
+    if not pa.types.is_interval(kind) and (
         pa.types.is_primitive(kind)
         or pa.types.is_string(kind)
         or pa.types.is_large_string(kind)
@@ -113,7 +115,12 @@ def _json_leaf(array: pa.Array) -> pa.Array:
     ):
         return array
     # unions and intervals: rare enough that their text is the honest form
-    return pa.array([None if scalar.as_py() is None else str(scalar.as_py()) for scalar in array], pa.string())
+    return pa.array([_text(scalar.as_py()) for scalar in array], pa.string())
+
+
+def _text(value: Any) -> str | None:
+    """A value's text; bytes are never inlined."""
+    return None if value is None else f"{len(value)} bytes" if isinstance(value, bytes) else str(value)
 
 
 def _json_struct(array: pa.StructArray) -> pa.Array:
@@ -133,17 +140,23 @@ def _json_list(array: pa.Array, flat: pa.Array) -> pa.Array:
 
 
 def _json_map(array: pa.MapArray) -> pa.Array:
-    entries = pa.struct([("key", array.type.key_type), ("value", array.type.item_type)])
+    # by way of Python: pyarrow's cast of a slice of maps to lists gives an array that aborts the process later
     pairs = [
         None if item is None else [{"key": key, "value": value} for key, value in item] for item in array.to_pylist()
     ]
-    return json_values(pa.array(pairs, pa.list_(entries)))
+    entry = pa.struct([("key", array.type.key_type), ("value", array.type.item_type)])
+    return json_values(pa.array(pairs, pa.list_(entry)))
 
 
 def _timestamps(array: pa.Array) -> pa.Array:
     if array.type.tz is None:
         return pc.strftime(array, format="%Y-%m-%dT%H:%M:%S")
-    text = pc.strftime(array, format="%Y-%m-%dT%H:%M:%S%z")
+    try:
+        text = pc.strftime(array, format="%Y-%m-%dT%H:%M:%S%z")
+    except pa.ArrowInvalid:
+        # a time zone that this machine does not know: the moment in UTC, which is what is stored
+        text = _timestamps(array.cast(pa.timestamp(array.type.unit)))
+        return pc.binary_join_element_wise(text, "+00:00", "")
     return pc.replace_substring_regex(text, r"([+-]\d\d)(\d\d)$", r"\1:\2")
 
 
@@ -158,6 +171,16 @@ def _durations(array: pa.Array) -> pa.Array:
         tail = f".{fraction:0{digits}d}".rstrip("0") if fraction else ""
         texts.append(f"{'-' if count < 0 else ''}PT{seconds}{tail}S")
     return pa.array(texts, pa.string())
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_list(kind)
+        or pa.types.is_large_list(kind)
+        or pa.types.is_fixed_size_list(kind)
+        or pa.types.is_list_view(kind)
+        or pa.types.is_large_list_view(kind)
+    )
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
@@ -188,15 +211,18 @@ def audio_file_name(source_name: str | None, row: int) -> str:
 
 
 def _safe_stem(name: str) -> str:
-    """The last component of a path in any notation, without its audio suffix and what file systems or shells mind."""
+    """The last component of a path in any notation, without its audio suffix and what file systems or shells mind.
+
+    Nor dots: `datasets` would take `talk.json.1__7.mp3` for JSON.
+    """
     base = re.split(r"[/\\]", name.partition("::")[0].rstrip("/\\"))[-1]
     base = _AUDIO_SUFFIX.sub("", unicodedata.normalize("NFC", base))
     safe = "".join(character if _is_safe(character) else "_" for character in base)
-    safe = re.sub(r"_{2,}", "_", safe).strip(" ._")
+    safe = re.sub(r"_{2,}", "_", safe).strip(" _")
     safe = re.sub(r"\A-+", "", safe)
-    return safe.encode()[:MAX_STEM_BYTES].decode(errors="ignore").rstrip(" ._")
+    return safe.encode()[:MAX_STEM_BYTES].decode(errors="ignore").rstrip(" _")
 
 
 def _is_safe(character: str) -> bool:
     """Letters, marks and digits of any script, and a little punctuation."""
-    return character in " ._-+=@,()" or unicodedata.category(character)[0] in "LMN"
+    return character in " _-+=@,()" or unicodedata.category(character)[0] in "LMN"
