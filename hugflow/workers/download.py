@@ -30,7 +30,7 @@ from hugflow.hf_client.shard_rows import parquet_batches
 from hugflow.journal import RowRecord
 from hugflow.plan import EncoderSettings
 from hugflow.rows import audio_file_name, json_columns, row_json
-from hugflow.storage import DatasetDir, faults, sync_directory, write_synced
+from hugflow.storage import DatasetDir, faults, sync_directory, write_all_synced
 
 log = logging.getLogger(__name__)
 
@@ -330,23 +330,22 @@ def commit_group(dataset: DatasetDir, rows: list[_Converted], failpoints: Failpo
     Raises StorageFault; files that were renamed before it have no line in the journal and are made again.
     """
     with faults(f"writing rows of {dataset.path.name}"):
-        moves: list[tuple[str, str]] = []
         tmp, audio, json = os.fspath(dataset.tmp), os.fspath(dataset.audio), os.fspath(dataset.json)
-        for row in rows:
-            if row.audio is not None:
-                write_synced(f"{tmp}/{row.record.row}.mp3", row.audio)
-                moves.append((f"{tmp}/{row.record.row}.mp3", f"{audio}/{row.record.audio}"))
-        for row in rows:
-            write_synced(f"{tmp}/{row.record.row}.json", row.json)
-            moves.append((f"{tmp}/{row.record.row}.json", f"{json}/{row.record.row}.json"))
+        files = [
+            (f"{tmp}/{row.record.row}.mp3", f"{audio}/{row.record.audio}", row.audio)
+            for row in rows
+            if row.audio is not None
+        ]
+        audio_files = len(files)
+        files += [(f"{tmp}/{row.record.row}.json", f"{json}/{row.record.row}.json", row.json) for row in rows]
+        write_all_synced((temporary, data) for temporary, _, data in files)
         failpoints.reach("group_written")
-        audio_files = sum(row.audio is not None for row in rows)
-        for number, (source, target) in enumerate(moves, start=1):
-            os.rename(source, target)  # noqa: PTH104 - twice per row: no Path objects on the hot path
+        for number, (temporary, target, _) in enumerate(files, start=1):
+            os.rename(temporary, target)  # noqa: PTH104 - twice per row: no Path objects on the hot path
             if number == audio_files:
                 failpoints.reach("group_audio_moved")
         failpoints.reach("group_moved")
-        if moves:
+        if files:
             sync_directory(audio)
             sync_directory(json)
         failpoints.reach("group_durable")
