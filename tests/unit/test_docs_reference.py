@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
 from hugflow.audit import AuditTrail
-from hugflow.cli import app
 from hugflow.errors import ExitCode
 from hugflow.events import Result, RunFinished
 from hugflow.finish import INDEX_SCHEMA
 from hugflow.journal import RowRecord
 from hugflow.ranges import RowRanges
 from hugflow.state import ArchivedRecord, DatasetRecord, ManifestEntry, write_progress
+from tests.unit.program import runnable_commands
 
 ROOT = Path(__file__).resolve().parents[2]
 # in the table at the top of the page, because every command has them
@@ -44,13 +43,11 @@ def words(text: str) -> set[str]:
     return {word for span in spans for word in re.findall(r"\w+", span)} | set(re.findall(r'"(\w+)":', text))
 
 
-def commands() -> list[tuple[str, Any]]:
-    return sorted(get_command(app).commands.items())
-
-
-@pytest.mark.parametrize(("name", "command"), commands())
+@pytest.mark.parametrize(("name", "command"), runnable_commands())
 def test_a_command_s_section_lists_its_options(name: str, command: Any) -> None:
-    listed = set(re.findall(r"^\| `(--[a-z-]+)", section(page("commands.md"), f"## `hugflow {name}`"), re.MULTILINE))
+    text = page("commands.md")
+    (heading,) = re.findall(rf"^#+ `{name}`", text, re.MULTILINE)
+    listed = set(re.findall(r"^\| `(--[a-z-]+)", section(text, heading), re.MULTILINE))
     options = {word for parameter in command.params for word in parameter.opts if word.startswith("--")}
     assert listed == options - COMMON
 
