@@ -133,6 +133,8 @@ def verify(
         session.output.say(verified_text(verified.name, verified.rows, verified.damage))
     damaged = [verified for verified in found if verified.damage]
     results = []
+    if damaged and not repair:
+        session.output.say("`hugflow verify --repair` downloads again what does not hold.")
     if repair and damaged:
         interrupts = Interrupts()
         with interrupts.listening():
