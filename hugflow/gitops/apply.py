@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from hugflow import policy as rules
 from hugflow.errors import HugflowError
@@ -11,6 +11,7 @@ from hugflow.events import Reporter, RunFinished, Warned
 from hugflow.gitops import pull_request
 from hugflow.gitops.cleanup import delete_requests
 from hugflow.gitops.client import GitHub
+from hugflow.gitops.dispatch import APPLY_WORKFLOW, dispatch
 from hugflow.gitops.pull_request import ChangedFile, PullRequest, TreeEntry
 from hugflow.gitops.reporter import PullRequestReporter
 from hugflow.gitops.requests import Loaded, load, plan_all
@@ -48,12 +49,16 @@ class _Change:
 
 @dataclass(frozen=True, slots=True)
 class ApplyRun:
-    """A run after a merge. `start_reporter` makes the reporter of the pull request that was merged, if there is one."""
+    """A run after a merge. `start_reporter` makes the reporter of the pull request that was merged, if there is one.
+
+    `should_continue` tells, after a pause, whether the time was over: then the next job is started.
+    """
 
     github: GitHub
     engine: Engine
     start_reporter: Callable[[PullRequestView], PullRequestReporter]
     emit: Reporter
+    should_continue: Callable[[], bool] = field(default=lambda: False)
 
     def apply(self, push: Push) -> Ended:
         """Do what the push asks for. Raises what GitHub raises while nothing has run, and InvalidPolicy."""
@@ -67,8 +72,10 @@ class ApplyRun:
         view = self._execute(view, reporter)
         if push.cleanup:
             view = self._clean_up(view, push, loaded)
+        if view.having("paused") and self.should_continue():
+            view = replace(view, continues=self._continue(push, view))
         if reporter:
-            reporter.finish(view)
+            reporter.finish(view, final=not view.continues)
             return Ended(exit_code(reporter.view), reporter.summary(), reporter.view)
         return Ended(exit_code(view), comment.job_summary(replace(view, over=True)), view)
 
@@ -118,6 +125,16 @@ class ApplyRun:
             if result.exit_code in STOPS:
                 break
         return replace(view, warnings=reporter.view.warnings) if reporter else view
+
+    def _continue(self, push: Push, view: PullRequestView) -> bool:
+        """Start the next job for the same change. Whether that worked."""
+        inputs = {"pull_request": str(push.number or view.number or ""), "before": push.before, "after": push.after}
+        try:
+            dispatch(self.github, APPLY_WORKFLOW, push.branch, inputs)
+        except HugflowError as error:
+            self.emit(Warned(view.requests[0].path, f"the next job could not be started: {error.problem}"))
+            return False
+        return True
 
     def _clean_up(self, view: PullRequestView, push: Push, loaded: Loaded) -> PullRequestView:
         try:

@@ -147,7 +147,7 @@ class Rig:
         commits = list(self.server.state.objects.commits)
         values = {"branch": "main", "before": commits[0], "after": self.server.state.head("main"), **push}
         with self._connected() as (github, start):
-            return ApplyRun(github, self._engine(), start, self.emit).apply(Push(**values))  # type: ignore[arg-type]  # of Push
+            return ApplyRun(github, self._engine(), start, self.emit, lambda: self.continues).apply(Push(**values))  # type: ignore[arg-type]  # of Push
 
     def _engine(self) -> Engine:
         return Engine(self.engine.plan, self.engine.execute)

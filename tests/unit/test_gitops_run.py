@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from hugflow.errors import ExitCode, InvalidRequest, NotFoundError, Transient
 from hugflow.events import RunFinished
 from hugflow.gitops.checks import NAME
-from hugflow.gitops.dispatch import SYNC_WORKFLOW
+from hugflow.gitops.dispatch import APPLY_WORKFLOW, SYNC_WORKFLOW
 from hugflow.gitops.run import Job
 from hugflow.gitops.unlock import unlock
 from hugflow.gitops.validate import validate
@@ -477,6 +477,16 @@ def test_apply_goes_on_after_a_failure_and_names_it(rig: Rig, server: Server) ->
     ended = rig.apply(before=before)
     assert ended.exit_code == ExitCode.PARTIAL
     assert rig.engine.executed == ["requests/add/a.yaml", "requests/add/b.yaml"]
+
+
+def test_apply_whose_time_is_over_starts_the_next_one(rig: Rig, server: Server) -> None:
+    before = server.state.head("main")
+    after = server.state.commit("main", {"requests/add/a.yaml": add("a")})
+    rig.engine.outcomes["requests/add/a.yaml"] = paused
+    rig.continues = True
+    assert rig.apply(before=before).exit_code == ExitCode.PAUSED
+    (run,) = server.state.runs.values()
+    assert (run.workflow, run.inputs) == (APPLY_WORKFLOW, {"pull_request": "", "before": before, "after": after})
 
 
 def test_what_was_undone_since_is_not_applied_again(rig: Rig, server: Server) -> None:
