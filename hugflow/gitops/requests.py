@@ -11,7 +11,7 @@ from hugflow import policy as rules
 from hugflow.errors import HugflowError, InvalidRequest, Paused
 from hugflow.events import Result
 from hugflow.gitops.client import GitHub
-from hugflow.gitops.pull_request import REQUESTS, ChangedFile, TreeEntry, read_blob
+from hugflow.gitops.pull_request import REQUESTS, ChangedFile, TreeEntry, read_blob, read_requests_tree
 from hugflow.plan import AddPlan, Plan, PublishPlan
 from hugflow.policy import Policy
 from hugflow.render.views import Annotation, RequestView
@@ -54,6 +54,12 @@ def load(
             views.append(RequestView(path, kind, runs_after_merge=kind != "add" and not merged))
     quarrels = conflicts(list(parsed.values()))
     return Loaded(tuple(_with_problems(view, quarrels) for view in views), parsed)
+
+
+def load_branch(github: GitHub, ref: str) -> Loaded:
+    """Read all requests of a branch or commit, through the API: a server has no checkout."""
+    tree = read_requests_tree(github, ref)
+    return load(github, [ChangedFile(path, "added") for path in tree], tree, merged=True)
 
 
 def as_annotations(problems: Iterable[Problem]) -> tuple[Annotation, ...]:

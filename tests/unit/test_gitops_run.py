@@ -16,6 +16,7 @@ from hugflow.errors import ExitCode, InvalidRequest, NotFoundError, Transient
 from hugflow.events import RunFinished
 from hugflow.gitops.checks import NAME
 from hugflow.gitops.dispatch import APPLY_WORKFLOW, SYNC_WORKFLOW
+from hugflow.gitops.requests import load_branch
 from hugflow.gitops.run import Job
 from hugflow.gitops.unlock import unlock
 from hugflow.gitops.validate import validate
@@ -549,3 +550,10 @@ def test_unlock_says_who_holds_what(
     assert unlock(connect(server, canaries["GITHUB_TOKEN"]), job, who).exit_code == code
     assert asked == ["acme__a__split_train__rev_main"]
     assert words in rig.comments(number)[0]
+
+
+def test_all_requests_of_a_branch_are_read_without_a_checkout(server: Server, canaries: Mapping[str, str]) -> None:
+    server.state.commit("main", {"requests/add/b.yaml": add("b"), "requests/add/c.yaml": MALFORMED, "requests/x": "y"})
+    loaded = load_branch(connect(server, canaries["GITHUB_TOKEN"]), "main")
+    assert sorted(loaded.parsed) == ["requests/add/b.yaml", "requests/add/old.yaml"]
+    assert [view.path for view in loaded.views if view.problems] == ["requests/add/c.yaml", "requests/x"]
