@@ -19,7 +19,7 @@ from hugflow.errors import StorageFault
 from hugflow.failpoints import Failpoints
 from hugflow.journal import JournalState, RowRecord, Tally, records
 from hugflow.plan import AddPlan
-from hugflow.rows import json_type, schema_of
+from hugflow.rows import json_array, json_type, schema_of
 from hugflow.state import DatasetRecord
 from hugflow.storage import DatasetDir, faults, sync_directory, write_durably
 
@@ -147,7 +147,8 @@ def write_metadata(dataset: DatasetDir, plan: AddPlan) -> None:
                 pa.array([None if r.audio is None else f"audio/{r.audio}" for r in batch], pa.string())
                 for _ in file_name
             ]
-            arrays += [pa.array([row.get(name) for row in rows], json_type(source.field(name).type)) for name in names]
+            types = {name: json_type(source.field(name).type) for name in names}
+            arrays += [json_array([row.get(name) for row in rows], types[name]) for name in names]
             yield pa.Table.from_arrays(arrays, schema=schema)
 
     _write_parquet(dataset.metadata, schema, tables())

@@ -62,8 +62,36 @@ def schema_of(text: str) -> pa.Schema:
 
 
 def common_schema(texts: list[str]) -> str:
-    """The schema that holds the rows of all of these; they come from the shards of one split."""
-    return schema_text(pa.unify_schemas([schema_of(text) for text in texts], promote_options="permissive"))
+    """The schema that holds the rows of all of these; they come from the shards of one split.
+
+    A column whose values have no common type becomes one of text: other values are then written as JSON.
+    """
+    schemas = [schema_of(text) for text in texts]
+    names = dict.fromkeys(name for schema in schemas for name in schema.names)
+    fields = [_common_field([schema.field(name) for schema in schemas if name in schema.names]) for name in names]
+    return schema_text(pa.schema(fields))
+
+
+def _common_field(fields: list[pa.Field]) -> pa.Field:
+    try:
+        return pa.unify_schemas([pa.schema([field]) for field in fields], promote_options="permissive").field(0)
+    except (pa.ArrowTypeError, pa.ArrowInvalid):
+        return pa.field(fields[0].name, pa.string())
+
+
+def json_array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """JSON values as an array of a type that `common_schema` found for them; what does not fit is made to fit.
+
+    In a column of text other values become JSON, in one of floats integers become the nearest float.
+    """
+    try:
+        return pa.array(values, kind)
+    except (pa.ArrowTypeError, pa.ArrowInvalid):
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            return pa.array([v if v is None or isinstance(v, str) else orjson.dumps(v).decode() for v in values], kind)
+        if pa.types.is_floating(kind):
+            return pa.array([None if value is None else float(value) for value in values], kind)
+        raise
 
 
 def json_type(arrow_type: pa.DataType) -> pa.DataType:

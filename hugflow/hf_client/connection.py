@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TypeVar
 
 import httpx2
@@ -69,21 +70,31 @@ class Hub:
     def call(self, doing: str, function: Callable[[], Answer]) -> Answer:
         """Call the Hub, again after failures that may pass: `max_retries` times, with growing, jittered waits.
 
-        Raises the typed error of the last attempt.
+        Where `function` calls the Hub by this, too, what that gave up is not begun again. Raises the typed error of
+        the last attempt.
         """
         for attempt in range(self.max_retries + 1):
             try:
                 return function()
             except HUB_ERRORS as error:
                 ours = explain(doing, error, has_token=self.token is not None)
-                if not isinstance(ours, Transient) or attempt == self.max_retries:
+                if not isinstance(ours, Transient) or not self._goes_on(ours, attempt):
                     raise ours from error
                 self.sleep(_wait_s(ours, self.backoff, attempt))
             except Transient as error:
-                if attempt == self.max_retries:
+                if not self._goes_on(error, attempt):
                     raise
                 self.sleep(_wait_s(error, self.backoff, attempt))
         raise AssertionError("the last attempt returns or raises")
+
+    def _goes_on(self, error: Transient, attempt: int) -> bool:
+        """Whether there is another attempt after this error; marks the one that ends the attempts."""
+        if "attempts" in error.__dict__:
+            return False
+        if attempt == self.max_retries:
+            error.__dict__["attempts"] = attempt + 1
+            return False
+        return True
 
 
 HUB_ERRORS = (
@@ -146,7 +157,7 @@ def _explain_answer(doing: str, error: HfHubHTTPError, *, has_token: bool) -> Hu
             else "Accept its terms on the dataset's page on the Hub, and set HF_TOKEN to a token of that account.",
             reason="gated",
         )
-    if status == 401:  # noqa: PLR2004
+    if status == HTTPStatus.UNAUTHORIZED:
         return _unauthorized(doing, has_token=has_token)
     if isinstance(error, RevisionNotFoundError):
         return NotFoundError(
@@ -165,9 +176,9 @@ def _explain_answer(doing: str, error: HfHubHTTPError, *, has_token: bool) -> Hu
         )
     if status in _RETRIED_STATUS:
         return _retriable(doing, error, status)
-    if status == 403:  # noqa: PLR2004
+    if status == HTTPStatus.FORBIDDEN:
         return AuthenticationError(doing, "the Hub refused access (403)", _ACCESS_FIX, reason="forbidden")
-    if status == 404:  # noqa: PLR2004
+    if status == HTTPStatus.NOT_FOUND:
         return NotFoundError(doing, f"not found: {_short(error)}", "Check the names in the request.")
     return Terminal(doing, f"the Hub answered {status}: {_short(error)}", "Check the request, or try again later.")
 
@@ -193,7 +204,7 @@ def _retriable(doing: str, error: HfHubHTTPError, status: int) -> Transient:
     seconds = retry_after_s(error.response.headers.get("Retry-After"))
     if seconds is not None:
         return RetryAfter(doing, f"the Hub is busy ({status})", fix, seconds=min(seconds, MAX_WAIT_S))
-    reason = "rate_limited" if status == 429 else "hub_error"  # noqa: PLR2004
+    reason = "rate_limited" if status == HTTPStatus.TOO_MANY_REQUESTS else "hub_error"
     return Transient(doing, f"the Hub failed ({status})", fix, reason=reason)
 
 

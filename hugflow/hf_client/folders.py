@@ -7,7 +7,9 @@ those inside of zip archives) are fetched. The rows name their audio by its path
 from __future__ import annotations
 
 import posixpath
+import shutil
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +17,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hugflow.errors import InvalidRequest, Terminal, Transient
+from hugflow.errors import Terminal
 from hugflow.hf_client.connection import Hub
 from hugflow.hf_client.fetch import fetch_shard
+from hugflow.hf_client.readers import Reader
 from hugflow.hf_client.remote_file import RemoteFile, RepositoryFile
-from hugflow.hf_client.transcode import Reader
 from hugflow.plan import Shard
 from hugflow.storage import faults
 
 METADATA_NAMES = {"metadata.csv", "metadata.jsonl", "metadata.parquet"}
+MAX_METADATA_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,10 @@ class Folder:
         """A zip with the same names; only its metadata files have content, checked by their CRCs."""
         with remote_zip(self.hub, self.hf_id, self.sha, file) as source, zipfile.ZipFile(path, "w") as target:
             for member in source.infolist():
-                is_metadata = posixpath.basename(member.filename) in METADATA_NAMES
-                target.writestr(member.filename, _member(source, member, file.path) if is_metadata else b"")
+                if posixpath.basename(member.filename) in METADATA_NAMES:
+                    _copy_member(source, member, target, file.path)
+                else:
+                    target.writestr(member.filename, b"")
 
 
 def remote_zip(hub: Hub, hf_id: str, sha: str, file: Shard) -> zipfile.ZipFile:
@@ -78,19 +83,30 @@ def remote_zip(hub: Hub, hf_id: str, sha: str, file: Shard) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(RemoteFile(source))
     except zipfile.BadZipFile as error:
-        raise InvalidRequest(
+        raise Terminal(
             f"reading {file.path} of {hf_id}",
             f"it is no valid zip archive: {error}",
-            field="hf_id",
+            "Report it to the dataset's owners.",
             reason="unreadable",
         ) from error
 
 
-def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str) -> bytes:
+def _copy_member(source: zipfile.ZipFile, member: zipfile.ZipInfo, target: zipfile.ZipFile, path: str) -> None:
+    """Copy a metadata file out of an archive; never more than the archive's directory says of its size."""
+    doing = f"reading {member.filename} in {path}"
+    if member.file_size > MAX_METADATA_BYTES:
+        raise Terminal(
+            doing,
+            f"the archive says that it has {member.file_size} bytes, over {MAX_METADATA_BYTES}",
+            "Ask the dataset's owners to publish it in another format.",
+            reason="too_large",
+        )
     try:
-        return archive.read(member)
-    except zipfile.BadZipFile as error:
-        raise Transient(f"reading {member.filename} in {path}", f"its bytes are damaged: {error}") from error
+        with source.open(member) as content, target.open(member.filename, "w") as copy:
+            shutil.copyfileobj(content, copy)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        fix = "Report it to the dataset's owners."
+        raise Terminal(doing, f"it cannot be unpacked: {error}", fix, reason="unreadable") from error
 
 
 def _with_repository_paths(table: pa.Table, prefix: str) -> pa.Table:

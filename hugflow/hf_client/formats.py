@@ -7,12 +7,13 @@ files become a table of paths, whose audio is fetched row by row. Everything beh
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import datasets
 import pyarrow as pa
@@ -23,8 +24,10 @@ from hugflow.errors import InvalidRequest, Terminal
 from hugflow.hf_client.connection import Hub
 from hugflow.hf_client.fetch import fetch_shard
 from hugflow.hf_client.folders import Folder
+from hugflow.hf_client.json_lines import decompressed, is_array
+from hugflow.hf_client.readers import Reader, first_samples, media_feature
 from hugflow.hf_client.remote_file import RemoteFile, RepositoryFile
-from hugflow.hf_client.transcode import Reader, readable, transcode
+from hugflow.hf_client.transcode import readable, transcode
 from hugflow.plan import Column, Shard
 
 TRANSCODED = frozenset({"arrow", "csv", "json", "parquet", "text", "webdataset", "xml"})
@@ -141,16 +144,11 @@ class Split:
 
     def _footer(self, file: Shard) -> pq.FileMetaData:
         """A parquet file's footer, by one range request (two for the few that are longer than 64 KiB)."""
-        try:
-            source = RepositoryFile(self.hub, self.hf_id, self.sha, file.path, file.size_bytes)
-            return pq.read_metadata(RemoteFile(source))
-        except pa.ArrowInvalid as error:
-            raise Terminal(
-                f"reading the footer of {file.path}",
-                f"it is no valid parquet file: {error}",
-                "Report it to the dataset's owners.",
-                reason="unreadable",
-            ) from error
+        with readable(f"reading the footer of {file.path}"):
+            return pq.read_metadata(RemoteFile(self._remote(file)))
+
+    def _remote(self, file: Shard) -> RepositoryFile:
+        return RepositoryFile(self.hub, self.hf_id, self.sha, file.path, file.size_bytes)
 
     def _common_schema(self, schemas: list[pa.Schema]) -> pa.Schema:
         try:
@@ -188,11 +186,44 @@ class Split:
 
         def ask() -> tuple[pa.Schema, datasets.Features | None]:
             with readable(doing):
-                rows = self.builder.as_streaming_dataset(split=self.name)
-                first = next(iter(rows.with_format("arrow").iter(1)), None)
-                return pa.schema([]) if first is None else first.schema.remove_metadata(), rows.features
+                if self.module == "webdataset":
+                    return self._first_samples()
+                document = self._json_document()
+                return self._first_of_stream() if document is None else self._first_of_document(document)
 
         return self.hub.call(doing, ask)
+
+    def _first_of_stream(self) -> tuple[pa.Schema, datasets.Features | None]:
+        try:
+            rows = self.builder.as_streaming_dataset(split=self.name)
+        except StopIteration:  # the JSON reader's, for files without any row
+            return pa.schema([]), None
+        first = next(iter(rows.with_format("arrow").iter(1)), None)
+        return pa.schema([]) if first is None else first.schema.remove_metadata(), rows.features
+
+    def _json_document(self) -> Shard | None:
+        """The first file, if it is a JSON array or has one under a key, and not JSON lines."""
+        if self.module != "json" or not self.files or self.files[0].path.endswith(".zip"):
+            return None
+        first = self.files[0]
+        if "field" in self.reader.settings or is_array(self._content(first)):
+            return first
+        return None
+
+    def _content(self, file: Shard) -> BinaryIO:
+        """A file on the Hub as it is read from its beginning, decompressed."""
+        return decompressed(io.BufferedReader(RemoteFile(self._remote(file))), file.path)
+
+    def _first_of_document(self, file: Shard) -> tuple[pa.Schema, datasets.Features | None]:
+        first = next(self.reader.first_json_rows(self._content(file)), pa.table({}))
+        return first.schema.remove_metadata(), self.reader.features
+
+    def _first_samples(self) -> tuple[pa.Schema, datasets.Features | None]:
+        tars = self.builder.config.data_files[self.name]
+        schema = first_samples([str(tar) for tar in tars], self.hub.token, self.reader.features)
+        features = datasets.Features.from_arrow_schema(schema)
+        special = {name: media_feature(name, self.reader.features) for name in schema.names}
+        return schema, datasets.Features(features | {name: kind for name, kind in special.items() if kind is not None})
 
 
 def _named(tables: Iterator[pa.Table], path: str) -> Iterator[pa.Table]:

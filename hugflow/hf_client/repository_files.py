@@ -41,7 +41,8 @@ class RepositoryFiles:
         """What stands at each of `paths`, as rows of the file `shard` name them: its bytes, or why there are none.
 
         A path is relative to the repository's root or to the shard's folder; `zip://a.wav::x.zip` is a member of an
-        archive. Errors are `refused_path`, `missing_file`, `file_too_large`. Raises Transient, AuthenticationError.
+        archive. Errors are `refused_path`, `audio_missing`, `file_too_large`, `unreadable_archive`.
+        Raises Transient, AuthenticationError.
         """
         found: dict[str, Read] = {}
         plain: dict[str, list[str]] = {}
@@ -63,7 +64,7 @@ class RepositoryFiles:
         for path, several in wanted.items():
             entry = next((entries[candidate] for candidate in several if candidate in entries), None)
             if entry is None:
-                found[path] = RowError("missing_file", "the repository has no file at the path that the row gives")
+                found[path] = RowError("audio_missing", "the repository has no file at the path that the row gives")
             elif entry.size > MAX_FILE_BYTES:
                 found[path] = RowError("file_too_large", f"the file has {entry.size} bytes, over {MAX_FILE_BYTES}")
             else:
@@ -104,7 +105,7 @@ class RepositoryFiles:
                 raise RowError("file_too_large", f"the file has {info.file_size} bytes, over {MAX_FILE_BYTES}")
             return opened.read(info)
         except KeyError as error:
-            raise RowError("missing_file", "the archive has no such member") from error
+            raise RowError("audio_missing", "the archive has no such member") from error
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             # its CRC does not fit: the directory may be what arrived damaged, so that is read again, too
             self._archives.clear()
@@ -116,7 +117,7 @@ class RepositoryFiles:
         if path not in self._archives:
             entries = self._entries(set(candidates(path, shard, self.hf_id)))
             if not entries:
-                raise RowError("missing_file", "the repository has no archive at the path that the row gives")
+                raise RowError("audio_missing", "the repository has no archive at the path that the row gives")
             entry = next(iter(entries.values()))
             source = RepositoryFile(self.hub, self.hf_id, self.sha, entry.path, entry.size)
             if len(self._archives) >= MAX_OPEN_ARCHIVES:

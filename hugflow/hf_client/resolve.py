@@ -15,8 +15,10 @@ from datasets.exceptions import DatasetsError
 from huggingface_hub.hf_api import DatasetInfo
 
 from hugflow.errors import HugflowError, InvalidRequest, Terminal
+from hugflow.hf_client.card_files import check_addresses
 from hugflow.hf_client.connection import Hub, chain, explain
 from hugflow.hf_client.formats import Split
+from hugflow.hf_client.transcode import UNREADABLE
 from hugflow.plan import Column, DownloadPlan, EncoderSettings, HubFacts
 from hugflow.request_file import InvalidRequestFile, ParsedRequest, Problem
 from hugflow.rows import schema_text
@@ -97,7 +99,9 @@ def repository(hub: Hub, hf_id: str, revision: str) -> DatasetInfo:
     def ask() -> DatasetInfo:
         return hub.api().dataset_info(hf_id, revision=revision, files_metadata=True, timeout=hub.read_timeout_s)
 
-    return hub.call(f"resolving {hf_id} at {revision}", ask)
+    info = hub.call(f"resolving {hf_id} at {revision}", ask)
+    check_addresses(hub, info)
+    return info
 
 
 def newest_commit(hub: Hub, hf_id: str, revision: str) -> str:
@@ -181,7 +185,8 @@ def _translated(hub: Hub, doing: str) -> Iterator[None]:
         text = str(error)
         if "BuilderConfig" in text or "Config name is missing" in text:
             raise _WrongConfig(doing, text) from error
-        raise Terminal(doing, f"`datasets` cannot read the repository: {text.splitlines()[0]}", _CARD_FIX) from error
+        problem = f"`datasets` cannot read the repository: {text.partition(chr(10))[0]}"
+        raise Terminal(doing, problem, _CARD_FIX, reason="unreadable") from error
     except RuntimeError as error:
         if "Dataset scripts are no longer supported" not in str(error):
             raise
@@ -197,6 +202,9 @@ def _translated(hub: Hub, doing: str) -> Iterator[None]:
         if any(isinstance(cause, OSError) and hasattr(cause, "response") for cause in chain(error)):
             raise explained from error
         raise InvalidRequest(doing, explained.problem, _CARD_FIX, reason="no_data", field="hf_id") from error
+    except UNREADABLE as error:
+        problem = f"`datasets` cannot read the repository: {error}"
+        raise Terminal(doing, problem, _CARD_FIX, reason="unreadable") from error
 
 
 _CARD_FIX = "Look at the dataset's page on the Hub: its files and the `configs` of its card decide what can be loaded."

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from hugflow.errors import Terminal
 from hugflow.rows import schema_text
+from hugflow.storage import faults
 
 
 def parquet_batches(path: Path, start: int, stop: int, batch_rows: int) -> Iterator[pa.RecordBatch]:
@@ -41,9 +42,16 @@ def parquet_batches(path: Path, start: int, stop: int, batch_rows: int) -> Itera
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            with faults(f"reading {path.name}"):
+                raise
+        # pyarrow says OSError, without a number, also for broken pages
         raise Terminal(
-            f"reading {path.name}", f"it is no valid parquet file: {error}", "Report it to the dataset's owners."
+            f"reading {path.name}",
+            f"it is no valid parquet file: {str(error).splitlines()[0]}",
+            "Report it to the dataset's owners.",
+            reason="unreadable",
         ) from error
 
 

@@ -7,16 +7,18 @@ access for slices and resumes, and keeps memory flat.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
+import zstandard
 from datasets.exceptions import DatasetsError
 
 from hugflow.errors import HugflowError, Terminal
@@ -25,43 +27,23 @@ from hugflow.storage import faults
 
 GROUP_ROWS = 1000
 GROUP_BYTES = 32 << 20
-READ_ROWS = 1000
 
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """How `datasets` reads a file: its packaged module, and the settings that the repository's card gives it."""
-
-    module: str
-    settings: Mapping[str, Any]
-    features: datasets.Features | None = None
-
-    def tables(self, files: list[Path]) -> Iterator[pa.Table]:
-        """The rows of `files`, in order, as tables of their own types. Nothing is decoded."""
-        with tempfile.TemporaryDirectory(prefix="hugflow-") as cache:
-            builder = datasets.load_dataset_builder(
-                self.module,
-                data_files={"rows": [str(file) for file in files]},
-                cache_dir=cache,
-                features=self.features,
-                **self.settings,
-            )
-            in_order(builder)
-            rows = builder.as_streaming_dataset(split="rows").with_format("arrow")
-            # tars give one row a time: their rows may have different columns, which a batch cannot
-            yield from rows.iter(1 if self.module == "webdataset" else READ_ROWS)
-
-
-def in_order(builder: datasets.DatasetBuilder) -> None:
-    """Keep rows in the order of their files: folder builders keep metadata files in a set, whose order is chance."""
-    if not hasattr(builder, "METADATA_FILENAMES"):
-        return
-    generate = builder._generate_examples  # noqa: SLF001 - the builders' own point of extension
-
-    def ordered(files: Any, metadata_files: Any, **others: Any) -> Iterator[Any]:
-        yield from generate(files, sorted(metadata_files, key=str), **others)
-
-    builder._generate_examples = ordered  # noqa: SLF001
+# What the readers of many libraries raise for the content of broken files; pyarrow's errors are among them.
+UNREADABLE = (
+    ArithmeticError,
+    DatasetsError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    lzma.LZMAError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    zstandard.ZstdError,
+)
 
 
 def transcode(doing: str, tables: Callable[[], Iterator[pa.Table]], target: Path) -> None:
@@ -73,7 +55,7 @@ def transcode(doing: str, tables: Callable[[], Iterator[pa.Table]], target: Path
     schema, wanted = None, None
     while True:
         with readable(doing), _GroupWriter(temporary) as writer:
-            for table in tables():
+            for table in map(_storable, tables()):
                 schema = _wider(schema, table.schema)
                 wanted = schema if wanted is None else wanted
                 if schema == wanted:
@@ -129,6 +111,44 @@ class _GroupWriter:
         self._tables, self._rows, self._bytes = [], 0, 0
 
 
+def _storable(table: pa.Table) -> pa.Table:
+    """A table that parquet can hold and Arrow can join to others.
+
+    Objects without any key become null. Extension types become what stores them: the JSON of values that have no
+    common type, as `datasets` keeps them, becomes its text.
+    """
+    for i, field in enumerate(table.schema):
+        kind = _storable_type(field.type)
+        if kind != field.type:
+            values = [_without_empty(value, field.type) for value in table.column(i).to_pylist()]
+            table = table.set_column(i, field.name, pa.array(values, kind))
+    return table
+
+
+def _storable_type(kind: pa.DataType) -> pa.DataType:
+    if isinstance(kind, pa.BaseExtensionType):
+        return _storable_type(kind.storage_type)
+    if pa.types.is_struct(kind):
+        fields = [pa.field(field.name, _storable_type(field.type)) for field in kind]
+        changed = any(ours.type != theirs.type for ours, theirs in zip(fields, kind, strict=True))
+        return pa.null() if not fields else pa.struct(fields) if changed else kind
+    if pa.types.is_list(kind):
+        inner = _storable_type(kind.value_type)
+        return kind if inner == kind.value_type else pa.list_(inner)
+    return kind
+
+
+def _without_empty(value: Any, kind: pa.DataType) -> Any:
+    """A value of this type without the objects that have no key."""
+    if value is None:
+        return None
+    if pa.types.is_struct(kind):
+        return {field.name: _without_empty(value[field.name], field.type) for field in kind} or None
+    if pa.types.is_list(kind):
+        return [_without_empty(item, kind.value_type) for item in value]
+    return value
+
+
 def _wider(known: pa.Schema | None, other: pa.Schema) -> pa.Schema:
     """The schema that holds the rows of both."""
     other = other.remove_metadata()
@@ -147,8 +167,7 @@ def readable(doing: str) -> Iterator[None]:
             with faults(doing):
                 raise
         raise _unreadable(doing, error) from error
-    except (ArithmeticError, DatasetsError, LookupError, TypeError, ValueError, RuntimeError) as error:
-        # readers of five libraries raise these for broken files; pyarrow's own errors are among them
+    except UNREADABLE as error:
         raise _unreadable(doing, error) from error
 
 

@@ -201,7 +201,7 @@ def _isolated(row: int, convert_row: Callable[[], _Converted]) -> _Converted | R
     except Transient:
         raise  # the Hub is out of reach: that is not the row's fault
     except HugflowError as error:
-        return _failure(row, RowError("missing_file", f"{error.doing}: {error.problem}"))
+        return _failure(row, RowError("audio_missing", f"{error.doing}: {error.problem}"))
     except Exception as error:
         log.debug("row %d", row, exc_info=True)
         return _failure(row, RowError("internal_error", f"{type(error).__name__} while converting the row"))

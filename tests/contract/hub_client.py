@@ -133,7 +133,11 @@ def _shard(opened: Any, index: int, folder: Path) -> tuple[list[Any], list[str]]
 
 
 def files(
-    hf_id: str, paths: list[str], shard: str = "data.jsonl", revision: str = "main", hub: Mapping[str, Any] | None = None
+    hf_id: str,
+    paths: list[str],
+    shard: str = "data.jsonl",
+    revision: str = "main",
+    hub: Mapping[str, Any] | None = None,
 ) -> Answer:
     """What `RepositoryFiles` reads at some paths: the content's hash, or the reason why there is none."""
     from hugflow.errors import RowError

@@ -102,7 +102,9 @@ def parquet(shards: int = 1, group_rows: int = 1_000) -> Callable[[Path, Sequenc
         size = -(-len(rows) // shards)
         for number in range(shards):
             part = embedded(rows[number * size : (number + 1) * size])
-            pq.write_table(part, folder / "data" / f"train-{number:05}-of-{shards:05}.parquet", row_group_size=group_rows)
+            pq.write_table(
+                part, folder / "data" / f"train-{number:05}-of-{shards:05}.parquet", row_group_size=group_rows
+            )
 
     return write
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from tests.integration.format_repositories import LAYOUTS, ROWS, Layout, Row, Speech, parquet, speech
-from tests.integration.support import Stored, World
+from tests.integration.format_repositories import LAYOUTS, Layout, Row, Speech, lines, parquet, speech
+from tests.integration.support import Stored, World, journal_rows, tree, wait_until
 
 
 def _serve(world: World, hf_id: str, layout: Layout, rows: list[Speech]) -> None:
@@ -58,3 +59,93 @@ def _of(row: Row, layout: Layout) -> Row:
 
 def _mp3(stored: Stored) -> dict[str, str]:
     return {name: digest for name, digest in stored.tree().items() if name.startswith("audio/")}
+
+
+# -- types that shards do not agree on -------------------------------------------------------------------------------
+
+
+def test_shards_of_different_types_give_exact_rows_and_a_common_table(world: World) -> None:
+    parts: list[list[Row]] = [
+        [{"n": 2**53 + 1, "late": None, "any": 1, "in": {"a": 1}}, {"n": 1, "late": None, "any": 2, "in": None}],
+        [{"n": 0.5, "late": "x", "any": "text", "in": {"a": 2, "b": "y"}}],
+        [{"late": "y", "any": {"k": [1]}}],
+    ]
+    files = {f"train-{number}.jsonl": lines(part).encode() for number, part in enumerate(parts)}
+    world.hub.add_dataset("acme/types")
+    world.hub.commit("acme/types", files)
+    stored = _download(world, "acme/types", Layout(parquet()))
+    assert list(stored.rows().values()) == [row for part in parts for row in part]
+    table = pq.read_table(stored.path / "metadata.parquet").to_pydict()
+    assert table["n"] == [float(2**53 + 1), 1.0, 0.5, None]
+    assert table["late"] == [None, None, "x", "y"]
+    assert table["any"] == ["1", "2", "text", '{"k":[1]}']
+    assert table["in"] == [{"a": 1, "b": None}, None, {"a": 2, "b": "y"}, None]
+
+
+# -- interruptions, workers, rows that fail --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["jsonl-gz", "zip-with-metadata"])
+def test_a_kill_in_the_middle_changes_nothing(world: World, shared_world: World, rows: list[Speech], name: str) -> None:
+    layout = LAYOUTS[name]
+    whole = shared_world.storage / f"acme__{name}__split_train__rev_main"
+    if not whole.exists():
+        _serve(shared_world, f"acme/{name}", layout, rows)
+        _download(shared_world, f"acme/{name}", layout)
+    request = world.add(f"acme/{name}", name, **layout.fields)
+    journal = world.state / "journal" / f"{whole.name}.jsonl"
+    for _ in range(2):
+        before = len(journal_rows(journal))
+        with world.running("local-sync", request) as process:
+            wait_until(lambda before=before: len(journal_rows(journal)) > before or process.poll() is not None)
+    assert journal_rows(journal)
+    _download(world, f"acme/{name}", layout)
+    assert world.dataset().tree() == tree(whole)
+
+
+@pytest.mark.parametrize("name", ["webdataset", "audiofolder-csv"])
+def test_the_number_of_workers_changes_nothing(
+    world: World, shared_world: World, rows: list[Speech], name: str
+) -> None:
+    layout = LAYOUTS[name]
+    whole = shared_world.storage / f"acme__{name}__split_train__rev_main"
+    if not whole.exists():
+        _serve(shared_world, f"acme/{name}", layout, rows)
+        _download(shared_world, f"acme/{name}", layout)
+    for workers in ("1", "4"):
+        _download(world, f"acme/{name}", layout, WORKERS=workers)
+        assert world.dataset().tree() == tree(whole)
+        world.run("remove", world.remove(f"acme/{name}")).ok()
+
+
+PATHS = {
+    "https://example.org/a.wav": "refused_path",
+    "hf://datasets/acme/reference/data/train-00000-of-00001.parquet": "refused_path",
+    "/etc/hostname": "refused_path",
+    "../../etc/hostname": "refused_path",
+    "clips/gone.wav": "audio_missing",
+}
+
+
+@pytest.mark.parametrize("form", ["json", "audiofolder"])
+def test_rows_whose_audio_is_not_in_the_repository_fail_one_by_one(world: World, rows: list[Speech], form: str) -> None:
+    good = rows[0]
+    if form == "json":
+        listed = [
+            {"audio": f"clips/{good.file_name}", "text": "good"},
+            *({"audio": path, "text": "bad"} for path in PATHS),
+        ]
+        reasons = list(PATHS.values())
+        files = {"rows.jsonl": lines(listed).encode(), f"clips/{good.file_name}": good.data}
+        files["README.md"] = b"---\nconfigs:\n- config_name: default\n  data_files: rows.jsonl\n---\n"
+    else:
+        names = [good.file_name, "gone.wav"]
+        reasons = ["audio_missing"]
+        files = {"metadata.jsonl": lines([{"file_name": name} for name in names]).encode(), good.file_name: good.data}
+    hf_id = f"acme/paths-{form}"
+    world.hub.add_dataset(hf_id)
+    world.hub.commit(hf_id, files)
+    done = world.sync(world.add(hf_id))
+    assert done.code == 3, done.err
+    assert [(error["row"], error["reason"]) for error in done.result["errors"]] == list(enumerate(reasons, start=1))
+    assert list(world.dataset().rows()) == [0]

@@ -1,0 +1,474 @@
+"""Odd, broken and hostile repositories, read by the Hub client over HTTP: what comes of them, row by row."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from localhub import LocalHub
+from tests.conftest import _safe_environ
+from tests.contract.hub_client import HubClient
+
+Content = Mapping[str, bytes | str]
+Serve = Callable[[Content], str]
+BIG = 2**53 + 1
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[LocalHub]:
+    with LocalHub() as running:
+        running.add_dataset("acme/other")
+        running.commit("acme/other", {"rows.jsonl": lines({"secret": 1}).encode()})
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(hub: LocalHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubClient]:
+    folder = tmp_path_factory.mktemp("client")
+    environ = _safe_environ(folder / "home") | {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}
+    with HubClient.running(environ, folder) as running:
+        yield running
+    # what is read leaves nothing behind
+    assert [path for path in folder.iterdir() if path.name != "home"] == []
+
+
+@pytest.fixture
+def serve(hub: LocalHub, request: pytest.FixtureRequest) -> Serve:
+    """Put files into a repository named after the test; returns its id."""
+
+    def put(files: Content) -> str:
+        hf_id = f"acme/{hashlib.sha256(request.node.name.encode()).hexdigest()[:16]}"
+        hub.add_dataset(hf_id)
+        hub.commit(hf_id, {path: data.encode() if isinstance(data, str) else data for path, data in files.items()})
+        return hf_id
+
+    return put
+
+
+def lines(*rows: Any) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def card(text: str) -> str:
+    return f"---\n{text}\n---\n"
+
+
+def one_config(path: str, more: str = "") -> str:
+    return card(f"configs:\n- config_name: default\n  data_files:\n  - {{split: train, path: '{path}'}}\n{more}")
+
+
+def parquet_bytes(table: pa.Table, **options: Any) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(table, file, **options)
+    return file.getvalue()
+
+
+def tar_bytes(*members: tuple[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return file.getvalue()
+
+
+def zip_bytes(files: Content, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+# -- types -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_type_may_widen_in_a_later_shard(client: HubClient, serve: Serve) -> None:
+    hf_id = serve(
+        {
+            "train-0.jsonl": lines({"n": BIG, "late": None, "s": {"a": 1}}),
+            "train-1.jsonl": lines({"n": 1.5, "late": "x", "s": {"a": 2, "b": "new"}}),
+            "train-2.jsonl": lines({"late": "y", "more": True}),
+        }
+    )
+    assert client.rows(hf_id) == [
+        {"n": BIG, "late": None, "s": {"a": 1}},
+        {"n": 1.5, "late": "x", "s": {"a": 2, "b": "new"}},
+        {"late": "y", "more": True},
+    ]
+
+
+def test_a_type_may_widen_in_the_middle_of_a_shard(client: HubClient, serve: Serve) -> None:
+    """The reader takes 10 MB at a time, and finds the types of each part by itself."""
+    filler = "x" * 1_000_000
+    first = [{"n": number, "text": filler, "late": None} for number in range(11)]
+    hf_id = serve({"train.jsonl": lines(*first, {"n": 0.5, "text": filler, "late": "at last"})})
+    rows = client.rows(hf_id)
+    assert [row["n"] for row in rows] == [*range(11), 0.5]
+    assert [row["late"] for row in rows] == [None] * 11 + ["at last"]
+
+
+def test_integers_are_exact(client: HubClient, serve: Serve) -> None:
+    rows = [{"id": BIG + number, "share": number / 3} for number in range(5)] + [{"id": -(2**63), "share": 1.0}]
+    assert client.rows(serve({"train.jsonl": lines(*rows)})) == rows
+
+
+def test_integers_beyond_a_float_in_a_column_of_floats_are_refused_not_rounded(client: HubClient, serve: Serve) -> None:
+    filler = "x" * 1_000_000
+    first = [{"n": BIG, "text": filler} for _ in range(11)]
+    error = client.refusal(serve({"train.jsonl": lines(*first, {"n": 0.5, "text": filler})}))
+    assert error["reason"] == "unreadable"
+    assert str(BIG) in error["problem"]
+
+
+def test_features_of_the_card_decide_the_types(client: HubClient, serve: Serve) -> None:
+    features = """dataset_info:
+  features:
+  - {name: label, dtype: {class_label: {names: {'0': no, '1': yes}}}}
+  - {name: words, sequence: string}
+  - {name: n, dtype: float32}
+"""
+    hf_id = serve(
+        {
+            "README.md": card(features),
+            "train.jsonl": lines({"label": 1, "words": ["a", "b"], "n": 1}, {"label": 0, "words": [], "n": 2}),
+        }
+    )
+    answer = client.split(hf_id)
+    assert answer["rows"] == [{"label": 1, "words": ["a", "b"], "n": 1.0}, {"label": 0, "words": [], "n": 2.0}]
+    assert answer["columns"]["label"] == ["value", "int64"]
+    assert answer["columns"]["n"][1] == "float"
+
+
+def test_audio_in_the_cards_features_of_a_json_file(client: HubClient, serve: Serve) -> None:
+    hf_id = serve(
+        {
+            "README.md": card(
+                "dataset_info:\n  features:\n  - {name: audio, dtype: audio}\n  - {name: text, dtype: string}"
+            ),
+            "train.jsonl": lines({"audio": "clips/a.wav", "text": "a"}),
+        }
+    )
+    answer = client.split(hf_id)
+    assert answer["columns"]["audio"][0] == "audio"
+    assert answer["rows"][0]["text"] == "a"
+    audio = answer["rows"][0]["audio"]
+    assert audio == "clips/a.wav" or audio["path"] == "clips/a.wav"
+
+
+def test_a_json_array_is_exact(client: HubClient, serve: Serve) -> None:
+    """The reader of `datasets` rounds floats of arrays to ten digits, and takes texts of digits for numbers."""
+    rows: list[dict[str, Any]] = [
+        {"f": 0.12345678901234566, "i": BIG, "code": "007", "text": "line\nbreak"},
+        {"f": 1e-300, "i": -BIG, "code": "008", "text": "語"},
+    ]
+    assert client.rows(serve({"train.json": json.dumps(rows, indent=1, ensure_ascii=False)})) == rows
+
+
+def test_a_json_array_under_a_key(client: HubClient, serve: Serve) -> None:
+    document = {"about": {"items": [1]}, "items": [{"a": [1, 2], "code": "007"}], "more": [{}]}
+    card_text = one_config("all.json.gz", "  field: items")
+    hf_id = serve({"README.md": card_text, "all.json.gz": gzip.compress(json.dumps(document).encode())})
+    assert client.rows(hf_id) == [{"a": [1, 2], "code": "007"}]
+
+
+def test_csv_floats_are_exact(client: HubClient, serve: Serve) -> None:
+    values = [0.1 + 0.2, 1 / 3, 6.02214076e23, 8.41470984807896e-05]
+    rows = client.rows(serve({"train.csv": "x\n" + "".join(f"{value!r}\n" for value in values)}))
+    assert [row["x"] for row in rows] == values
+
+
+def test_a_column_of_a_csv_file_that_has_values_only_later(client: HubClient, serve: Serve) -> None:
+    """It is read 10,000 lines at a time."""
+    lines_of = ["id,late", *(f"{number}," for number in range(10_000)), "10000,x"]
+    rows = client.rows(serve({"train.csv": "\n".join(lines_of) + "\n"}))
+    assert [rows[0], rows[-1]] == [{"id": 0, "late": None}, {"id": 10_000, "late": "x"}]
+
+
+def test_objects_without_keys_become_json_text(client: HubClient, serve: Serve) -> None:
+    hf_id = serve({"train.jsonl": lines({"a": 1, "extra": {}, "in": {"b": {}}}, {"a": 2, "extra": {}, "in": None})})
+    assert client.rows(hf_id) == [{"a": 1, "extra": "{}", "in": {"b": "{}"}}, {"a": 2, "extra": "{}", "in": None}]
+
+
+def test_lists_of_objects_with_different_keys_become_json_text(client: HubClient, serve: Serve) -> None:
+    messages = [[{"role": "user"}], [{"role": "tool", "calls": [1]}], []]
+    rows = client.rows(serve({"train.jsonl": lines(*({"messages": several} for several in messages))}))
+    assert [[json.loads(item) for item in row["messages"]] for row in rows] == messages
+
+
+def test_values_of_several_types_in_a_column_become_json_text(client: HubClient, serve: Serve) -> None:
+    rows = client.rows(serve({"train.jsonl": lines({"v": 1}, {"v": "x"}, {"v": {"k": [1]}})}))
+    assert [json.loads(row["v"]) for row in rows] == [1, "x", {"k": [1]}]
+
+
+# -- few rows, many files, odd names ---------------------------------------------------------------------------------
+
+
+EMPTY = {
+    "jsonl": ("jsonl", b""),
+    "csv": ("csv", b"id,text\n"),
+    "parquet": (
+        "parquet",
+        parquet_bytes(pa.table({"id": pa.array([], pa.int64()), "text": pa.array([], pa.string())})),
+    ),
+    "text": ("txt", b""),
+}
+
+
+@pytest.mark.parametrize("kind", EMPTY)
+def test_a_shard_without_rows_between_others(client: HubClient, serve: Serve, kind: str) -> None:
+    suffix, empty = EMPTY[kind]
+    full = {
+        "jsonl": lines({"id": 1, "text": "a"}).encode(),
+        "csv": b"id,text\n1,a\n",
+        "parquet": parquet_bytes(pa.table({"id": [1], "text": ["a"]})),
+        "text": b"a\n",
+    }[kind]
+    answer = client.split(serve({f"train-0.{suffix}": full, f"train-1.{suffix}": empty, f"train-2.{suffix}": full}))
+    assert answer["shards"] == [1, 0, 1]
+    assert [row["text"] for row in answer["rows"]] == ["a", "a"]
+
+
+@pytest.mark.parametrize("kind", EMPTY)
+def test_a_split_without_rows(client: HubClient, serve: Serve, kind: str) -> None:
+    suffix, empty = EMPTY[kind]
+    answer = client.split(serve({f"train.{suffix}": empty, f"test.{suffix}": empty}))
+    assert answer.get("rows") == [] or answer["error"]["reason"] == "unreadable", answer
+
+
+ODD = "naïve 語 #1 50%25 a+b? &=;'"
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_names_of_shards_that_addresses_must_quote(client: HubClient, serve: Serve, suffix: str) -> None:
+    data = parquet_bytes(pa.table({"text": ["a"]})) if suffix == "parquet" else lines({"text": "a"}).encode()
+    answer = client.split(serve({f"{ODD}/train {ODD}.{suffix}": data}))
+    assert answer.get("rows") == [{"text": "a"}], answer
+    assert answer["files"] == [f"{ODD}/train {ODD}.{suffix}"]
+
+
+def test_names_of_audio_that_addresses_must_quote(client: HubClient, serve: Serve) -> None:
+    names = [f"{ODD} {number}.wav" for number in range(3)]
+    metadata = io.StringIO()
+    writer = csv.writer(metadata)
+    writer.writerows([["file_name", "text"], *([f"{ODD}/{name}", name] for name in names)])
+    files: dict[str, bytes | str] = {f"{ODD}/{name}": name.encode() for name in names}
+    hf_id = serve({**files, "metadata.csv": metadata.getvalue()})
+    rows = client.rows(hf_id)
+    assert [row["audio"]["path"] for row in rows] == [f"{ODD}/{name}" for name in names]
+    found = client.ask("files", hf_id=hf_id, paths=[row["audio"]["path"] for row in rows])
+    assert all("sha256" in read for read in found.values()), found
+
+
+def test_a_folder_of_2500_files(client: HubClient, serve: Serve) -> None:
+    """The listing of a repository comes in pages of 1,000 files."""
+    files: dict[str, bytes | str] = {f"clips/c{number:05}.wav": b"%d" % number for number in range(2_500)}
+    answer = client.split(serve(files))
+    assert [row["audio"]["path"] for row in answer["rows"]] == sorted(files)
+    assert sum(answer["groups"][0]) == 2_500
+
+
+# -- webdatasets -----------------------------------------------------------------------------------------------------
+
+
+def test_members_of_a_webdataset_may_be_missing(client: HubClient, serve: Serve) -> None:
+    """`datasets` takes the columns from the first tar; a later tar may lack some from its first sample on."""
+    hf_id = serve(
+        {
+            "train-0.tar": tar_bytes(("a.wav", b"A"), ("a.txt", b"one"), ("b.wav", b"B"), ("b.txt", b"two")),
+            "train-1.tar": tar_bytes(("c.wav", b"C"), ("d.wav", b"D"), ("d.txt", b"four")),
+        }
+    )
+    rows = client.rows(hf_id, audio_column="wav")
+    assert [row["__key__"] for row in rows] == ["a", "b", "c", "d"]
+    assert [row["txt"] for row in rows] == ["one", "two", None, "four"]
+    assert [row["__url__"] for row in rows] == ["train-0.tar"] * 2 + ["train-1.tar"] * 2
+    assert [row["wav"]["path"] for row in rows] == ["a.wav", "b.wav", "c.wav", "d.wav"]
+
+
+def test_members_of_a_webdataset_may_be_missing_in_the_first_samples(client: HubClient, serve: Serve) -> None:
+    tar = tar_bytes(("a.wav", b"A"), ("b.wav", b"B"), ("b.txt", b"two"), ("c.txt", b"three"), ("d.mp3", b"D"))
+    rows = client.rows(serve({"train.tar": tar}), audio_column="wav")
+    assert [row["__key__"] for row in rows] == ["a", "b", "c", "d"]
+    assert [row.get("txt") for row in rows] == [None, "two", "three", None]
+    assert [row["wav"] and row["wav"]["path"] for row in rows] == ["a.wav", "b.wav", None, None]
+    assert rows[3]["mp3"]["path"] == "d.mp3"
+
+
+def test_json_members_of_a_webdataset_may_have_different_keys(client: HubClient, serve: Serve) -> None:
+    values: list[dict[str, Any]] = [{"n": 1}, {"n": 2.5, "who": "x"}, {"list": [1, 2]}, {}]
+    members = [(f"k{number}.json", json.dumps(value).encode()) for number, value in enumerate(values)]
+    rows = client.rows(serve({"train.tar": tar_bytes(*members)}))
+    assert [{k: v for k, v in (row["json"] or {}).items() if v is not None} for row in rows] == values
+
+
+# -- repositories that cannot be read --------------------------------------------------------------------------------
+
+
+def test_a_script_is_not_run(client: HubClient, serve: Serve, hub: LocalHub) -> None:
+    hf_id = serve({"train.txt": "a"})
+    script = f"{hf_id.partition('/')[2]}.py"
+    hub.commit(hf_id, {script: b"raise SystemExit('the script was run')", "train.txt": None})
+    error = client.refusal(hf_id)
+    assert (error["type"], error["reason"]) == ("InvalidRequest", "needs_script")
+    assert "refs/convert/parquet" in error["fix"]
+
+
+def test_an_empty_repository(client: HubClient, serve: Serve) -> None:
+    error = client.refusal(serve({"README.md": "# Nothing yet\n"}))
+    assert (error["type"], error["reason"]) == ("InvalidRequest", "no_data")
+
+
+def test_a_format_that_is_not_supported(client: HubClient, serve: Serve) -> None:
+    error = client.refusal(serve({"train.fasta": ">one\nACGT\n"}))
+    assert (error["type"], error["reason"]) == ("InvalidRequest", "unsupported_format")
+    assert "fasta" in error["problem"]
+
+
+def test_a_card_that_names_files_which_are_not_there(client: HubClient, serve: Serve) -> None:
+    error = client.refusal(serve({"README.md": one_config("gone/*.jsonl"), "train.jsonl": lines({"a": 1})}))
+    assert (error["type"], error["reason"]) == ("InvalidRequest", "no_data")
+
+
+FOREIGN = ["https://example.org/rows.jsonl", "hf://datasets/acme/other/rows.jsonl", "/etc/passwd", "../../etc/passwd"]
+
+
+@pytest.mark.parametrize("path", FOREIGN)
+def test_a_card_that_names_files_elsewhere(client: HubClient, serve: Serve, path: str) -> None:
+    error = client.refusal(serve({"README.md": one_config(path), "train.jsonl": lines({"a": 1})}))
+    assert error["type"] in ("InvalidRequest", "Terminal"), error
+    assert error["reason"] in ("foreign_files", "no_data"), error
+
+
+GOOD_PARQUET = parquet_bytes(pa.table({"a": list(range(1000))}), compression="none", use_dictionary=False)
+CORRUPT: dict[str, Content] = {
+    "parquet-footer": {"train.parquet": b"PAR1" + bytes(200) + b"PAR1"},
+    "parquet-no-parquet": {"train.parquet": b"<html>"},
+    "parquet-empty-file": {"train.parquet": b""},
+    "parquet-pages": {"train.parquet": GOOD_PARQUET[:4] + b"\xff" * 400 + GOOD_PARQUET[404:]},
+    "gzip-bytes": {"train.jsonl.gz": b"\x1f\x8b\x08\x00" + bytes(100)},
+    "gzip-cut": {"train.jsonl.gz": gzip.compress(lines(*({"a": n} for n in range(1000))).encode())[:-30]},
+    "gzip-crc": {"train.jsonl.gz": gzip.compress(lines({"a": 1}).encode())[:-8] + bytes(8)},
+    "json-syntax": {"train.json": b'[{"a": 1}, {"a": '},
+    "jsonl-syntax": {"train.jsonl": lines({"a": 1}).encode() + b'{"a": \n{"a": 3}\n'},
+    "jsonl-binary": {"train.jsonl": bytes(range(256))},
+    "csv-columns": {"train.csv": b"a,b\n1,2\n1,2,3,4\n"},
+    "csv-not-utf8": {"train.csv": b"a,b\n\xff\xfe,2\n"},
+    "text-not-utf8": {"train.txt": b"\xff\xfe\n"},
+    "arrow-bytes": {"train.arrow": bytes(1000)},
+    "tar-cut": {"train.tar": tar_bytes(("a.txt", b"x" * 5000))[:2000]},
+    "tar-bytes": {"train.tar": b"no tar at all" * 100},
+    "zip-bytes": {"train.zip": b"no zip" * 100, "a.wav": b"x"},
+    "zip-cut": {"train.zip": zip_bytes({"a.wav": b"x" * 5000, "metadata.csv": "file_name\na.wav\n"})[:-40]},
+    "metadata-no-file-name": {"metadata.csv": "name,text\na.wav,x\n", "a.wav": b"x"},
+    "metadata-not-utf8": {"metadata.csv": b"file_name,text\na.wav,\xff\n", "a.wav": b"x"},
+    "metadata-syntax": {"metadata.jsonl": b'{"file_name": "a.wav"', "a.wav": b"x"},
+    "metadata-parquet": {"metadata.parquet": b"PAR1 no", "a.wav": b"x"},
+    "metadata-leads-out": {"metadata.csv": "file_name\n../../../etc/passwd\n", "a.wav": b"x"},
+    "metadata-absolute": {"metadata.csv": "file_name\n/etc/passwd\n", "a.wav": b"x"},
+    "metadata-address": {"metadata.csv": "file_name\nfile:///etc/passwd\n", "a.wav": b"x"},
+    "mixed-types": {
+        "train-0.parquet": parquet_bytes(pa.table({"a": [1]})),
+        "train-1.parquet": parquet_bytes(pa.table({"a": ["x"]})),
+    },
+}
+
+
+@pytest.mark.parametrize("name", CORRUPT)
+def test_broken_files_are_an_error_that_says_so(client: HubClient, serve: Serve, name: str) -> None:
+    error = client.refusal(serve(CORRUPT[name]))
+    assert error["type"] in ("InvalidRequest", "Terminal"), error
+    assert error["reason"] in ("unreadable", "mixed_schema", "no_data"), error
+    assert error["fix"]
+    assert "/tmp" not in error["problem"], error
+
+
+# -- audio that rows give as a path ----------------------------------------------------------------------------------
+
+REFUSED = [
+    "hf://datasets/acme/other/rows.jsonl",
+    "hf://datasets/acme/other@main/rows.jsonl",
+    "https://example.org/a.wav",
+    "http://127.0.0.1:1/a.wav",
+    "file:///etc/passwd",
+    "ftp://example.org/a.wav",
+    "s3://bucket/a.wav",
+    "data:audio/wav;base64,AAAA",
+    "/etc/passwd",
+    "\\\\server\\share\\a.wav",
+    "~/a.wav",
+    "C:\\a.wav",
+    "../a.wav",
+    "../../../../etc/passwd",
+    "clips/../../a.wav",
+    "a\0.wav",
+]
+
+
+def test_paths_that_lead_elsewhere_are_refused(client: HubClient, serve: Serve, hub: LocalHub) -> None:
+    hf_id = serve({"a.wav": b"inside"})
+    hub.clear_log()
+    found = client.ask("files", hf_id=hf_id, paths=REFUSED, shard="rows.jsonl")
+    assert {path: read.get("reason") for path, read in found.items()} == dict.fromkeys(REFUSED, "refused_path")
+    assert not hub.requests("resolve|paths-info")
+
+
+def test_paths_are_relative_to_the_repository_or_to_the_shard(client: HubClient, serve: Serve, hub: LocalHub) -> None:
+    hf_id = serve(
+        {"a.wav": b"root", "deep/a.wav": b"deep", "deep/b.wav": b"beside", "x.zip": zip_bytes({"m/a.wav": b"m"})}
+    )
+    paths = ["a.wav", "./a.wav", "b.wav", "../a.wav", f"hf://datasets/{hf_id}/deep/b.wav", "zip://m/a.wav::x.zip"]
+    paths += [f"hf://datasets/{hf_id}@main/a.wav", "zip://m/a.wav::../x.zip"]
+    found = client.ask("files", hf_id=hf_id, paths=paths, shard="deep/rows.jsonl")
+    expected = [b"root", b"root", b"beside", b"root", b"beside", b"m", b"root", b"m"]
+    assert [found[path].get("sha256") for path in paths] == [hashlib.sha256(data).hexdigest() for data in expected]
+
+
+def test_files_that_are_not_there_have_a_reason(client: HubClient, serve: Serve) -> None:
+    bomb = bytearray(zip_bytes({"big.wav": b"x" * 1000}))
+    for at in (bomb.find(b"PK\1\2") + 24,):  # the directory claims 2 GB
+        bomb[at : at + 4] = (2 << 30).to_bytes(4, "little")
+    hf_id = serve({"a.wav": b"a", "folder/b.wav": b"b", "x.zip": zip_bytes({"a.wav": b"a"}), "bomb.zip": bytes(bomb)})
+    expected = {
+        "gone.wav": "audio_missing",
+        "folder": "audio_missing",
+        "zip://gone.wav::x.zip": "audio_missing",
+        "zip://a.wav::gone.zip": "audio_missing",
+        "zip://big.wav::bomb.zip": "file_too_large",
+        "zip://a.wav::https://example.org/x.zip": "refused_path",
+    }
+    found = client.ask("files", hf_id=hf_id, paths=list(expected))
+    assert {path: read.get("reason") for path, read in found.items()} == expected
+
+
+def test_a_metadata_file_that_claims_to_be_huge_is_refused(client: HubClient, serve: Serve) -> None:
+    bomb = bytearray(zip_bytes({"a.wav": b"a", "metadata.csv": "file_name\na.wav\n"}))
+    at = bomb.rfind(b"PK\1\2") + 24
+    bomb[at : at + 4] = (2 << 30).to_bytes(4, "little")
+    error = client.refusal(serve({"train.zip": bytes(bomb)}))
+    assert error["reason"] in ("too_large", "unreadable"), error
+
+
+@pytest.mark.parametrize("seed", ["0", "1", "2"])
+def test_the_order_of_several_metadata_files_is_not_left_to_chance(
+    hub: LocalHub, serve: Serve, tmp_path: Path, seed: str
+) -> None:
+    names = [f"f{number}" for number in range(6)]
+    files: dict[str, bytes | str] = {f"{name}/a.wav": b"x" for name in names}
+    hf_id = serve(files | {f"{name}/metadata.jsonl": lines({"file_name": "a.wav", "text": name}) for name in names})
+    environ = _safe_environ(tmp_path / "home") | {"HF_ENDPOINT": hub.url, "PYTHONHASHSEED": seed}
+    with HubClient.running(environ, tmp_path) as client:
+        assert [row["text"] for row in client.rows(hf_id)] == names
