@@ -11,6 +11,7 @@ from hugflow.cli import options
 from hugflow.cli.plain_help import add_command
 from hugflow.cli.shell import Session
 from hugflow.errors import ExitCode, UsageError
+from hugflow.printable import printable
 from hugflow.report.json_output import document
 from hugflow.request_file import InvalidRequestFile, ParsedRequest, Problem, load_all
 from hugflow.validator import conflicts
@@ -43,11 +44,19 @@ def init(
     session = options.session(context, None, json=json, verbose=False, quiet=quiet)
     made, kept = scaffold(session.shell.cwd / directory)
     session.output.say("\n".join([*(f"+ {path}" for path in made), *(f"= {path} (kept)" for path in kept)]))
-    session.output.say(
-        "\nNext: copy .env.example to .env and set STORAGE_ROOT; write a request into requests/add/;"
-        "\nthen `hugflow plan` shows what it would do, and `hugflow local-sync FILE` does it."
-    )
+    session.output.say(_next_steps(directory))
     session.output.document(document("init", 0, made=made, kept=kept))
+
+
+def _next_steps(directory: Path) -> str:
+    steps = [
+        *([f"  cd {printable(str(directory))}"] if directory != Path() else []),
+        "  cp request-example.yaml requests/add/NAME.yaml   # and change it",
+        "  hugflow plan                                     # what it would do",
+        "  hugflow local-sync requests/add/NAME.yaml        # do it",
+    ]
+    settings = ".env.example lists every setting. To change one, such as STORAGE_ROOT, copy it to .env."
+    return "\n".join(["", "Next:", *steps, "", settings])
 
 
 def validate(
