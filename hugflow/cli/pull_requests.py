@@ -18,9 +18,8 @@ from hugflow.gitops.client import GitHub, GitHubSettings
 from hugflow.gitops.reporter import Pace, PullRequestReporter
 from hugflow.gitops.run import Ended, Engine
 from hugflow.outbox import GITHUB_LIMITS, SLACK_LIMITS, Outbox
-from hugflow.render.slack_blocks import Heading
 from hugflow.render.views import PullRequestView
-from hugflow.slack import BotChannel, Channel, SlackReporter, WebhookChannel
+from hugflow.slack import BotChannel, Channel, Heading, SlackReporter, WebhookChannel
 
 GH_TIMEOUT_S = 20
 

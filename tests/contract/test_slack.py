@@ -11,9 +11,7 @@ import pytest
 from hugflow.errors import RetryAfter, Terminal, Transient
 from hugflow.events import Progress, RunFinished, RunStarted, Warned
 from hugflow.outbox import SLACK_LIMITS, Limit, Outbox
-from hugflow.render import slack_blocks
-from hugflow.render.slack_blocks import Heading
-from hugflow.slack import BotChannel, SlackReporter, WebhookChannel
+from hugflow.slack import BotChannel, Heading, SlackReporter, WebhookChannel, blocks
 from tests.doubles.slack import Slack
 from tests.unit import sample_views as sample
 from tests.unit.test_render_text import HOSTILE
@@ -144,7 +142,7 @@ def test_a_message_that_was_deleted_is_written_again(slack: Slack, bot: BotChann
     warnings: list[str] = []
     outbox = Outbox("Slack", (), warnings.append)
     reporter = SlackReporter(bot, outbox, HEADING)
-    message = slack_blocks.overview(HEADING, "Hugflow", sample.plan_view())
+    message = blocks.overview(HEADING, "Hugflow", sample.plan_view())
     reporter._parent = bot.post(message)
     slack.messages.clear()
     reporter(RunFinished(sample.result()))
@@ -175,7 +173,7 @@ def test_what_goes_wrong_has_its_type(
     )
     slack.fault(route="", **fault)
     with pytest.raises(expected) as caught:
-        channel.post(slack_blocks.warned("x"))
+        channel.post(blocks.warned("x"))
     assert canaries["SLACK_BOT_TOKEN"] not in f"{caught.value} {caught.value.__cause__!r}"
     assert "secret" not in str(caught.value)
     if fault.get("retry_after_s"):
@@ -189,7 +187,7 @@ def test_what_only_people_can_mend_says_how(
     slack: Slack, canaries: Mapping[str, str], token: str | None, channel: str, fix: str
 ) -> None:
     with pytest.raises(Terminal, match=fix):
-        BotChannel(token or canaries["SLACK_BOT_TOKEN"], channel, api_url=slack.api).post(slack_blocks.warned("x"))
+        BotChannel(token or canaries["SLACK_BOT_TOKEN"], channel, api_url=slack.api).post(blocks.warned("x"))
 
 
 @pytest.mark.parametrize("value", HOSTILE)
@@ -225,6 +223,6 @@ def test_secrets_are_masked(slack: Slack, bot: BotChannel) -> None:
 
 
 def test_forty_requests_fit_into_a_message(slack: Slack, bot: BotChannel) -> None:
-    bot.post(slack_blocks.overview(HEADING, "Hugflow: " + "x" * 500, sample.forty_view()))
+    bot.post(blocks.overview(HEADING, "Hugflow: " + "x" * 500, sample.forty_view()))
     assert len(slack.messages[0].blocks) <= 50
     assert "and 25 requests more" in texts(slack.messages[0].blocks)
