@@ -1,0 +1,7 @@
+"""Slack: one channel is told what happens in a run."""
+
+from hugflow.slack.blocks import Heading
+from hugflow.slack.channels import BotChannel, Channel, WebhookChannel
+from hugflow.slack.reporter import SlackReporter
+
+__all__ = ["BotChannel", "Channel", "Heading", "SlackReporter", "WebhookChannel"]
