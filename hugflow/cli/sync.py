@@ -24,7 +24,7 @@ Number = Annotated[
     int | None, typer.Option("--pull-request", help="Its number; that of the event unless given.", metavar="N")
 ]
 Commit = Annotated[
-    str | None, typer.Option("--sha", help="The commit to work on; that of the event unless given.", metavar="SHA")
+    str | None, typer.Option("--sha", help="The commit to work on; that of the event, else the newest.", metavar="SHA")
 ]
 MaxRuntime = Annotated[
     str | None, typer.Option("--max-runtime", help="Pause after this long: 90m, 20h, 2d.", metavar="TIME")
@@ -306,12 +306,11 @@ def _job(session: Session, given: ActionsJob, number: int | None, sha: str | Non
     if mode not in ("sync", "plan", "unlock"):
         raise UsageError("starting a sync", f"{mode!r} is no mode", "Choose sync, plan or unlock.")
     head = (given.payload.get("pull_request") or {}).get("head") or {}
+    pull = _number(given, number)
     commit = sha or given.inputs.get("sha") or head.get("sha")
-    if not commit:
-        raise UsageError("starting a sync", "there is no commit", "Name it with --sha.")
     return Job(
-        number=_number(given, number),
-        sha=str(commit),
+        number=pull,
+        sha=str(commit or _newest_commit(session, pull)),
         mode="plan" if mode == "plan" else "sync",
         only=only or given.inputs.get("only", ""),
         approved_by=given.sender_who_dispatched(),
@@ -320,6 +319,14 @@ def _job(session: Session, given: ActionsJob, number: int | None, sha: str | Non
         run_key=given.run_key,
         hub_url=session.settings.hf_endpoint,
     )
+
+
+def _newest_commit(session: Session, number: int) -> str:
+    """The head of a pull request, for a run that was started by hand and names no commit."""
+    from hugflow.cli.pull_requests import github
+    from hugflow.gitops.pull_request import read_pull_request
+
+    return read_pull_request(github(session), number).head_sha
 
 
 def _number(given: ActionsJob, number: int | None) -> int:
