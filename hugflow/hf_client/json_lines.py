@@ -1,6 +1,6 @@
 """JSON documents become JSON lines, an element at a time: `datasets` would take a whole array into memory.
 
-Its reader would also write the numbers of an array anew, with ten digits; here the text of each element stays what it is.
+Its reader would also write the numbers of an array anew, with ten digits; here an element keeps its text.
 """
 
 from __future__ import annotations
