@@ -249,7 +249,8 @@ def apply(
         if max_runtime:
             interrupts.stop_after(seconds(max_runtime))
         with desk(session, interrupts, f"Merged into {push.branch}", _web(session)) as wired:
-            ended = ApplyRun(wired.github, wired.engine, wired.start_reporter, wired.emit).apply(push)
+            run = ApplyRun(wired.github, wired.engine, wired.start_reporter, wired.emit, lambda: interrupts.timed_out)
+            ended = run.apply(push)
             wired.end(ended)
     _end(session, "ci apply", ended)
 
@@ -269,17 +270,17 @@ def watch(
     """
     from hugflow.cli.pull_requests import github
     from hugflow.gitops.alerts import clear_alert, raise_alert
+    from hugflow.gitops.requests import requests_of_default_branch
     from hugflow.inventory import Inventory
     from hugflow.render.drift import drift_body, drifted
-    from hugflow.request_file import load_all
     from hugflow.upstream import with_upstream
 
     session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
-    requested, _ = load_all(options.all_requests(session.shell.cwd))
+    connection = github(session)
+    requested = requests_of_default_branch(connection)
     inventory = Inventory(session.storage(), session.state())
     datasets = inventory.datasets([request for request in requested if request.kind == "add"])
     differing = drifted(with_upstream(session.hub(), datasets))
-    connection = github(session)
     if differing:
         number = raise_alert(connection, "drift", "Datasets have drifted", drift_body(differing))
         session.output.say(f"{len(differing)} datasets differ; see issue {number}")
@@ -342,12 +343,13 @@ def _push(session: Session, given: ActionsJob, number: int | None) -> Any:
     payload = given.payload
     again = number or given.inputs.get("pull_request")
     branch = (payload.get("repository") or {}).get("default_branch") or "main"
-    if not again and not payload.get("after"):
+    before, after = (given.inputs.get(end) or str(payload.get(end) or "") for end in ("before", "after"))
+    if not again and not after:
         raise UsageError("applying a merge", "there is no push event", "Name a merged one with --pull-request.")
     return Push(
         branch=str(branch),
-        before=str(payload.get("before") or ""),
-        after=str(payload.get("after") or ""),
+        before=before,
+        after=after,
         number=int(again) if again else None,
         cleanup=session.settings.auto_cleanup_requests,
         run_url=given.run_url,

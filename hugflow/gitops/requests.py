@@ -11,7 +11,14 @@ from hugflow import policy as rules
 from hugflow.errors import HugflowError, InvalidRequest, Paused
 from hugflow.events import Result
 from hugflow.gitops.client import GitHub
-from hugflow.gitops.pull_request import REQUESTS, ChangedFile, TreeEntry, read_blob, read_requests_tree
+from hugflow.gitops.pull_request import (
+    REQUESTS,
+    ChangedFile,
+    TreeEntry,
+    read_blob,
+    read_requests_tree,
+    read_requests_tree,
+)
 from hugflow.plan import AddPlan, Plan, PublishPlan
 from hugflow.policy import Policy
 from hugflow.render.views import Annotation, RequestView
@@ -60,6 +67,20 @@ def load_branch(github: GitHub, ref: str) -> Loaded:
     """Read all requests of a branch or commit, through the API: a server has no checkout."""
     tree = read_requests_tree(github, ref)
     return load(github, [ChangedFile(path, "added") for path in tree], tree, merged=True)
+
+
+def requests_of_default_branch(github: GitHub) -> list[ParsedRequest]:
+    """The valid requests that the default branch holds now."""
+    branch = github.read("asking for the default branch", lambda: github.repository.default_branch)
+    tree = read_requests_tree(github, branch)
+    found = []
+    for path in sorted(tree):
+        try:
+            request = _read(github, path, tree)
+        except InvalidRequestFile:
+            continue
+        found += [request] if request is not None else []
+    return found
 
 
 def as_annotations(problems: Iterable[Problem]) -> tuple[Annotation, ...]:
