@@ -33,6 +33,7 @@ class Shard(_Frozen):
 
     `first_row` is the global index of its first row. `groups` are the row counts of its independently readable parts
     (a parquet file's row groups). Both are None for formats whose rows are only counted once the file is fetched.
+    `largest_group_bytes` is the unpacked size of the largest row group, where the file's footer tells it.
     `sha256` is that of the file (LFS), or None where the Hub knows only `blob_id`.
     """
 
@@ -42,6 +43,7 @@ class Shard(_Frozen):
     blob_id: str | None
     first_row: int | None = None
     groups: tuple[int, ...] | None = None
+    largest_group_bytes: int | None = None
 
     @property
     def rows(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hugflow.plan import DownloadPlan, Estimate, Finding, StorageFacts
 
 BLOCK_BYTES = 4096
@@ -31,6 +33,28 @@ def estimate(plan: DownloadPlan, rows_done: int, workers: int) -> Estimate:
         stored, files = max(size * JSON_GROWTH, rows * BLOCK_BYTES), rows
         seconds = rows / DURABLE_ROWS_PER_S
     return Estimate(stored_bytes=int(stored), files=files, scratch_bytes=held, seconds=seconds)
+
+
+# Measured (docs/decisions/0009): pages of a whole row group are held packed and unpacked.
+GROUP_MEMORY = 2.1
+
+
+def memory(plan: DownloadPlan, worker_bytes: int) -> list[Finding]:
+    """Whether a worker can read the largest row group of the split in `worker_bytes` (0: no bound).
+
+    An "error" is certain: not even the group's values fit. A "warning" depends on the sizes of pages, which only the
+    file itself tells; a worker that runs out of memory ends the run with that reason.
+    """
+    largest = max(plan.shards, key=lambda shard: shard.largest_group_bytes or 0, default=None)
+    size = (largest.largest_group_bytes or 0) if largest else 0
+    if largest is None or not worker_bytes or size * GROUP_MEMORY <= worker_bytes:
+        return []
+    needed = math.ceil(size * GROUP_MEMORY / 1e6)
+    message = (
+        f"{largest.path} has a row group of {_gb(size)}, and a worker may use {_gb(worker_bytes)}: "
+        f"set WORKER_MEMORY_MB to {needed} or more (and WORKERS to what the machine has memory for)"
+    )
+    return [_lacks("memory", message)] if size > worker_bytes else [Finding(level="warning", message=message)]
 
 
 def room(needs: Estimate, storage: StorageFacts) -> list[Finding]:

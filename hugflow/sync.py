@@ -26,7 +26,7 @@ from hugflow.plan import (
     StorageFacts,
     conflicts,
 )
-from hugflow.preflight import estimate, room
+from hugflow.preflight import estimate, memory, room
 from hugflow.removal import Remover, read_plan
 from hugflow.repair import Repairer
 from hugflow.request_file import InvalidRequestFile, ParsedRequest
@@ -97,7 +97,7 @@ class Engine:
             rows_done=done,
             storage=storage,
             estimate=needs,
-            findings=self._findings(spec, kept.download.sha, action, needs, storage),
+            findings=self._findings(spec, kept.download, action, needs, storage),
         )
 
     def _check_agreement(self, request: ParsedRequest, spec: AddSpec, kept: PlanFile, encoder: EncoderSettings) -> None:
@@ -140,11 +140,12 @@ class Engine:
         return len(state.done) if state else 0
 
     def _findings(
-        self, spec: AddSpec, sha: str, action: AddAction, needs: Estimate, storage: StorageFacts
+        self, spec: AddSpec, download: DownloadPlan, action: AddAction, needs: Estimate, storage: StorageFacts
     ) -> tuple[Finding, ...]:
         if action == "nothing":
             return (Finding(level="info", message="Dataset already exists in storage"),)
-        return (*room(needs, storage), *(self._duplicates(spec, sha) if self.check_duplicates else ()))
+        duplicates = self._duplicates(spec, download.sha) if self.check_duplicates else []
+        return (*room(needs, storage), *memory(download, self.context.pool.memory_bytes), *duplicates)
 
     def _duplicates(self, spec: AddSpec, sha: str) -> list[Finding]:
         """The same rows under another name, because two revisions mean the same commit."""

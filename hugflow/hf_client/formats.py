@@ -138,7 +138,9 @@ class Split:
         first_row = 0
         for file, footer in zip(self.files, footers, strict=True):
             groups = tuple(footer.row_group(i).num_rows for i in range(footer.num_row_groups))
-            shards.append(file.model_copy(update={"first_row": first_row, "groups": groups}))
+            largest = max((footer.row_group(i).total_byte_size for i in range(footer.num_row_groups)), default=0)
+            known = {"first_row": first_row, "groups": groups, "largest_group_bytes": largest}
+            shards.append(file.model_copy(update=known))
             first_row += sum(groups)
         return Description("parquet", _columns(schema, self.reader.features), schema, tuple(shards))
 

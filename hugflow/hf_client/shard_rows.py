@@ -42,6 +42,13 @@ def parquet_batches(path: Path, start: int, stop: int, batch_rows: int) -> Itera
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
+    except MemoryError as error:  # also pyarrow's own; a row that needs too much has its own place
+        raise Terminal(
+            f"reading {path.name}",
+            "a row group needs more memory than WORKER_MEMORY_MB allows",
+            "Raise WORKER_MEMORY_MB, or run with fewer WORKERS, and run the same command again: it continues.",
+            reason="out_of_memory",
+        ) from error
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             with faults(f"reading {path.name}"):

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.integration.format_repositories import LAYOUTS, Layout, Row, Speech, lines, parquet, speech
-from tests.integration.support import Stored, World, journal_rows, tree, wait_until
+from tests.integration.support import Stored, World, audio_cell, journal_rows, table_of, tree, wait_until
 
 
 def _serve(world: World, hf_id: str, layout: Layout, rows: list[Speech]) -> None:
@@ -149,3 +149,16 @@ def test_rows_whose_audio_is_not_in_the_repository_fail_one_by_one(world: World,
     assert done.code == 3, done.err
     assert [(error["row"], error["reason"]) for error in done.result["errors"]] == list(enumerate(reasons, start=1))
     assert list(world.dataset().rows()) == [0]
+
+
+# -- memory ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_group_beyond_the_workers_memory_is_refused_before_the_run(world: World) -> None:
+    table = table_of([{"audio": audio_cell(bytes(140_000_000) + bytes([number]), "a.wav")} for number in range(2)])
+    world.serve("acme/heavy", {"train": table})
+    done = world.sync(world.add("acme/heavy"), WORKER_MEMORY_MB="256")
+    assert done.code == 74, done.result["error"]
+    assert "has a row group of" in done.result["error"]
+    assert "set WORKER_MEMORY_MB to 589 or more" in done.result["error"]
+    assert not world.storage.exists()
