@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, BinaryIO, Literal, NamedTuple, Self
 
 import orjson
 
@@ -27,6 +27,7 @@ from hugflow.storage import faults, open_regular, sync_directory
 JOURNAL_SCHEMA_VERSION = 1
 _PREFIX = b'{"crc":"'
 _REWRITTEN_ROWS = 1000
+_SETTLED_ROWS = 128  # more of them leave the processor's cache before they are counted
 _BODY_AT = len(_PREFIX) + 8 + len(b'","v":')
 
 
@@ -70,6 +71,16 @@ class Tally:
         if record.sample_rate:
             self.duration_s += record.samples / record.sample_rate
 
+    def count_all(self, columns: Sequence[Sequence[Any]]) -> None:
+        """Add many rows that have files, given by the columns of their records."""
+        _, _, audio, audio_bytes, _, json_bytes, _, samples, sample_rate, *_ = columns
+        self.audio_files += len(audio) - audio.count(None)
+        self.audio_bytes += sum(audio_bytes)
+        self.json_bytes += sum(json_bytes)
+        for count, rate in zip(samples, sample_rate, strict=True):
+            if rate:
+                self.duration_s += count / rate
+
 
 @dataclass(slots=True)
 class JournalState:
@@ -85,19 +96,55 @@ class JournalState:
     groups: list[tuple[int, int]] = field(default_factory=list)
     shards: dict[int, ShardCount] = field(default_factory=dict)
 
-    def apply(self, records: Sequence[RowRecord], offset: int) -> None:
-        """Take a group into account; what a later group says of a row replaces what an earlier one said."""
-        # rows of several workers may stand in one group, in any order
-        self.groups.append((min(record.row for record in records), offset))
-        for record in records:
-            if record.status == "failed":
-                self.failed[record.row] = record
-                self.done.discard(record.row)
-                continue
-            if record.row not in self.done:
-                self.tally.count(record)
-            self.failed.pop(record.row, None)
-            self.done.add(record.row)
+    def apply(self, group: Sequence[Sequence[Any]], offset: int) -> None:
+        """Take the group of records whose line begins at `offset` into account."""
+        self.groups.append(_group(group, offset))
+        self.settle(group)
+
+    def settle(self, records: Sequence[Sequence[Any]]) -> None:
+        """Take records into account, in their order: what a later one says of a row replaces what an earlier one said.
+
+        A resume takes in every row that was ever done, so many records without surprises go in as a whole.
+        """
+        columns = list(zip(*records, strict=True))
+        rows, statuses = columns[0], columns[1]
+        ranges = list(_ranges(rows))
+        if "failed" in statuses or not self._are_new(rows, ranges):
+            for values in records:
+                self._settle_row(RowRecord(*values))
+            return
+        for first, last in ranges:
+            self.done.add(first, last)
+        self.tally.count_all(columns)
+
+    def _are_new(self, rows: Sequence[int], ranges: list[tuple[int, int]]) -> bool:
+        """Whether each of the rows is there once, and was never recorded before."""
+        return (
+            len(set(rows)) == len(rows)
+            and not (self.failed and any(row in self.failed for row in rows))
+            and all(next(self.done.missing(first, last + 1), None) == (first, last + 1) for first, last in ranges)
+        )
+
+    def _settle_row(self, record: RowRecord) -> None:
+        if record.status == "failed":
+            self.failed[record.row] = record
+            self.done.discard(record.row)
+            return
+        if record.row not in self.done:
+            self.tally.count(record)
+        self.failed.pop(record.row, None)
+        self.done.add(record.row)
+
+
+def _ranges(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The rows as inclusive ranges, in the order in which they stand there."""
+    first = last = rows[0]
+    for row in rows[1:]:
+        if row != last + 1:
+            yield first, last
+            first = row
+        last = row
+    yield first, last
 
 
 class Journal:
@@ -185,34 +232,49 @@ def read(path: Path) -> JournalState | None:
     """
     doing = f"reading the journal {path}"
     state: JournalState | None = None
+    rows: list[list[Any]] = []
     with faults(doing):
         try:
             file = open_regular(path)
         except FileNotFoundError:
             return None
         with file:
-            size = os.fstat(file.fileno()).st_size
-            offset = 0
-            for line in file:
-                value = _decode(line)
-                if value is None:
-                    if offset + len(line) < size:
-                        raise StorageFault(
-                            doing, f"it is damaged at byte {offset}", _DAMAGED_FIX, reason="damaged_journal"
-                        )
-                    break
+            for value, offset, end in _values(doing, file):
                 if state is None:
                     state = _header(doing, value)
                 elif value["kind"] == "rows":
-                    state.apply([RowRecord(*record) for record in value["rows"]], offset)
+                    state.groups.append(_group(value["rows"], offset))
+                    rows += value["rows"]
+                    if len(rows) >= _SETTLED_ROWS:
+                        state.settle(rows)
+                        rows = []
                 elif value["kind"] == "run":
                     state.runs = value["run"]
                 elif value["kind"] == "shard":
                     count = ShardCount.model_validate({key: value[key] for key in ShardCount.model_fields})
                     state.shards[value["index"]] = count
-                offset += len(line)
-                state.valid_bytes = offset
+                state.valid_bytes = end
+    if state is not None and rows:
+        state.settle(rows)
     return state
+
+
+def _values(doing: str, file: BinaryIO) -> Iterator[tuple[dict[str, Any], int, int]]:
+    """What the lines of a journal say, each with its place: where it begins and ends. A torn last line is left out."""
+    size = os.fstat(file.fileno()).st_size
+    offset = 0
+    for line in file:
+        value, end = _decode(line), offset + len(line)
+        if value is not None:
+            yield value, offset, end
+        elif end < size:
+            raise StorageFault(doing, f"it is damaged at byte {offset}", _DAMAGED_FIX, reason="damaged_journal")
+        offset = end
+
+
+def _group(records: Sequence[Sequence[Any]], offset: int) -> tuple[int, int]:
+    """The first row of a group, and the offset of its line; rows of several workers may stand in it in any order."""
+    return min(values[0] for values in records), offset
 
 
 _DAMAGED_FIX = (
