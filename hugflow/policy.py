@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, ValidationError
@@ -78,9 +78,14 @@ class Policy(_Section):
 
 
 class InvalidPolicy(UsageError):
-    """`hugflow.yaml` cannot be right; the message has every problem, each with its line and column."""
+    """`hugflow.yaml` cannot be right; the message and `faults` have every problem, each with its line and column."""
 
     default_reason = "invalid_policy"
+
+    def __init__(self, name: str, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(sorted(faults, key=lambda fault: fault.at))
+        lines = ["there are problems", *(_line(name, fault) for fault in self.faults)]
+        super().__init__("reading the policy", "\n  ".join(lines), "See docs/policy.md.")
 
 
 def parse(data: bytes | None, name: str = FILE) -> Policy:
@@ -96,8 +101,7 @@ def parse(data: bytes | None, name: str = FILE) -> Policy:
         except ValidationError as error:
             faults += _explained(document.root, error)
     if faults:
-        problems = [_line(name, fault) for fault in sorted(faults, key=lambda fault: fault.at)]
-        raise InvalidPolicy("reading the policy", "\n  ".join(["there are problems", *problems]), "See docs/policy.md.")
+        raise InvalidPolicy(name, faults)
     return policy
 
 
@@ -230,6 +234,11 @@ def _near(root: Group, loc: Loc) -> Position:
     return node.at
 
 
-def _line(name: str, fault: Fault) -> str:
+def sentence(fault: Fault) -> str:
+    """A problem with its field: `datasets.gated: must be ...`."""
     field = ".".join(str(step) for step in fault.loc)
-    return printable(f"{name}:{fault.at.line}:{fault.at.column}: {field + ': ' if field else ''}{fault.message}")
+    return printable(f"{field}: {fault.message}" if field else fault.message)
+
+
+def _line(name: str, fault: Fault) -> str:
+    return f"{name}:{fault.at.line}:{fault.at.column}: {sentence(fault)}"

@@ -139,7 +139,7 @@ def _plan(github: GitHub, event: CommentEvent, _: Command, __: Callable[[], Coll
 
 
 def _retry(github: GitHub, event: CommentEvent, command: Command, _: Callable[[], Collection[str]]) -> Reply:
-    return _start(github, event, "sync", command.argument)
+    return _start(github, event, "retry", command.argument)
 
 
 def _unlock(github: GitHub, event: CommentEvent, _: Command, __: Callable[[], Collection[str]]) -> Reply:
@@ -148,7 +148,7 @@ def _unlock(github: GitHub, event: CommentEvent, _: Command, __: Callable[[], Co
 
 def _start(github: GitHub, event: CommentEvent, mode: dispatch.Mode, only: str = "") -> Reply:
     pull = read_pull_request(github, event.number)
-    if pull.merged and mode == "sync":
+    if pull.merged and mode in ("sync", "retry"):
         dispatch.dispatch(github, dispatch.APPLY_WORKFLOW, pull.default_branch, {"pull_request": str(pull.number)})
         return Reply("rocket")
     if pull.state != "open":

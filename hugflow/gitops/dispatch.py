@@ -16,7 +16,7 @@ APPLY_WORKFLOW = "apply.yml"
 
 _UNFINISHED = ("in_progress", "queued", "pending", "waiting")
 
-Mode = Literal["sync", "plan", "unlock"]
+Mode = Literal["sync", "retry", "plan", "unlock"]
 
 
 def dispatch(github: GitHub, workflow: str, ref: str, inputs: Mapping[str, str]) -> None:

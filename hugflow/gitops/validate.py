@@ -1,12 +1,13 @@
-"""The check without secrets: whether the requests of a pull request are right, as far as their text tells."""
+"""The check without secrets: whether requests, and the policy, are right, as far as their text tells."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hugflow import policy
 from hugflow.errors import ExitCode
 from hugflow.gitops.client import GitHub
-from hugflow.gitops.pull_request import changed_files, read_pull_request, read_requests_tree
+from hugflow.gitops.pull_request import changed_files, read_file, read_pull_request, read_requests_tree
 from hugflow.gitops.requests import load
 from hugflow.render.text import log_line, plural, workflow_command
 from hugflow.render.views import Annotation
@@ -22,14 +23,28 @@ class Validated:
 
 
 def validate(github: GitHub, number: int) -> Validated:
-    """Read the requests of a pull request at its head, and say what is wrong with them. Writes nothing anywhere."""
+    """Read the requests and the policy of a pull request at its head, and say what is wrong. Writes nothing anywhere."""
     pull = read_pull_request(github, number)
-    loaded = load(github, changed_files(github, pull), read_requests_tree(github, pull.head_sha))
+    files = changed_files(github, pull)
+    loaded = load(github, files, read_requests_tree(github, pull.head_sha))
     problems = tuple(problem for view in loaded.views for problem in view.problems)
+    if any(file.path == policy.FILE and file.change != "removed" for file in files):
+        problems += _policy_problems(github, pull.head_sha)
     checked = sum(not view.deleted for view in loaded.views)
     sentence = f"{plural(len(problems), 'problem')} in {plural(checked, 'request')} at commit {pull.head_sha[:7]}"
     lines = (*(_command(problem) for problem in problems), *(_plain(problem) for problem in problems), sentence)
     return Validated(ExitCode.INVALID_REQUEST if problems else ExitCode.DONE, lines, problems)
+
+
+def _policy_problems(github: GitHub, sha: str) -> tuple[Annotation, ...]:
+    try:
+        policy.parse(read_file(github, sha, policy.FILE))
+    except policy.InvalidPolicy as error:
+        return tuple(
+            Annotation(policy.FILE, fault.at.line, fault.at.column, policy.sentence(fault), title="Invalid policy")
+            for fault in error.faults
+        )
+    return ()
 
 
 def _command(problem: Annotation) -> str:

@@ -524,6 +524,15 @@ def test_the_check_without_secrets_writes_nothing_and_names_every_line(rig: Rig,
     assert all("\n" not in line for line in validated.lines)
 
 
+def test_the_check_reads_a_changed_policy_too(server: Server, canaries: Mapping[str, str]) -> None:
+    number = opened(server, {"hugflow.yaml": "datasets:\n  gated: maybe\n"})
+    validated = validate(connect(server, canaries["GITHUB_TOKEN"]), number)
+    assert validated.exit_code == ExitCode.INVALID_REQUEST
+    (problem,) = validated.problems
+    assert (problem.path, problem.line, problem.column) == ("hugflow.yaml", 2, 10)
+    assert problem.message == "datasets.gated: must be `true` or `false`"
+
+
 def test_the_check_passes_what_is_right(server: Server, canaries: Mapping[str, str]) -> None:
     number = opened(server, {"requests/add/a.yaml": add("a")})
     assert validate(connect(server, canaries["GITHUB_TOKEN"]), number).exit_code == ExitCode.DONE

@@ -174,3 +174,11 @@ def test_the_example_is_right_and_uses_every_field() -> None:
         section = getattr(example, name)
         assert section != field.default, name
         assert section.model_fields_set == set(type(section).model_fields), name
+
+
+def test_every_field_stands_in_the_docs() -> None:
+    documented = (ROOT / "docs" / "policy.md").read_text()
+    for name, section in Policy.model_fields.items():
+        for field, info in type(section.default).model_fields.items():
+            assert f"| `{name}.{field}` |" in documented
+            assert f"| {info.description} |" in documented
