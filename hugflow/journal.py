@@ -148,12 +148,16 @@ def _ranges(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 class Journal:
-    """The journal of one dataset, open for appending by the one process that holds the dataset's lock."""
+    """The journal of one dataset, open for appending by the one process that holds the dataset's lock.
 
-    def __init__(self, path: Path, descriptor: int, state: JournalState) -> None:
+    `is_new`: there was none, or not even a whole header.
+    """
+
+    def __init__(self, path: Path, descriptor: int, state: JournalState, *, is_new: bool) -> None:
         self._path = path
         self._descriptor = descriptor
         self.state = state
+        self.is_new = is_new
 
     @classmethod
     def open(cls, path: Path, name: str, sha: str) -> Self:
@@ -176,7 +180,7 @@ class Journal:
             os.ftruncate(descriptor, state.valid_bytes if state else 0)
             os.fsync(descriptor)
             sync_directory(path.parent)
-        journal = cls(path, descriptor, state or JournalState(name, sha))
+        journal = cls(path, descriptor, state or JournalState(name, sha), is_new=state is None)
         if state is None:
             header = {
                 "kind": "header",

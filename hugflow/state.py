@@ -96,6 +96,11 @@ class Progress:
     status: str
     version: str
 
+    @property
+    def is_old(self) -> bool:
+        """Whether an older tool wrote it, which kept no plan beside the data."""
+        return int(self.version.partition(".")[0]) < int(PROGRESS_VERSION.partition(".")[0])
+
 
 @dataclass(frozen=True, slots=True)
 class StateDir:

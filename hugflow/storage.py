@@ -187,14 +187,15 @@ class DatasetDir:
         """Whether the folder is there and is one of ours."""
         return self.plan.is_file() or self.marker.is_file()
 
-    def create(self) -> None:
+    def create(self, *, known: bool = False) -> None:
         """Make the folder and those in it; refuse what is not ours or leads elsewhere.
 
+        `known`: the state says that the folder is this dataset's, though nothing in it does (an older tool made it).
         Raises StorageFault: a symbolic link or a file in the place of a folder, a folder without our marker.
         """
         doing = f"preparing {self.path}"
         _refuse_links(doing, self.path, self.meta, self.audio, self.json, self.tmp, self.scratch)
-        if self.path.is_dir() and not self.exists() and any(self._foreign()):
+        if not known and self.path.is_dir() and not self.exists() and any(self._foreign()):
             raise StorageFault(
                 doing,
                 "the folder is not empty and was not made by hugflow",

@@ -31,7 +31,7 @@ from hugflow.removal import Remover, read_plan
 from hugflow.repair import Repairer
 from hugflow.request_file import InvalidRequestFile, ParsedRequest
 from hugflow.specs import AddSpec, DatasetIdentity, Kind, RemoveSpec
-from hugflow.state import read_marker
+from hugflow.state import DatasetRecord, read_marker, read_progress, write_progress
 from hugflow.validator import check_columns
 from hugflow.verify import Verified, Verifier
 from hugflow.workers.run import DownloadRun, RunContext, manifest_entry
@@ -68,17 +68,17 @@ class Engine:
         Raises InvalidRequest, AuthenticationError, Transient, StorageFault.
         """
         if isinstance(request.spec, AddSpec):
-            return self._plan_add(request, request.spec)
+            return self._plan_add(request, request.spec, None)
         if isinstance(request.spec, RemoveSpec):
             return self.remover.plan(request, request.spec)
         raise InvalidRequest(f"planning {request.path}", f"{request.kind} requests are not planned by this command")
 
-    def _plan_add(self, request: ParsedRequest, spec: AddSpec) -> AddPlan:
-        kept = None if self.options.restart else read_plan(self.context.storage, spec.name)
+    def _plan_add(self, request: ParsedRequest, spec: AddSpec, planned: PlanFile | None) -> AddPlan:
+        """`planned` is what the Hub said when the request was planned: it is asked once, and gives one commit."""
+        kept = None if self.options.restart else self._kept_plan(spec.name)
         encoder = self.encoder.model_copy(update={"reencode": spec.reencode})
         if kept is None:
-            resolved = resolve(self.context.hub, request, spec, encoder)
-            kept = PlanFile(facts=resolved.facts, download=resolved.download)
+            kept = planned or self._resolve(request, spec, encoder)
             action: AddAction = "download"
         else:
             self._check_agreement(request, spec, kept, encoder)
@@ -121,6 +121,22 @@ class Engine:
                 "Put the request back to what it was, or run with --restart to delete what is there and begin again.",
                 reason="conflict",
             )
+
+    def _resolve(self, request: ParsedRequest, spec: AddSpec, encoder: EncoderSettings) -> PlanFile:
+        resolved = resolve(self.context.hub, request, spec, encoder)
+        return PlanFile(facts=resolved.facts, download=resolved.download)
+
+    def _kept_plan(self, name: str) -> PlanFile | None:
+        """The plan of a dataset that was begun; without it, nobody knows which commit its rows are of."""
+        kept = read_plan(self.context.storage, name)
+        if kept is None and self.context.storage.dataset(name).exists():
+            raise StorageFault(
+                f"continuing {name}",
+                "its plan (.hugflow/plan.json) is lost, damaged, or of a newer Hugflow",
+                f"`hugflow verify {name} --repair` mends it if it was complete; else --restart begins it again.",
+                reason="damaged_plan",
+            )
+        return kept
 
     def _kept_action(self, name: str) -> AddAction:
         marker = read_marker(self.context.storage.dataset(name).marker)
@@ -195,9 +211,18 @@ class Engine:
             raise InvalidRequest(f"executing {plan.request}", "publish requests are not executed by this command")
         with self.context.state.lock(plan.name, f"downloading {plan.name}"):
             # what was planned without the lock is looked at again: another run may have come first
-            plan = self._plan_add(ParsedRequest(plan.request, plan.spec, {}), plan.spec)
+            planned = PlanFile(facts=plan.facts, download=plan.download)
+            plan = self._plan_add(ParsedRequest(plan.request, plan.spec, {}), plan.spec, planned)
             if plan.action == "nothing":
                 return self._unchanged(plan)
+            if self.check_duplicates and (duplicates := self._duplicates(plan.spec, plan.download.sha)):
+                raise InvalidRequest(
+                    f"adding {plan.name}",
+                    "; ".join(finding.message for finding in duplicates),
+                    "Remove the other one first, or set CHECK_DUPLICATES=false to keep both.",
+                    reason="duplicate",
+                    field="revision",
+                )
             if errors := [finding.message for finding in plan.findings if finding.level == "error"]:
                 fix = "Free space, raise the limit, or remove a dataset, and run the same command again."
                 raise StorageFault(f"checking for room for {plan.name}", "; ".join(errors), fix, reason="preflight")
@@ -215,12 +240,25 @@ class Engine:
             dataset.clear()
         self.context.state.forget(name)
 
+    def _tidy(self, name: str, record: DatasetRecord) -> None:
+        """Do what a run that was killed behind its marker had left to do."""
+        self.context.storage.dataset(name).remove_workspace()
+        path, rows = self.context.state.progress(name), journal.read(self.context.state.journal(name))
+        if self.context.cleanup_progress:
+            self.context.state.forget(name)
+        elif rows is not None and (progress := read_progress(path)) is not None and progress.status != "complete":
+            done = len(rows.done)
+            write_progress(
+                path, name, status="complete", done=rows.done, rows_total=record.rows_total, resumed_from=done
+            )
+
     def _unchanged(self, plan: AddPlan) -> Result:
         """The dataset is complete: make sure that manifest and link say so, and download nothing."""
         record = read_marker(self.context.storage.dataset(plan.name).marker)
         assert record is not None, "the plan says that the dataset is complete"
         if plan.name not in self.context.state.datasets():
             self.context.state.activate(manifest_entry(self.context, record))
+        self._tidy(plan.name, record)
         if warning := self.context.storage.link(plan.name):
             self.context.emit(Warned(plan.request, warning))
         return Result(

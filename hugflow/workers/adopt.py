@@ -9,6 +9,8 @@ import hashlib
 import io
 import posixpath
 from collections.abc import Iterator
+from itertools import takewhile
+from typing import Any
 
 import orjson
 import soundfile
@@ -16,7 +18,7 @@ import soundfile
 from hugflow.journal import RowRecord
 from hugflow.plan import DownloadPlan
 from hugflow.ranges import RowRanges
-from hugflow.storage import DatasetDir
+from hugflow.storage import DatasetDir, read_regular
 
 GROUP_ROWS = 64
 
@@ -24,9 +26,10 @@ GROUP_ROWS = 64
 def adopt(dataset: DatasetDir, rows: RowRanges, plan: DownloadPlan) -> Iterator[list[RowRecord]]:
     """Records of those of `rows` whose files hold, in groups; the others are simply made again."""
     group: list[RowRecord] = []
-    for row in rows:
-        record = _record(dataset, row, plan) if row < plan.rows else None
-        if record is not None:
+    shared = _named_twice(dataset, rows, plan)
+    for row in takewhile(lambda row: row < plan.rows, rows):
+        record = _record(dataset, row, plan)
+        if record is not None and hash(record.audio) not in shared:
             group.append(record)
         if len(group) == GROUP_ROWS:
             yield group
@@ -35,15 +38,39 @@ def adopt(dataset: DatasetDir, rows: RowRanges, plan: DownloadPlan) -> Iterator[
         yield group
 
 
-def _record(dataset: DatasetDir, row: int, plan: DownloadPlan) -> RowRecord | None:
-    """What the journal would say of a row, or None when its files do not hold."""
+def _named_twice(dataset: DatasetDir, rows: RowRanges, plan: DownloadPlan) -> set[int]:
+    """Hashes of the audio that several rows name: a row wrote over that of another, and nobody knows whose it is."""
+    once: set[int] = set()
+    twice: set[int] = set()
+    if plan.audio_column is None:
+        return twice
+    for row in takewhile(lambda row: row < plan.rows, rows):
+        found = _read(dataset, row, plan)
+        name = found[1][plan.audio_column] if found else None
+        if isinstance(name, str):
+            key = hash(posixpath.basename(name))
+            (twice if key in once else once).add(key)
+    return twice
+
+
+def _read(dataset: DatasetDir, row: int, plan: DownloadPlan) -> tuple[bytes, dict[str, Any]] | None:
+    """A row's JSON, or None when it is not there, damaged, or has other columns."""
     try:
-        data = (dataset.json / f"{row}.json").read_bytes()
+        data = read_regular(dataset.json / f"{row}.json")
         values = orjson.loads(data)
     except (OSError, orjson.JSONDecodeError):
         return None
     if not isinstance(values, dict) or values.keys() != {column.name for column in plan.columns}:
         return None
+    return data, values
+
+
+def _record(dataset: DatasetDir, row: int, plan: DownloadPlan) -> RowRecord | None:
+    """What the journal would say of a row, or None when its files do not hold."""
+    found = _read(dataset, row, plan)
+    if found is None:
+        return None
+    data, values = found
     record = RowRecord(row, "ok", json_bytes=len(data), json_sha256=hashlib.sha256(data).hexdigest())
     if plan.audio_column is None:
         return record
@@ -55,11 +82,10 @@ def _with_audio(dataset: DatasetDir, record: RowRecord, audio: object) -> RowRec
     if not isinstance(audio, str):
         return None
     folder, name = posixpath.split(audio)
-    path = dataset.audio / name
-    if folder != "audio" or not name or path.is_symlink():
+    if folder != "audio" or not name or _is_of_another(name, record.row):
         return None
     try:
-        data = path.read_bytes()
+        data = read_regular(dataset.audio / name)
         info = soundfile.info(io.BytesIO(data))
     except (OSError, soundfile.LibsndfileError):
         return None
@@ -72,3 +98,9 @@ def _with_audio(dataset: DatasetDir, record: RowRecord, audio: object) -> RowRec
         source_sample_rate=info.samplerate,
         source_channels=info.channels,
     )
+
+
+def _is_of_another(name: str, row: int) -> bool:
+    """Whether another row will be written under this name, as `rows.audio_file_name` gives them out."""
+    number = name.removesuffix(".mp3").rpartition("__")[2]
+    return name.endswith(".mp3") and number.isdecimal() and number != str(row)

@@ -26,6 +26,7 @@ from hugflow.plan import AddPlan, DownloadPlan, PlanFile
 from hugflow.ranges import RowRanges
 from hugflow.rows import common_schema
 from hugflow.state import DatasetRecord, ManifestEntry, StateDir, read_progress, write_progress
+from hugflow.state import Progress as KnownProgress
 from hugflow.storage import DatasetDir, Storage, faults, write_durably
 from hugflow.workers import pool
 from hugflow.workers.adopt import adopt
@@ -115,27 +116,33 @@ class DownloadRun:
 
     def _prepare(self) -> None:
         """Make the folder ours, fix the plan, and open the journal."""
-        self._dataset.create()
-        if not self._dataset.plan.exists():
+        progress = read_progress(self.context.state.progress(self.plan.name))
+        is_old = progress is not None and progress.is_old
+        self._dataset.create(known=is_old)
+        is_ours = self._dataset.plan.exists()
+        if not is_ours:
             self._write_plan(self.plan.download)
         self._dataset.sweep()
         path = self.context.state.journal(self.plan.name)
         self._journal = Journal.open(path, self.plan.name, self.plan.download.sha)
-        if not self._rows.done and not self._rows.failed:
-            self._adopt()
+        if self._journal.is_new and (is_ours or is_old):
+            self._adopt(progress)
         # from here on it is not complete, until it is again
-        self._dataset.marker.unlink(missing_ok=True)
+        with faults(f"opening {self.plan.name} again"):
+            self._dataset.marker.unlink(missing_ok=True)
         self.context.state.deactivate(self.plan.name)
         self._resumed_from = len(self._rows.done)
         self._journal.begin_run({"time": self.context.now().isoformat(timespec="seconds"), "version": __version__})
 
-    def _adopt(self) -> None:
-        """Without a journal: take over what the index says, or the rows of a progress file whose files hold."""
+    def _adopt(self, progress: KnownProgress | None) -> None:
+        """Without a journal: take over what the index says, or the rows of a progress file whose files hold.
+
+        Only under the plan that they were made by: without it, they may be of another commit.
+        """
         if self._dataset.index.is_file():
             for batch in batched_rows(read_index(self._dataset)):
                 self._journal.commit(list(batch))
             return
-        progress = read_progress(self.context.state.progress(self.plan.name))
         if progress is None:
             return
         for records in adopt(self._dataset, progress.rows, self.plan.download):
