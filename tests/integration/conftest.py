@@ -22,7 +22,7 @@ def hub(canaries: Mapping[str, str]) -> Iterator[LocalHub]:
 
 @pytest.fixture
 def world(tmp_path: Path, hub: LocalHub, clean_environ: dict[str, str], canaries: Mapping[str, str]) -> World:
-    """An empty checkout with two workers."""
+    """An empty checkout."""
     return World.make(tmp_path, hub, clean_environ, canaries)
 
 

@@ -140,10 +140,10 @@ class World:
 
     @classmethod
     def make(cls, folder: Path, hub: LocalHub, environ: dict[str, str], secrets: Mapping[str, str]) -> World:
-        """An empty checkout in `folder`, with two workers, that does not wait long between attempts."""
+        """An empty checkout in `folder`, with one worker (the quickest to start), that waits little between attempts."""
         checkout = folder / "checkout"
         checkout.mkdir()
-        return cls(checkout, hub, environ | {"WORKERS": "2", "RETRY_BACKOFF": "0.05"}, secrets)
+        return cls(checkout, hub, environ | {"WORKERS": "1", "RETRY_BACKOFF": "0.05"}, secrets)
 
     @property
     def storage(self) -> Path:

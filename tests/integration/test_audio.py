@@ -60,7 +60,7 @@ def clips(shared_world: World) -> tuple[list[dict[str, Any]], Stored]:
     """1,000 clips in 10 shards, and the dataset that was made of them."""
     rows = _many()
     shared_world.serve("acme/clips", rows, shards=10, group_rows=30)
-    done = shared_world.sync(shared_world.add("acme/clips", "clips")).ok()
+    done = shared_world.sync(shared_world.add("acme/clips", "clips"), WORKERS="2").ok()
     return rows, shared_world.dataset(done.result["name"])
 
 

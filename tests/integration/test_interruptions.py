@@ -49,6 +49,11 @@ def _rows() -> list[dict[str, Any]]:
     return rows
 
 
+@pytest.fixture(autouse=True)
+def _two_workers(world: World) -> None:
+    world.settings["WORKERS"] = "2"
+
+
 @pytest.fixture(scope="module")
 def reference(shared_world: World) -> Stored:
     """What one uninterrupted run with one worker makes."""
