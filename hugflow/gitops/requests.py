@@ -17,7 +17,6 @@ from hugflow.gitops.pull_request import (
     TreeEntry,
     read_blob,
     read_requests_tree,
-    read_requests_tree,
 )
 from hugflow.plan import AddPlan, Plan, PublishPlan
 from hugflow.policy import Policy

@@ -23,7 +23,7 @@ class Validated:
 
 
 def validate(github: GitHub, number: int) -> Validated:
-    """Read the requests and the policy of a pull request at its head, and say what is wrong. Writes nothing anywhere."""
+    """Read the requests and the policy of a pull request at its head; say what is wrong. Writes nothing anywhere."""
     pull = read_pull_request(github, number)
     files = changed_files(github, pull)
     loaded = load(github, files, read_requests_tree(github, pull.head_sha))
