@@ -7,6 +7,7 @@ treatment, and what comes out is typed by whether another attempt can help.
 from __future__ import annotations
 
 import email.utils
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +31,8 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils._http import default_client_factory
 
 from hugflow.errors import AuthenticationError, HugflowError, NotFoundError, RetryAfter, Terminal, Transient
+
+log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 MAX_WAIT_S = 300.0
@@ -80,12 +83,17 @@ class Hub:
                 ours = explain(doing, error, has_token=self.token is not None)
                 if not isinstance(ours, Transient) or not self._goes_on(ours, attempt):
                     raise ours from error
-                self.sleep(_wait_s(ours, self.backoff, attempt))
+                self._wait(ours, attempt)
             except Transient as error:
                 if not self._goes_on(error, attempt):
                     raise
-                self.sleep(_wait_s(error, self.backoff, attempt))
+                self._wait(error, attempt)
         raise AssertionError("the last attempt returns or raises")
+
+    def _wait(self, error: Transient, attempt: int) -> None:
+        seconds = _wait_s(error, self.backoff, attempt)
+        log.warning("%s: %s; attempt %d in %.0f s", error.doing, error.problem, attempt + 2, seconds)
+        self.sleep(seconds)
 
     def _goes_on(self, error: Transient, attempt: int) -> bool:
         """Whether there is another attempt after this error; marks the one that ends the attempts."""
@@ -149,14 +157,7 @@ def explain(doing: str, error: BaseException, *, has_token: bool) -> HugflowErro
 def _explain_answer(doing: str, error: HfHubHTTPError, *, has_token: bool) -> HugflowError:
     status = error.response.status_code
     if isinstance(error, GatedRepoError):
-        return AuthenticationError(
-            doing,
-            "the dataset is gated: its owners grant access to accounts, and yours has none yet",
-            "Open the dataset's page on the Hub, accept its terms with the account of HF_TOKEN, and try again."
-            if has_token
-            else "Accept its terms on the dataset's page on the Hub, and set HF_TOKEN to a token of that account.",
-            reason="gated",
-        )
+        return gated(doing, has_token=has_token)
     if status == HTTPStatus.UNAUTHORIZED:
         return _unauthorized(doing, has_token=has_token)
     if isinstance(error, RevisionNotFoundError):
@@ -165,6 +166,7 @@ def _explain_answer(doing: str, error: HfHubHTTPError, *, has_token: bool) -> Hu
             "the revision does not exist",
             "Name a branch, tag or commit that the repository has.",
             reason="no_revision",
+            field="revision",
         )
     if isinstance(error, RepositoryNotFoundError):
         return NotFoundError(
@@ -188,14 +190,28 @@ _ACCESS_FIX = (
 )
 
 
+def gated(doing: str, *, has_token: bool) -> AuthenticationError:
+    """The error for a dataset whose owners have not let this account in."""
+    return AuthenticationError(
+        doing,
+        "the dataset is gated: its owners grant access to accounts, and yours has none yet",
+        "Open the dataset's page on the Hub, accept its terms with the account of HF_TOKEN, and try again."
+        if has_token
+        else "Accept its terms on the dataset's page on the Hub, and set HF_TOKEN to a token of that account.",
+        reason="gated",
+    )
+
+
 def _unauthorized(doing: str, *, has_token: bool) -> HugflowError:
     if has_token:
         return AuthenticationError(doing, "the Hub refused the token (401)", _ACCESS_FIX, reason="bad_token")
-    return AuthenticationError(
+    # the Hub answers so for what does not exist, too
+    return NotFoundError(
         doing,
         "Repository not found, or it is private: there is no token to ask with (401)",
         "Check the id for typing errors. For a private or gated dataset set HF_TOKEN.",
-        reason="no_token",
+        reason="no_repository",
+        field="hf_id",
     )
 
 

@@ -16,7 +16,7 @@ from huggingface_hub.hf_api import DatasetInfo
 
 from hugflow.errors import HugflowError, InvalidRequest, Terminal
 from hugflow.hf_client.card_files import check_addresses
-from hugflow.hf_client.connection import Hub, chain, explain
+from hugflow.hf_client.connection import Hub, chain, explain, gated
 from hugflow.hf_client.formats import Split
 from hugflow.hf_client.transcode import UNREADABLE
 from hugflow.plan import Column, DownloadPlan, EncoderSettings, HubFacts
@@ -198,6 +198,9 @@ def _translated(hub: Hub, doing: str) -> Iterator[None]:
             field="hf_id",
         ) from error
     except (DatasetsError, FileNotFoundError) as error:
+        if "gated dataset" in str(error):
+            # raised `from None`: of the Hub's own error only these words are left
+            raise gated(doing, has_token=hub.token is not None) from error
         explained = explain(doing, error, has_token=hub.token is not None)
         if any(isinstance(cause, OSError) and hasattr(cause, "response") for cause in chain(error)):
             raise explained from error
