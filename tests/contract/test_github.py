@@ -410,8 +410,8 @@ def reactions(server: Server, event: CommentEvent) -> list[str]:
     ("body", "mode", "only"),
     [
         ("/hugflow plan", "plan", ""),
-        ("/hugflow retry", "sync", ""),
-        ("/hugflow retry requests/add/a.yaml\nthank you", "sync", "requests/add/a.yaml"),
+        ("/hugflow retry", "retry", ""),
+        ("/hugflow retry requests/add/a.yaml\nthank you", "retry", "requests/add/a.yaml"),
         ("/hugflow unlock", "unlock", ""),
     ],
 )
