@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hugflow.cli.interrupts import Interrupts
 from hugflow.cli.shell import Session
@@ -20,6 +20,9 @@ from hugflow.gitops.run import Ended, Engine
 from hugflow.outbox import GITHUB_LIMITS, SLACK_LIMITS, Outbox
 from hugflow.render.views import PullRequestView
 from hugflow.slack import BotChannel, Channel, Heading, SlackReporter, WebhookChannel
+
+if TYPE_CHECKING:
+    from hugflow.sync import Options  # imports the Hub's libraries, which a gate does not need
 
 GH_TIMEOUT_S = 20
 
@@ -78,6 +81,8 @@ def refuse_workspace(session: Session, job: ActionsJob) -> None:
     workspace = job.workspace.resolve()
     settings = session.settings
     for name, value in (("STORAGE_ROOT", settings.storage_root), ("STATE_DIR", settings.state_dir)):
+        if "://" in value:
+            continue
         folder = (session.shell.cwd / value).resolve()
         if folder.is_relative_to(workspace):
             raise UsageError(
@@ -170,13 +175,15 @@ class Desk:
 
 
 @contextmanager
-def desk(session: Session, interrupts: Interrupts, heading: str, url: str = "") -> Iterator[Desk]:
+def desk(
+    session: Session, interrupts: Interrupts, heading: str, url: str = "", options: Options | None = None
+) -> Iterator[Desk]:
     """Wire a run on GitHub; at its end, what still waits to be told is delivered, or warned about."""
     job = ActionsJob.of(session)
     refuse_workspace(session, job)
     relay = Relay()
     connection = github(session)
-    engine = session.engine((session.progress_reporter(), relay), interrupts)
+    engine = session.engine((session.progress_reporter(), relay), interrupts, options)
     emit = engine.context.emit
 
     def warn(message: str) -> None:

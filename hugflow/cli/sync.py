@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hugflow.cli.shell import Session
     from hugflow.gitops.run import Ended, Job
 
+MODES = ("sync", "retry", "plan", "unlock")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 Number = Annotated[
@@ -50,7 +51,7 @@ def sync(
     ci_mode: Annotated[bool, typer.Option("--ci-mode", help="Work on a pull request on GitHub.")] = False,
     pull_request: Number = None,
     sha: Commit = None,
-    mode: Annotated[str | None, typer.Option("--mode", help="sync, plan or unlock.", metavar="MODE")] = None,
+    mode: Annotated[str | None, typer.Option("--mode", help="sync, retry, plan or unlock.", metavar="MODE")] = None,
     only: Annotated[str | None, typer.Option("--only", help="Run only this request.", metavar="FILE")] = None,
     max_runtime: MaxRuntime = None,
     progress_interval: Annotated[
@@ -94,15 +95,20 @@ def sync(
     with interrupts.listening():
         if max_runtime:
             interrupts.stop_after(seconds(max_runtime))
-        ended = _unlock(session, interrupts, job) if chosen == "unlock" else _sync(session, interrupts, job)
+        if chosen == "unlock":
+            ended = _unlock(session, interrupts, job)
+        else:
+            ended = _sync(session, interrupts, job, retry_failed=chosen == "retry")
     _end(session, "sync", ended)
 
 
-def _sync(session: Session, interrupts: Interrupts, job: Job) -> Ended:
+def _sync(session: Session, interrupts: Interrupts, job: Job, *, retry_failed: bool) -> Ended:
     from hugflow.cli.pull_requests import desk
     from hugflow.gitops.run import PullRequestRun
+    from hugflow.sync import Options
 
-    with desk(session, interrupts, f"Pull request {job.number}", _pull_url(session, job)) as wired:
+    opts = Options(retry_failed=retry_failed)
+    with desk(session, interrupts, f"Pull request {job.number}", _pull_url(session, job), opts) as wired:
         run = PullRequestRun(wired.github, wired.engine, wired.start_reporter, wired.emit, lambda: interrupts.timed_out)
         ended = run.process(job)
         wired.end(ended)
@@ -330,6 +336,13 @@ def _newest_commit(session: Session, number: int) -> str:
     return read_pull_request(github(session), number).head_sha
 
 
+def _head_of(session: Session, number: int) -> str:
+    from hugflow.cli.pull_requests import github
+    from hugflow.gitops.pull_request import read_pull_request
+
+    return read_pull_request(github(session), number).head_sha
+
+
 def _number(given: ActionsJob, number: int | None) -> int:
     found: Any = number or given.inputs.get("pull_request") or (given.payload.get("pull_request") or {}).get("number")
     if not str(found or "").isdecimal():
@@ -367,15 +380,16 @@ def _web(session: Session) -> str:
 
 
 def _end(session: Session, command: str, ended: Ended) -> None:
-    from hugflow.render.console import result_text
-    from hugflow.report.json_output import result_json
+    from hugflow.render.console import request_text
+    from hugflow.report.json_output import request_json, result_json
 
-    results = [request.result for request in ended.view.requests if request.result] if ended.view else []
-    for result in results:
-        session.output.say(result_text(result))
+    requests = ended.view.requests if ended.view else ()
+    for request in requests:
+        session.output.say(request_text(request))
+    results = [result_json(request.result) for request in requests if request.result]
     for refusal in ended.refusals:
         session.output.complain(str(refusal))
     refusals = [{"code": r.code, "problem": r.problem, "fix": r.fix} for r in ended.refusals]
-    content = {"results": [result_json(result) for result in results], "refusals": refusals}
+    content = {"requests": [request_json(request) for request in requests], "results": results, "refusals": refusals}
     session.output.document(document(command, ended.exit_code, **content))
     raise typer.Exit(ended.exit_code)

@@ -7,11 +7,20 @@ from collections.abc import Iterator, Sequence
 from hugflow.events import Result
 from hugflow.plan import AddPlan, Finding, Plan, PublishPlan, RemovePlan
 from hugflow.render.text import count, duration, lines, one_line, plural, size
+from hugflow.render.views import RequestView, State
 
 _SIGNS = {"download": "+", "resume": "+", "nothing": "=", "remove": "-", "create": "^", "update": "^"}
 _ADD_VERBS = {"download": "add", "resume": "resume", "nothing": "unchanged"}
 _MARKS = {"info": "i", "warning": "!", "approval": "?", "error": "x"}
 _RESULT_MARKS = {"complete": "✓", "unchanged": "=", "removed": "✓", "published": "✓", "paused": "…"}
+_STATE_MARKS: dict[State, str] = {"deleted": "-", "queued": "+", "after-merge": "+", "waiting": "?"}
+_STATE_WORDS: dict[State, str] = {
+    "refused": "refused by the policy",
+    "waiting": "waits for approval",
+    "deleted": "the request is deleted, which removes nothing from storage",
+    "queued": "planned, not run",
+    "after-merge": "planned, runs after the merge",
+}
 SHOWN_ERRORS = 10
 
 
@@ -77,6 +86,17 @@ def _summary(plans: Sequence[Plan]) -> str:
         f"{len(adds) - len(new)} unchanged",
     ]
     return f"Plan: {', '.join(parts)}."
+
+
+def request_text(request: RequestView) -> str:
+    """Where a request of a pull request stands, for the log of a job: its result, or why it has none."""
+    if request.result and not request.problems:
+        return result_text(request.result)
+    words = _STATE_WORDS.get(request.state, request.state)
+    head = f"{_STATE_MARKS.get(request.state, '✗')} {one_line(request.path)}: {words}"
+    problems = (f"{each.path}:{each.line}:{each.column or 1}: {each.message}" for each in request.problems)
+    findings = map(_finding, request.findings)
+    return "\n".join([head, *(f"  {one_line(problem)}" for problem in problems), *findings]) + "\n"
 
 
 def result_text(result: Result) -> str:

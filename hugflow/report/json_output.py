@@ -7,6 +7,7 @@ from typing import Any
 
 from hugflow.events import Result
 from hugflow.plan import AddPlan, Plan, RemovePlan
+from hugflow.render.views import RequestView
 
 JSON_SCHEMA_VERSION = 1
 
@@ -19,6 +20,12 @@ def document(command: str, exit_code: int, **content: Any) -> dict[str, Any]:
 def result_json(result: Result) -> dict[str, Any]:
     """A result, with all its fields."""
     return asdict(result) | {"exit_code": int(result.exit_code)}
+
+
+def request_json(request: RequestView) -> dict[str, Any]:
+    """Where a request of a pull request stands, and what is wrong with it."""
+    problems = [{"line": p.line, "column": p.column, "message": p.message} for p in request.problems]
+    return {"request": request.path, "kind": request.kind, "state": request.state, "problems": problems}
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:

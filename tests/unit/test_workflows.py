@@ -142,7 +142,7 @@ def test_the_code_and_the_workflows_agree_on_names() -> None:
     number = "${{ github.event.pull_request.number || inputs.pull_request }}"
     assert sync["run-name"].replace(number, "7") == dispatch.run_title(7)
     assert set(sync["on"]["workflow_dispatch"]["inputs"]) == {"pull_request", "sha", "mode", "only"}
-    assert set(sync["on"]["workflow_dispatch"]["inputs"]["mode"]["options"]) == {"sync", "plan", "unlock"}
+    assert set(sync["on"]["workflow_dispatch"]["inputs"]["mode"]["options"]) == {"sync", "retry", "plan", "unlock"}
     assert set(workflow("apply")["on"]["workflow_dispatch"]["inputs"]) == {"pull_request", "before", "after"}
     for name in commands.NAMES:
         assert name in (FOLDER / "commands.yml").read_text()
