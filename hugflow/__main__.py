@@ -15,7 +15,7 @@ from pathlib import Path
 def main() -> None:
     """Run the command line, and end the process with its exit code."""
     arguments = sys.argv[1:]
-    if arguments in ([], ["--help"]):
+    if arguments in ([], ["--help"], ["-h"]):
         sys.stdout.write(Path(__file__).with_name("cli").joinpath("help.txt").read_text(encoding="utf-8"))
         sys.exit(0)
     if arguments == ["--version"]:

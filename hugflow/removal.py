@@ -84,8 +84,7 @@ class Remover:
             self.state.archive(record)
             self.failpoints.reach("remove_archived")
             self.state.end_removal(name)
-        for gone in self.storage.empty_trash(self.trash_days, self.now()):
-            self.emit(Warned(plan.request, f"deleted from the trash after {self.trash_days:g} days: {gone}"))
+        self.empty_trash(plan.request)
         kept = f"; kept in the trash for {self.trash_days:g} days" if record.trash and self.trash_days else ""
         return Result(
             request=plan.request,
@@ -96,6 +95,11 @@ class Remover:
             rows_total=plan.rows,
             message=f"Removed {name}{kept}",
         )
+
+    def empty_trash(self, request: str) -> None:
+        """Delete what has been in the trash for long enough; every run does so, so that nobody has to."""
+        for gone in self.storage.empty_trash(self.trash_days, self.now()):
+            self.emit(Warned(request, f"deleted from the trash after {self.trash_days:g} days: {gone}"))
 
     def _intent(self, name: str, plan: RemovePlan) -> ArchivedRecord:
         entry = self.state.datasets().get(name)

@@ -213,6 +213,7 @@ class Engine:
             # what was planned without the lock is looked at again: another run may have come first
             planned = PlanFile(facts=plan.facts, download=plan.download)
             plan = self._plan_add(ParsedRequest(plan.request, plan.spec, {}), plan.spec, planned)
+            self.remover.empty_trash(plan.request)
             if plan.action == "nothing":
                 return self._unchanged(plan)
             if self.check_duplicates and (duplicates := self._duplicates(plan.spec, plan.download.sha)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from hugflow.errors import AuthenticationError, NotFoundError
+from hugflow.errors import AuthenticationError, NotFoundError, Transient
 from hugflow.hf_client.connection import Hub
 from hugflow.hf_client.resolve import newest_commit
 from hugflow.inventory import DatasetStatus
@@ -14,8 +14,8 @@ from hugflow.inventory import DatasetStatus
 def with_upstream(hub: Hub, datasets: list[DatasetStatus]) -> list[DatasetStatus]:
     """The same datasets, each with what the Hub says of its revision now.
 
-    "current", "moved to <commit>", "gone" (deleted, renamed, or the revision is), "no access". Raises Transient when
-    the Hub cannot be reached.
+    "current", "moved to <commit>", "gone" (deleted, renamed, or the revision is), "no access", or "unknown" when the
+    Hub cannot be reached.
     """
     with ThreadPoolExecutor(hub.max_concurrent_downloads) as threads:
         return list(threads.map(lambda dataset: _compared(hub, dataset), datasets))
@@ -30,4 +30,6 @@ def _compared(hub: Hub, dataset: DatasetStatus) -> DatasetStatus:
         return replace(dataset, upstream="gone")
     except AuthenticationError:
         return replace(dataset, upstream="no access")
+    except Transient:
+        return replace(dataset, upstream="unknown")
     return replace(dataset, upstream="current" if newest == dataset.sha else f"moved to {newest[:12]}")

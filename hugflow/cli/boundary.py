@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import tempfile
 import traceback
-from typing import Any
 
 from typer.main import get_command
 
 from hugflow.cli import app
 from hugflow.cli.shell import Shell
 from hugflow.errors import ExitCode, HugflowError
-from hugflow.report.json_output import document
-from hugflow.request_file import InvalidRequestFile
+from hugflow.report.json_output import document, error_json, explanation
 
 
 def run(arguments: list[str], shell: Shell) -> int:
@@ -35,20 +33,8 @@ def run(arguments: list[str], shell: Shell) -> int:
 
 
 def _explain(shell: Shell, command: str, error: HugflowError) -> int:
-    fix = f"\n  {error.fix}" if error.fix else ""
-    shell.output.complain(f"hugflow: {error.doing}: {error.problem}{fix}")
-    described: dict[str, Any] = {
-        "doing": error.doing,
-        "problem": error.problem,
-        "fix": error.fix,
-        "reason": error.reason,
-    }
-    if isinstance(error, InvalidRequestFile):
-        described["problems"] = [
-            {"path": p.path, "line": p.line, "column": p.column, "field": p.field, "message": p.message}
-            for p in error.problems
-        ]
-    shell.output.document(document(command, error.exit_code, error=described))
+    shell.output.complain(explanation(error))
+    shell.output.document(document(command, error.exit_code, error=error_json(error)))
     return error.exit_code
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from types import FrameType
 from hugflow.errors import ExitCode, Paused
 
 GIVE_UP_AFTER_S = 4.7
+ONE_SIGNAL_S = 0.3
 
 
 @dataclass(slots=True)
@@ -25,6 +27,7 @@ class Interrupts:
     """
 
     timed_out: bool = False
+    _signalled: float | None = None
     _asked: threading.Event = field(default_factory=threading.Event)
 
     def should_stop(self) -> bool:
@@ -60,8 +63,10 @@ class Interrupts:
                 signal.signal(number, handler)
 
     def _handle(self, number: int, _: FrameType | None) -> None:
-        if self._asked.is_set():
-            if number == signal.SIGINT:
+        before, self._signalled = self._signalled, time.monotonic()
+        if before is not None:
+            # a terminal and a supervisor may both deliver the same Ctrl-C
+            if number == signal.SIGINT and self._signalled - before > ONE_SIGNAL_S:
                 os._exit(ExitCode.INTERRUPTED)
             return
         self._asked.set()

@@ -66,7 +66,7 @@ class Output:
         """Send the log to stderr, and to LOG_FILE. Libraries are heard from WARNING on, unless `verbose`."""
         level = logging.DEBUG if verbose else logging.getLevelNamesMapping()[settings.log_level]
         formatter = JsonLines(self.redactor) if settings.log_format == "json" else TextLines(self.redactor)
-        handlers: list[logging.Handler] = [logging.StreamHandler(self.stderr)]
+        handlers: list[logging.Handler] = [_StderrHandler()]
         if self.quiet:
             handlers[0].setLevel(logging.ERROR)
         if settings.log_file:
@@ -88,6 +88,18 @@ def _encodable(text: str, stream: TextIO) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to what stderr is at the moment: a progress bar takes its place, and prints what is written above itself."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]  # the base class keeps the stream of the beginning
+        """Stderr as it is now."""
+        return sys.stderr
 
 
 class TextLines(logging.Formatter):

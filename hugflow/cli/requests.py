@@ -33,7 +33,7 @@ def init(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Set up a repository for requests: folders, .env.example, .gitignore, workflows. Existing files are kept.
+    """Set up a repository for requests: folders, schemas, .env.example, .gitignore. Existing files are kept.
 
     \b
     Example:
@@ -150,22 +150,28 @@ def plan(
     from hugflow.errors import HugflowError
     from hugflow.plan import has_changes
     from hugflow.render.console import plan_text
-    from hugflow.report.json_output import plan_json
+    from hugflow.report.json_output import error_json, explanation, plan_json
     from hugflow.sync import Options
 
-    try:
-        parsed, problems = _checked(_paths(session, files))
-        _refuse(problems)
-        engine = session.engine((), Interrupts(), Options(restart=restart))
-        plans = [engine.plan(request) for request in parsed]
-    except HugflowError as error:
-        if detailed_exitcode:
-            error.exit_code = ExitCode.FAILED  # type: ignore[misc]  # of this error only: what the option promises
-        raise
-    session.output.say(plan_text(plans))
+    parsed, problems = _checked(_paths(session, files))
+    wrong = {problem.path for problem in problems}
+    failures: list[HugflowError] = [InvalidRequestFile(problems)] if problems else []
+    engine = session.engine((), Interrupts(), Options(restart=restart))
+    plans = []
+    for request in parsed:
+        try:
+            plans += [engine.plan(request)] if request.path not in wrong else []
+        except HugflowError as error:
+            failures.append(error)
+    if plans:
+        session.output.say(plan_text(plans))
+    for failure in failures:
+        session.output.complain(explanation(failure))
     changes = has_changes(plans)
-    code = 2 if changes and detailed_exitcode else ExitCode.DONE
-    session.output.document(document("plan", code, changes=changes, plans=[plan_json(one) for one in plans]))
+    worst = max((failure.exit_code for failure in failures), default=ExitCode.DONE)
+    code = (1 if failures else 2 if changes else 0) if detailed_exitcode else worst
+    described = [plan_json(one) for one in plans], [error_json(failure) for failure in failures]
+    session.output.document(document("plan", code, changes=changes, plans=described[0], errors=described[1]))
     raise typer.Exit(code)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
+from hugflow.schema import file_name, text
 from hugflow.settings import env_example
+from hugflow.specs import SPECS
 
 _GITIGNORE = """\
 # secrets, and what hugflow keeps beside the checkout
@@ -16,6 +17,7 @@ _GITIGNORE = """\
 """
 _STATE = "Progress, journals, manifests and locks stand here while hugflow runs on this machine. Git ignores them.\n"
 _EXAMPLE = """\
+# yaml-language-server: $schema=../../schemas/add.schema.json
 # Copy this file to requests/add/NAME.yaml and change it.
 # `hugflow validate` checks it, `hugflow plan` shows what it does.
 hf_id: org/name
@@ -39,22 +41,14 @@ def scaffold(folder: Path) -> tuple[list[str], list[str]]:
         "requests/remove/.gitkeep": "",
         "requests/publish/.gitkeep": "",
         "request-example.yaml": _EXAMPLE,
-    } | _templates()
+    } | {f"schemas/{file_name(kind)}": text(kind) for kind in SPECS}
     made, kept = [], []
-    for name, text in files.items():
+    for name, content in files.items():
         path = folder / name
         if path.exists() or path.is_symlink():
             kept.append(name)
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(content, encoding="utf-8")
         made.append(name)
     return made, kept
-
-
-def _templates() -> dict[str, str]:
-    """The workflows that come with the package, by the path where they belong."""
-    folder = resources.files("hugflow").joinpath("templates", "workflows")
-    if not folder.is_dir():
-        return {}
-    return {f".github/workflows/{file.name}": file.read_text(encoding="utf-8") for file in folder.iterdir()}

@@ -227,7 +227,8 @@ def _state(request: RequestView) -> str:
 
 def _numbers(request: RequestView) -> tuple[str, str, str]:
     """Rows, size and time: of the result, else of the progress, else of the plan."""
-    if request.result and request.state not in ("invalid", "refused"):
+    # what was removed is gone: the plan knows how much it was
+    if request.result and request.kind != "remove" and request.state not in ("invalid", "refused"):
         return _numbers_of_result(request)
     if request.progress:
         progress = request.progress

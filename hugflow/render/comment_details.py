@@ -100,7 +100,7 @@ def _source_facts(plan: AddPlan, view: PullRequestView) -> Iterable[tuple[str, s
     columns = [f"{code(column.name, 40)} ({column.kind})" for column in plan.download.columns[:MAX_NAMES]]
     yield "Columns", ", ".join(columns + _more(len(plan.download.columns) - MAX_NAMES, "column"))
     files = plural(len(plan.download.shards), f"{plan.download.format} file")
-    yield "Download", f"{plural(plan.download.rows, 'row')}, {size(plan.download.size_bytes)} in {files}"
+    yield "Source", f"{plural(plan.download.rows, 'row')}, {size(plan.download.size_bytes)} in {files}"
 
 
 def _storage_facts(plan: AddPlan) -> Iterable[tuple[str, str]]:
@@ -150,10 +150,17 @@ def _publish_facts(plan: PublishPlan, view: PullRequestView) -> Iterable[tuple[s
 
 def _error(result: Result) -> str:
     if not result.error:
-        return f"{sentence(result.message)}" if result.message else ""
+        # what an unchanged dataset has to say, its plan has said already
+        return sentence(result.message) if result.message and result.status != "unchanged" else ""
     fix = f"\n\n**To do:** {sentence(result.fix)}" if result.fix else ""
-    kept = f"\n\nNothing is lost: {plural(result.rows_done, 'row')} stay in storage." if result.kind == "add" else ""
-    return markdown.fence(result.error) + fix + kept
+    return markdown.fence(result.error) + fix + (f"\n\n{_kept(result)}" if result.kind == "add" else "")
+
+
+def _kept(result: Result) -> str:
+    """What a run that did not end well leaves, and how the next one takes it up."""
+    if not result.rows_done:
+        return "Nothing was stored. `/hugflow retry` runs the request again."
+    return f"Nothing is lost: {plural(result.rows_done, 'row')} in storage, and `/hugflow retry` goes on from there."
 
 
 def _failed_rows(result: Result, limit: int) -> str:

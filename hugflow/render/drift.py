@@ -49,6 +49,6 @@ def _why(dataset: Dataset) -> list[str]:
         reasons.append("not complete")
     if dataset.request is None and dataset.state == "complete":
         reasons.append("no request asks for it")
-    if dataset.upstream not in (None, "current"):
+    if dataset.upstream not in (None, "current", "unknown"):
         reasons.append(f"on the Hub: {dataset.upstream}")
     return reasons

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from hugflow.errors import HugflowError
 from hugflow.events import Result
 from hugflow.plan import AddPlan, Plan, RemovePlan
 from hugflow.render.views import RequestView
+from hugflow.request_file import InvalidRequestFile
 
 JSON_SCHEMA_VERSION = 1
 
@@ -15,6 +17,24 @@ JSON_SCHEMA_VERSION = 1
 def document(command: str, exit_code: int, **content: Any) -> dict[str, Any]:
     """The one object that a command prints on stdout."""
     return {"schema_version": JSON_SCHEMA_VERSION, "command": command, "exit_code": exit_code, **content}
+
+
+def explanation(error: HugflowError) -> str:
+    """An error as people read it: what was being done, what is wrong, what to do next."""
+    return f"hugflow: {error.doing}: {error.problem}" + (f"\n  {error.fix}" if error.fix else "")
+
+
+def error_json(error: HugflowError) -> dict[str, Any]:
+    """An error as programs read it; every problem of request files with its place."""
+    described: dict[str, Any] = {
+        "doing": error.doing,
+        "problem": error.problem,
+        "fix": error.fix,
+        "reason": error.reason,
+    }
+    if isinstance(error, InvalidRequestFile):
+        described["problems"] = [asdict(problem) for problem in error.problems]
+    return described
 
 
 def result_json(result: Result) -> dict[str, Any]:
