@@ -171,13 +171,61 @@ def newest_commit(hf_id: str, revision: str = "main", hub: Mapping[str, Any] | N
     return {"sha": newest(ours, hf_id, revision), "slept": slept}
 
 
+def fetch(hf_id: str, left: str = "", limit_bytes: int | None = None, hub: Mapping[str, Any] | None = None) -> Answer:
+    """Fetch the first shard of a split; `left` is what an earlier run left of it: "whole", "changed" or "cut"."""
+    import resource
+
+    from hugflow.hf_client.fetch import fetch_shard
+
+    ours, slept = _hub(hub)
+    plan = _plan(ours, hf_id)
+    shard = plan.shards[0]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "shard"
+        if left:
+            path = fetch_shard(ours, hf_id, plan.sha, shard, folder)
+            data = path.read_bytes()
+            changed = data[:-1] + bytes([data[-1] ^ 1])
+            path.write_bytes({"whole": data, "changed": changed, "cut": data[:-5]}[left])
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes if limit_bytes is not None else before[0], before[1]))
+        try:
+            data = fetch_shard(ours, hf_id, plan.sha, shard, folder).read_bytes()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return {"sha256": hashlib.sha256(data).hexdigest(), "slept": slept, "files": files}
+
+
+def _plan(hub: Any, hf_id: str) -> Any:
+    from hugflow.hf_client.resolve import resolve
+    from hugflow.plan import EncoderSettings
+    from hugflow.request_file import ParsedRequest
+    from hugflow.specs import AddSpec
+
+    spec = AddSpec(hf_id=hf_id, description="For the tests.")
+    return resolve(hub, ParsedRequest("requests/add/x.yaml", spec, {}), spec, EncoderSettings()).download
+
+
+def ranges(hf_id: str, path: str, size: int, reads: list[list[int]], hub: Mapping[str, Any] | None = None) -> Answer:
+    """Seek and read in a file on the Hub; returns what came, in hexadecimal."""
+    from hugflow.hf_client.remote_file import RemoteFile, RepositoryFile
+
+    file = RemoteFile(RepositoryFile(_hub(hub)[0], hf_id, "main", path, size))
+    found = []
+    for offset, count in reads:
+        file.seek(offset)
+        found.append(file.read(count).hex())
+    return {"found": found, "at": file.tell()}
+
+
 def _error(error: Any) -> Answer:
     fields = {"type": type(error).__name__, "doing": error.doing, "problem": error.problem, "fix": error.fix}
     return {"error": fields | {"reason": error.reason, "exit_code": int(error.exit_code)}}
 
 
 QUESTIONS: dict[str, Callable[..., Answer]] = {
-    function.__name__: function for function in (split, files, inspect, newest_commit)
+    function.__name__: function for function in (split, files, inspect, newest_commit, fetch, ranges)
 }
 
 
