@@ -321,6 +321,13 @@ def test_the_next_slice_continues_the_check_that_was_left_open(github: GitHub, s
     ]
 
 
+def test_a_check_whose_answer_was_lost_is_not_made_twice(github: GitHub, server: Server) -> None:
+    _, sha = opened(server)
+    for _ in range(2):
+        Check(github, sha, run_key="1-1").update(CheckState("done", "all", "success"))
+    assert len(server.state.checks_of(sha)) == 1
+
+
 @pytest.mark.parametrize(
     ("conclusion", "expected"), [(None, "pending"), ("success", "success"), ("action_required", "failure")]
 )

@@ -220,6 +220,13 @@ def test_the_policy_of_the_base_branch_counts_and_no_other(rig: Rig, server: Ser
     assert rig.engine.executed == []
 
 
+def test_a_branch_that_is_older_than_the_policy_does_not_escape_it(rig: Rig, server: Server) -> None:
+    number = opened(server, {"requests/add/a.yaml": add("a")})
+    server.state.commit("main", {"hugflow.yaml": "datasets: {organisations: [mozilla]}\n"})
+    assert rig.process(number).exit_code == ExitCode.INVALID_REQUEST
+    assert rig.engine.executed == []
+
+
 def test_a_broken_policy_stops_everything_and_says_where(rig: Rig, server: Server) -> None:
     server.state.commit("main", {"hugflow.yaml": "datasets:\n  organisation: [acme]\n"})
     number = opened(server, {"requests/add/a.yaml": add("a")})
