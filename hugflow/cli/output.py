@@ -91,7 +91,7 @@ def _encodable(text: str, stream: TextIO) -> bool:
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
-    """Writes to what stderr is at the moment: a progress bar takes its place, and prints what is written above itself."""
+    """Writes to what stderr is at the moment: a progress bar takes its place, and prints above itself."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
