@@ -117,8 +117,10 @@ class ApplyRun:
     def _execute(self, view: PullRequestView, reporter: PullRequestReporter | None) -> PullRequestView:
         for request in view.having("invalid", "refused", "failed", "paused"):
             self.emit(RunFinished(request.result or unrunnable(request)))
-        for request in view.having("queued"):
-            assert request.plan is not None, "a request in the queue has a plan"
+        for request in view.requests:
+            if not request.is_next:
+                continue
+            assert request.plan is not None, "what is next has a plan"
             result = self.engine.execute(request.plan)
             done = replace(request, result=result, started=True)
             view = replace(view, requests=tuple(done if each is request else each for each in view.requests))

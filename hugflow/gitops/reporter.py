@@ -59,6 +59,7 @@ class PullRequestReporter:
     clock: Callable[[], float] = time.monotonic
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _shown: dict[str, _Shown] = field(default_factory=dict)
+    _label: str = ""
     _conversation: Conversation = field(init=False)
     _check: Check = field(init=False)
 
@@ -99,7 +100,13 @@ class PullRequestReporter:
         mark = marker(comment.STICKY)
         self.outbox.put("comment", lambda: self._conversation.upsert(mark, self._text(mark)), expendable=expendable)
         self.outbox.put("check", lambda: self._check.update(self._state()), expendable=expendable)
-        self.outbox.put("label", lambda: set_label(self.github, self.view.number, label_of(self.view)), expendable=True)
+        self.outbox.put("label", self._set_label, expendable=True)
+
+    def _set_label(self) -> None:
+        label = label_of(self.view)
+        if label != self._label:
+            set_label(self.github, self.view.number, label)
+            self._label = label
 
     def _annotate(self, annotations: Sequence[Annotation]) -> None:
         redacted = [replace(each, message=self.redact(each.message)) for each in annotations]

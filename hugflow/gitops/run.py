@@ -14,7 +14,7 @@ from hugflow.gitops.approvals import REMOVAL, Approval, approvals
 from hugflow.gitops.checks import Check, CheckState
 from hugflow.gitops.client import GitHub
 from hugflow.gitops.comments import Conversation
-from hugflow.gitops.dispatch import dispatch_next_slice
+from hugflow.gitops.dispatch import APPLY_WORKFLOW, dispatch, dispatch_next_slice
 from hugflow.gitops.merge import merge
 from hugflow.gitops.pull_request import PullRequest, may_write, read_file
 from hugflow.gitops.reporter import PullRequestReporter
@@ -182,7 +182,17 @@ class PullRequestRun:
             outcome = merge(self.github, pull, job.sha)
         except HugflowError as error:
             return replace(view, remark=f"Not merged: {error.problem}. Merge it by hand.")
-        return replace(view, remark=outcome.message, merged=outcome.merged)
+        view = replace(view, remark=outcome.message, merged=outcome.merged)
+        return self._start_what_waits(view, pull) if outcome.merged and view.having("after-merge") else view
+
+    def _start_what_waits(self, view: PullRequestView, pull: PullRequest) -> PullRequestView:
+        """Start what runs after the merge: a merge made with GITHUB_TOKEN starts no workflow, unlike a person's."""
+        try:
+            dispatch(self.github, APPLY_WORKFLOW, pull.default_branch, {"pull_request": str(pull.number)})
+        except HugflowError as error:
+            problem = f"what waits for the merge could not be started ({error.problem}); comment `/hugflow retry`"
+            return replace(view, remark=f"{view.remark} But {problem}.")
+        return view
 
     def _end(self, reporter: PullRequestReporter, view: PullRequestView, *, final: bool = True) -> Ended:
         reporter.finish(view, final=final)

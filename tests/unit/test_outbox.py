@@ -133,9 +133,9 @@ def test_a_day_of_constant_news_stays_within_githubs_limits_even_while_it_is_dow
         begun += run(mailbox, now + 5, now)
         now += 5
     assert most_in(60, begun) <= 20
-    assert most_in(3600, begun) <= 200
+    assert most_in(3600, begun) <= 160
     assert len(mailbox) <= 3
-    assert len(log.sent) > 20 * 150  # and the news did go out
+    assert len(log.sent) > 20 * 120  # and the news did go out
 
 
 def outbox(warnings: list[str]) -> Outbox:
@@ -205,4 +205,6 @@ def test_messages_after_the_end_are_dropped() -> None:
 
 @pytest.mark.parametrize("limits", [GITHUB_LIMITS])
 def test_the_share_taken_is_below_what_github_allows(limits: tuple[Limit, ...]) -> None:
-    assert all(limit.writes < {1.0: 2, 60.0: 80, 3600.0: 500}[limit.seconds] for limit in limits)
+    allowed = {60.0: 80, 3600.0: 500}
+    assert {limit.seconds for limit in limits} >= allowed.keys()
+    assert all(3 * limit.writes < allowed[limit.seconds] for limit in limits if limit.seconds in allowed)
