@@ -104,7 +104,12 @@ def next_step(view: PullRequestView) -> str:
         if requests:
             return sentence.format(**_words(view, requests))
     if view.merged:
-        return "Nothing to do."
+        waiting = view.having("after-merge")
+        return (
+            f"Nothing to do: what is marked 🔀 runs now ({plural(len(waiting), 'request')})."
+            if waiting
+            else "Nothing to do."
+        )
     return f"Nothing more runs here: review and **merge**.{_after_merge(view)}"
 
 
@@ -217,9 +222,7 @@ def _state(request: RequestView) -> str:
     if state == "partial" and request.result:
         return f"{plural(request.result.rows_failed, 'row')} failed"
     if state == "queued" and isinstance(plan, AddPlan):
-        return {"download": "to download", "resume": f"resumes at row {count(plan.rows_done)}", "nothing": "no change"}[
-            plan.action
-        ]
+        return f"resumes at row {count(plan.rows_done)}" if plan.action == "resume" else "to download"
     if state == "after-merge":
         return {"add": "downloads", "remove": "removes", "publish": "publishes"}[request.kind] + " after the merge"
     return _WORDS.get(state, state)

@@ -152,15 +152,22 @@ def _error(result: Result) -> str:
     if not result.error:
         # what an unchanged dataset has to say, its plan has said already
         return sentence(result.message) if result.message and result.status != "unchanged" else ""
-    fix = f"\n\n**To do:** {sentence(result.fix)}" if result.fix else ""
-    return markdown.fence(result.error) + fix + (f"\n\n{_kept(result)}" if result.kind == "add" else "")
+    # what a person on the command line is told to do is something else than what a reader of the comment can do
+    fix = f"**To do:** {sentence(result.fix)}" if result.fix and result.status not in ("partial", "paused") else ""
+    parts = (markdown.fence(result.error), fix, _kept(result) if result.kind == "add" else "")
+    return "\n\n".join(part for part in parts if part)
 
 
 def _kept(result: Result) -> str:
     """What a run that did not end well leaves, and how the next one takes it up."""
+    rows = f"{plural(result.rows_done, 'row')} in storage"
+    if result.status == "partial":
+        return f"{rows}. `/hugflow retry` tries the failed ones again; `max_failed_rows` in the request allows them."
+    if result.status == "paused":
+        return f"Nothing is lost: {rows}."
     if not result.rows_done:
         return "Nothing was stored. `/hugflow retry` runs the request again."
-    return f"Nothing is lost: {plural(result.rows_done, 'row')} in storage, and `/hugflow retry` goes on from there."
+    return f"Nothing is lost: {rows}, and `/hugflow retry` goes on from there."
 
 
 def _failed_rows(result: Result, limit: int) -> str:

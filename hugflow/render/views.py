@@ -94,7 +94,14 @@ class RequestView:
             return "refused"
         if "approval" in levels and not self.approved_by:
             return "waiting"
+        if isinstance(self.plan, AddPlan) and self.plan.action == "nothing":
+            return "unchanged"
         return "after-merge" if self.runs_after_merge else "queued"
+
+    @property
+    def is_next(self) -> bool:
+        """Whether a run executes it: it is planned, also where the plan finds nothing to do, and has not run yet."""
+        return self.state in ("queued", "unchanged") and self.plan is not None and self.result is None
 
     @property
     def settled(self) -> bool:
