@@ -16,8 +16,13 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.guard import sitecustomize as network_guard
+
+# machines are shared: how long an example takes says nothing of the code
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 ROOT = Path(__file__).resolve().parent.parent
 GUARD = Path(network_guard.__file__).parent

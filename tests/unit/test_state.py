@@ -143,7 +143,7 @@ OLD = {
 
 
 def _changed(**resume: Any) -> bytes:
-    return json.dumps(OLD | {"resume_data": OLD["resume_data"] | resume}).encode()  # type: ignore[operator]
+    return json.dumps(OLD | {"resume_data": OLD["resume_data"] | resume}).encode()  # type: ignore[operator]  # the old file is a plain dict
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def _changed(**resume: Any) -> bytes:
         _changed(),
         _changed(completed_rows=[7, 2, 0, 1, 1, 2]),
         _changed(version=2.0),
-        json.dumps(OLD | {"resume_data": {k: v for k, v in OLD["resume_data"].items() if k != "version"}}).encode(),  # type: ignore[attr-defined]
+        json.dumps(OLD | {"resume_data": {k: v for k, v in OLD["resume_data"].items() if k != "version"}}).encode(),  # type: ignore[attr-defined]  # the old file is a plain dict
         _changed(completed_rows=[[0, 2], 7], version="3.0"),
     ],
     ids=["2.0", "unsorted", "a number", "no version", "3.0"],
@@ -202,7 +202,7 @@ def test_garbage_is_no_progress(tmp_path: Path, data: bytes) -> None:
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.lists, max_leaves=6))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 def test_any_rows_are_read_or_no_progress(tmp_path: Path, rows: Any) -> None:
-    document = OLD | {"resume_data": OLD["resume_data"] | {"completed_rows": rows}}  # type: ignore[operator]
+    document = OLD | {"resume_data": OLD["resume_data"] | {"completed_rows": rows}}  # type: ignore[operator]  # the old file is a plain dict
     (tmp_path / "x.json").write_text(json.dumps(document))
     progress = read_progress(tmp_path / "x.json")
     assert progress is None or progress.rows_total == 10
