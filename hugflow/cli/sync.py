@@ -310,8 +310,8 @@ def _job(session: Session, given: ActionsJob, number: int | None, sha: str | Non
     """What to do, from the options, else from the event: a pull request's, or a dispatch with inputs."""
     from hugflow.gitops.run import Job
 
-    if mode not in ("sync", "plan", "unlock"):
-        raise UsageError("starting a sync", f"{mode!r} is no mode", "Choose sync, plan or unlock.")
+    if mode not in MODES:
+        raise UsageError("starting a sync", f"{mode!r} is no mode", f"Choose one of {', '.join(MODES)}.")
     head = (given.payload.get("pull_request") or {}).get("head") or {}
     pull = _number(given, number)
     commit = sha or given.inputs.get("sha") or head.get("sha")
@@ -320,7 +320,8 @@ def _job(session: Session, given: ActionsJob, number: int | None, sha: str | Non
         sha=str(commit or _newest_commit(session, pull)),
         mode="plan" if mode == "plan" else "sync",
         only=only or given.inputs.get("only", ""),
-        approved_by=given.sender_who_dispatched(),
+        # who starts a run by hand consents to the commit that they name; to whatever is the newest, nobody can
+        approved_by=given.sender_who_dispatched() if commit else (),
         auto_merge=session.settings.auto_merge,
         run_url=given.run_url,
         run_key=given.run_key,
@@ -330,13 +331,6 @@ def _job(session: Session, given: ActionsJob, number: int | None, sha: str | Non
 
 def _newest_commit(session: Session, number: int) -> str:
     """The head of a pull request, for a run that was started by hand and names no commit."""
-    from hugflow.cli.pull_requests import github
-    from hugflow.gitops.pull_request import read_pull_request
-
-    return read_pull_request(github(session), number).head_sha
-
-
-def _head_of(session: Session, number: int) -> str:
     from hugflow.cli.pull_requests import github
     from hugflow.gitops.pull_request import read_pull_request
 

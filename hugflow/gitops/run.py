@@ -153,8 +153,10 @@ class PullRequestRun:
         """Run the adds, one after the other; one that fails does not stop the next, a pause does."""
         if reporter.view.having("paused"):
             return
-        for request in reporter.view.having("queued"):
-            assert request.plan is not None, "a request in the queue has a plan"
+        for request in reporter.view.requests:
+            if not request.is_next:
+                continue
+            assert request.plan is not None, "what is next has a plan"
             if job.only in ("", request.path) and self.engine.execute(request.plan).exit_code in STOPS:
                 return
 
