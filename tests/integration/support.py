@@ -57,19 +57,9 @@ def audio_cell(data: bytes | None, path: str | None = None) -> dict[str, Any]:
     return {"bytes": data, "path": path}
 
 
-def features_of(schema: pa.Schema, special: Mapping[str, str]) -> bytes:
-    """The schema metadata that tells `datasets` which columns are audio or images."""
-    features = {
-        column.name: FEATURES[special[column.name]]
-        if column.name in special
-        else {"dtype": _dtype(column.type), "_type": "Value"}
-        for column in schema
-    }
-    return json.dumps({"info": {"features": features}}).encode()
-
-
-def _dtype(kind: pa.DataType) -> str:
-    return {"double": "float64", "float": "float32"}.get(str(kind), str(kind))
+def features_of(special: Mapping[str, str]) -> bytes:
+    """The schema metadata that tells `datasets` which columns are audio or images; it knows the others by their type."""
+    return json.dumps({"info": {"features": {name: FEATURES[kind] for name, kind in special.items()}}}).encode()
 
 
 def table_of(rows: Sequence[Mapping[str, Any]], audio: Sequence[str] = ("audio",)) -> pa.Table:
@@ -80,7 +70,7 @@ def table_of(rows: Sequence[Mapping[str, Any]], audio: Sequence[str] = ("audio",
     table = pa.Table.from_arrays(arrays, names=names)
     if not special:
         return table
-    return table.replace_schema_metadata({b"huggingface": features_of(table.schema, special)})
+    return table.replace_schema_metadata({b"huggingface": features_of(special)})
 
 
 def pack(
@@ -140,7 +130,7 @@ class World:
 
     @classmethod
     def make(cls, folder: Path, hub: LocalHub, environ: dict[str, str], secrets: Mapping[str, str]) -> World:
-        """An empty checkout in `folder`, with one worker (the quickest to start), that waits little between attempts."""
+        """An empty checkout in `folder`, with one worker (quick to start), that waits little between attempts."""
         checkout = folder / "checkout"
         checkout.mkdir()
         return cls(checkout, hub, environ | {"WORKERS": "1", "RETRY_BACKOFF": "0.05"}, secrets)

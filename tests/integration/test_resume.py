@@ -1,4 +1,4 @@
-"""What a second run does: nothing where all is done, the rest where it is not, and all again only when it is told to."""
+"""What a second run does: nothing where all is done, the rest where it is not, and all again only when told to."""
 
 from __future__ import annotations
 
