@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -135,7 +136,10 @@ def write_metadata(dataset: DatasetDir, plan: AddPlan) -> None:
     """
     source = schema_of(plan.download.arrow_schema)
     names = metadata_names(source.names, plan.download.audio_column)
-    fields = [pa.field(names[field.name], json_type(field.type)) for field in source if field.name in names]
+    types = {name: json_type(source.field(name).type) for name in names}
+    # without audio `datasets` reads the table as it is, and takes no names for those of files
+    shown = _without_file_names if plan.download.audio_column else _as_it_is
+    fields = [pa.field(names[name], shown(pa.nulls(0, kind)).type) for name, kind in types.items()]
     file_name = [pa.field("file_name", pa.string())] if plan.download.audio_column else []
     schema = pa.schema(file_name + fields)
 
@@ -147,25 +151,49 @@ def write_metadata(dataset: DatasetDir, plan: AddPlan) -> None:
                 pa.array([None if r.audio is None else f"audio/{r.audio}" for r in batch], pa.string())
                 for _ in file_name
             ]
-            types = {name: json_type(source.field(name).type) for name in names}
-            arrays += [json_array([row.get(name) for row in rows], types[name]) for name in names]
+            arrays += [shown(json_array([row.get(name) for row in rows], kind)) for name, kind in types.items()]
             yield pa.Table.from_arrays(arrays, schema=schema)
 
     _write_parquet(dataset.metadata, schema, tables())
 
 
 def metadata_names(columns: Iterable[str], audio_column: str | None) -> dict[str, str]:
-    """What the columns are called in the metadata: `file_name` and `audio` are taken where there is audio."""
-    taken = {"file_name", "audio", "file_names"} if audio_column else set()
+    """What the columns are called in the metadata.
+
+    Where there is audio, `audio` is taken, and `datasets` takes every `file_name`, `x_file_name` and `x_file_names` for
+    files of the dataset: the first gets `source_` in front, the others `_` behind.
+    """
     names = [name for name in columns if name != audio_column]
-    renamed = {}
+    if not audio_column:
+        return {name: name for name in names}
+    taken, renamed = {"audio", "file_name"}, {}
     for name in names:
-        new = name
+        new = _no_file_name(name)
         while new in taken or (new != name and new in names):
             new = f"source_{new}"
         renamed[name] = new
         taken.add(new)
     return renamed
+
+
+def _no_file_name(name: str) -> str:
+    return f"{name}_" if re.search(r"(?:\A|_)file_names?\Z", name) else name
+
+
+def _as_it_is(array: pa.Array) -> pa.Array:
+    return array
+
+
+def _without_file_names(array: pa.Array) -> pa.Array:
+    """JSON values whose struct fields are renamed as `metadata_names` renames columns: `datasets` looks there, too."""
+    if pa.types.is_large_list(array.type):
+        values = _without_file_names(array.values)
+        return pa.LargeListArray.from_arrays(array.offsets, values, mask=array.is_null())
+    if pa.types.is_struct(array.type) and array.type.num_fields:
+        children = [_without_file_names(child) for child in array.flatten()]
+        names = [_no_file_name(field.name) for field in array.type]
+        return pa.StructArray.from_arrays(children, names=names, mask=array.is_null())
+    return array
 
 
 def _row_values(dataset: DatasetDir, record: RowRecord) -> dict[str, Any]:
