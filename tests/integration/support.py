@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -58,7 +59,7 @@ def audio_cell(data: bytes | None, path: str | None = None) -> dict[str, Any]:
 
 
 def features_of(special: Mapping[str, str]) -> bytes:
-    """The schema metadata that tells `datasets` which columns are audio or images; it knows the others by their type."""
+    """The metadata that tells `datasets` which columns are audio or images; the others it knows by their type."""
     return json.dumps({"info": {"features": {name: FEATURES[kind] for name, kind in special.items()}}}).encode()
 
 
@@ -158,6 +159,17 @@ class World:
         self.repositories += 1
         folder = self.folder.parent / f"repository-{self.repositories}"
         return self.hub.add_dataset(hf_id, pack(folder, tables, **packing))
+
+    def new_id(self) -> str:
+        """An id that no other test of the file gives to a dataset."""
+        self.repositories += 1
+        return f"acme/{re.sub('[^a-z0-9]+', '-', self.folder.parent.name.lower())[-60:].strip('-')}-{self.repositories}"
+
+    def downloaded(self, rows: Sequence[Mapping[str, Any]] | Mapping[str, pa.Table], **fields: Any) -> Stored:
+        """Serve rows as a dataset, and download it by a request with `fields`."""
+        hf_id = self.new_id()
+        self.serve(hf_id, rows)
+        return self.dataset(self.sync(self.add(hf_id, **fields)).ok().result["name"])
 
     def add(self, hf_id: str, name: str = "one", **fields: Any) -> str:
         """Write an add request; returns its path from the checkout."""
