@@ -24,8 +24,7 @@ def estimate(plan: DownloadPlan, rows_done: int, workers: int) -> Estimate:
     rows = plan.rows - rows_done
     share = rows / plan.rows if plan.rows else 0.0
     size = plan.size_bytes * share
-    largest = max((shard.size_bytes for shard in plan.shards), default=0)
-    held = min(workers + 1, len(plan.shards)) * largest if rows else 0
+    held = _scratch(plan, workers) if rows else 0
     if plan.audio_column:
         stored, files = size * AUDIO_GROWTH + rows * BLOCK_BYTES, 2 * rows
         seconds = max(size / ENCODED_BYTES_PER_S / workers, rows / DURABLE_ROWS_PER_S)
@@ -33,6 +32,15 @@ def estimate(plan: DownloadPlan, rows_done: int, workers: int) -> Estimate:
         stored, files = max(size * JSON_GROWTH, rows * BLOCK_BYTES), rows
         seconds = rows / DURABLE_ROWS_PER_S
     return Estimate(stored_bytes=int(stored), files=files, scratch_bytes=held, seconds=seconds)
+
+
+def _scratch(plan: DownloadPlan, workers: int) -> int:
+    """The most bytes of shards that stand in scratch at a time; of folders of files it is only their names."""
+    if plan.format in ("audiofolder", "imagefolder"):
+        return 0
+    largest = max((shard.size_bytes for shard in plan.shards), default=0)
+    copies = 0 if plan.format == "parquet" else 1
+    return min(workers + 1, len(plan.shards) + copies) * largest
 
 
 # Measured (docs/decisions/0009): pages of a whole row group are held packed and unpacked.

@@ -11,7 +11,7 @@ import posixpath
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,8 +24,31 @@ from hugflow.hf_client.remote_file import RemoteFile, RepositoryFile
 
 MAX_FILE_BYTES = 1 << 30
 MAX_OPEN_ARCHIVES = 8
+AHEAD_BYTES = 64 << 20
 
 Read = bytes | RowError
+
+
+@dataclass(frozen=True, slots=True)
+class _Read(Mapping[str, Read]):
+    """What was read, and what is read only when it is asked for, and not kept."""
+
+    found: dict[str, Read]
+    later: dict[str, Callable[[], Read]]
+
+    def __getitem__(self, path: str) -> Read:
+        if path in self.found:
+            return self.found[path]
+        try:
+            return self.later[path]()
+        except RowError as error:
+            return error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self.found, *self.later))
+
+    def __len__(self) -> int:
+        return len(self.found) + len(self.later)
 
 
 @dataclass(slots=True)
@@ -37,40 +60,52 @@ class RepositoryFiles:
     sha: str
     _archives: dict[str, zipfile.ZipFile] = field(default_factory=dict)
 
-    def read(self, paths: Iterable[str], shard: str) -> dict[str, Read]:
+    def read(self, paths: Iterable[str], shard: str) -> Mapping[str, Read]:
         """What stands at each of `paths`, as rows of the file `shard` name them: its bytes, or why there are none.
 
+        Files are fetched side by side up to `AHEAD_BYTES`; those beyond, one by one when they are asked for.
         A path is relative to the repository's root or to the shard's folder; `zip://a.wav::x.zip` is a member of an
         archive. Errors are `refused_path`, `audio_missing`, `file_too_large`, `unreadable_archive`.
         Raises Transient, AuthenticationError.
         """
         found: dict[str, Read] = {}
+        later: dict[str, Callable[[], Read]] = {}
         plain: dict[str, list[str]] = {}
+        held = 0
         for path in dict.fromkeys(paths):
             try:
-                if path.startswith("zip://") and "::" in path:
-                    found[path] = self._member(path, shard)
-                else:
+                if not (path.startswith("zip://") and "::" in path):
                     plain[path] = candidates(path, shard, self.hf_id)
+                elif held < AHEAD_BYTES:
+                    found[path] = data = self._member(path, shard)
+                    held += len(data)
+                else:
+                    later[path] = partial(self._member, path, shard)
             except RowError as error:
                 found[path] = error
-        return found | self._files(plain)
+        self._files(plain, found, later)
+        return _Read(found, later)
 
-    def _files(self, wanted: dict[str, list[str]]) -> dict[str, Read]:
+    def _files(
+        self, wanted: dict[str, list[str]], found: dict[str, Read], later: dict[str, Callable[[], Read]]
+    ) -> None:
         """Files by the first of their candidates that the repository has: one question for all, then the files."""
         entries = self._entries({candidate for several in wanted.values() for candidate in several})
-        found: dict[str, Read] = {}
         hits: dict[str, RepoFile] = {}
+        held = 0
         for path, several in wanted.items():
             entry = next((entries[candidate] for candidate in several if candidate in entries), None)
             if entry is None:
                 found[path] = RowError("audio_missing", "the repository has no file at the path that the row gives")
             elif entry.size > MAX_FILE_BYTES:
                 found[path] = RowError("file_too_large", f"the file has {entry.size} bytes, over {MAX_FILE_BYTES}")
-            else:
+            elif held + entry.size <= AHEAD_BYTES:
                 hits[path] = entry
+                held += entry.size
+            else:
+                later[path] = partial(self._verified, entry)
         with ThreadPoolExecutor(self.hub.max_concurrent_downloads) as threads:
-            return found | dict(zip(hits, threads.map(self._verified, hits.values()), strict=True))
+            found |= zip(hits, threads.map(self._verified, hits.values()), strict=True)
 
     def _entries(self, paths: set[str]) -> dict[str, RepoFile]:
         if not paths:

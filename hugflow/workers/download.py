@@ -35,6 +35,7 @@ from hugflow.storage import DatasetDir, faults, sync_directory, write_all_synced
 log = logging.getLogger(__name__)
 
 BATCH_ROWS = 16
+FETCHED_BATCHES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +131,41 @@ def _rows(
 def _with_files(
     batches: Iterator[pa.RecordBatch], part: Slice, audio_column: str | None, fetch: FetchFiles | None
 ) -> Iterator[tuple[pa.RecordBatch, Mapping[str, bytes | RowError]]]:
-    """Each batch with the files that its rows name, which are fetched while the batch before it is converted."""
+    """Each batch with the files that its rows name, which are fetched while those before it are converted."""
     with ThreadPoolExecutor(1, "files") as ahead:
-        waiting: tuple[pa.RecordBatch, Future[Mapping[str, bytes | RowError]]] | None = None
-        for batch in batches:
-            paths = _paths(batch, audio_column)
+        waiting: tuple[list[pa.RecordBatch], Future[Mapping[str, bytes | RowError]]] | None = None
+        for window, paths in _windows(batches, audio_column):
             coming = ahead.submit(fetch, part, paths) if fetch is not None and paths else ahead.submit(dict)
             if waiting is not None:
-                yield waiting[0], waiting[1].result()
-            waiting = batch, coming
+                yield from _handed_over(*waiting)
+            waiting = window, coming
         if waiting is not None:
-            yield waiting[0], waiting[1].result()
+            yield from _handed_over(*waiting)
+
+
+def _handed_over(
+    window: list[pa.RecordBatch], coming: Future[Mapping[str, bytes | RowError]]
+) -> Iterator[tuple[pa.RecordBatch, Mapping[str, bytes | RowError]]]:
+    files = coming.result()
+    for batch in window:
+        yield batch, files
+
+
+def _windows(
+    batches: Iterator[pa.RecordBatch], audio_column: str | None
+) -> Iterator[tuple[list[pa.RecordBatch], list[str]]]:
+    """A few batches at a time where rows name files, so that requests overlap; where they hold them, each by itself."""
+    window: list[pa.RecordBatch] = []
+    paths: list[str] = []
+    for batch in batches:
+        named = _paths(batch, audio_column)
+        window.append(batch)
+        paths += named
+        if not named or len(window) == FETCHED_BATCHES:
+            yield window, paths
+            window, paths = [], []
+    if window:
+        yield window, paths
 
 
 def _paths(batch: pa.RecordBatch, audio_column: str | None) -> list[str]:

@@ -161,6 +161,8 @@ class DownloadRun:
         if not any(is_pending(shard, settled) for shard in download.shards):
             return
         workers = self.context.pool.workers
+        # while a shard of another format becomes parquet, it stands in scratch twice: one at a time, within the bound
+        as_it_is = download.format == "parquet"
         shards = ShardQueue(
             plan=download,
             dataset=self._dataset,
@@ -168,8 +170,8 @@ class DownloadRun:
             fetch_rows=self._fetch_rows(),
             counted=self._journal.count_shard,
             workers=workers,
-            ahead=workers + 1,
-            threads=self.context.max_concurrent_downloads,
+            ahead=workers + 1 if as_it_is else workers,
+            threads=self.context.max_concurrent_downloads if as_it_is else 1,
         )
         # each worker has four under way: one filling, one waiting, one being written, one on its way to the journal;
         # all of them together are the one group that a kill costs

@@ -454,6 +454,16 @@ def test_files_that_are_not_there_have_a_reason(client: HubClient, serve: Serve)
     assert {path: read.get("reason") for path, read in found.items()} == expected
 
 
+def test_many_large_files_are_not_held_at_once(client: HubClient, serve: Serve) -> None:
+    """Files beyond 64 MiB together are fetched when their row comes; they are the same files."""
+    data = {f"{number}.wav": bytes([number]) * (25 << 20) for number in range(4)}
+    hf_id = serve(data)
+    found = client.ask("files", hf_id=hf_id, paths=list(data))
+    assert {path: read["sha256"] for path, read in found.items()} == {
+        path: hashlib.sha256(content).hexdigest() for path, content in data.items()
+    }
+
+
 def test_a_metadata_file_that_claims_to_be_huge_is_refused(client: HubClient, serve: Serve) -> None:
     bomb = bytearray(zip_bytes({"a.wav": b"a", "metadata.csv": "file_name\na.wav\n"}))
     at = bomb.rfind(b"PK\1\2") + 24

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import random
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from localhub import Fault
 from tests.integration.format_repositories import LAYOUTS, Layout, Row, Speech, lines, parquet, speech
 from tests.integration.support import Stored, World, audio_cell, journal_rows, table_of, tree, wait_until
 
@@ -151,7 +156,7 @@ def test_rows_whose_audio_is_not_in_the_repository_fail_one_by_one(world: World,
     assert list(world.dataset().rows()) == [0]
 
 
-# -- memory ----------------------------------------------------------------------------------------------------------
+# -- scratch, requests, memory -----------------------------------------------------------------------------------------
 
 
 def test_a_row_group_beyond_the_workers_memory_is_refused_before_the_run(world: World) -> None:
@@ -162,3 +167,48 @@ def test_a_row_group_beyond_the_workers_memory_is_refused_before_the_run(world: 
     assert "has a row group of" in done.result["error"]
     assert "set WORKER_MEMORY_MB to 589 or more" in done.result["error"]
     assert not world.storage.exists()
+
+
+def test_scratch_never_holds_more_than_a_shard_for_each_worker_and_one(world: World) -> None:
+    """Also while a shard is made into parquet, when it stands there twice."""
+    chance = random.Random(5)
+    shards = {
+        f"train-{number}.jsonl": lines([{"text": chance.randbytes(8_000).hex()} for _ in range(150)]).encode()
+        for number in range(8)
+    }
+    world.hub.add_dataset("acme/scratch")
+    world.hub.commit("acme/scratch", shards)
+    sizes = []
+    with world.running("local-sync", world.add("acme/scratch")) as process:
+        while process.poll() is None:
+            sizes.append(_size(world.storage))
+            time.sleep(0.002)
+    assert process.returncode == 0
+    assert 0 < max(sizes) <= 3 * max(map(len, shards.values()))
+
+
+def _size(storage: Path) -> int:
+    """The bytes in scratch, whatever goes away meanwhile."""
+    size = 0
+    for folder, _, names in os.walk(storage):
+        if "/.hugflow/scratch" in folder:
+            for name in names:
+                with suppress(FileNotFoundError):
+                    size += (Path(folder) / name).stat().st_size
+    return size
+
+
+def test_files_that_rows_name_are_fetched_side_by_side(world: World, rows: list[Speech]) -> None:
+    layout = LAYOUTS["audiofolder-jsonl"]
+    _serve(world, "acme/side-by-side", layout, rows)
+    fault = world.hub.faults.add(Fault(route="acme/side-by-side/resolve/.*clip", delay_s=0.05))
+    world.hub.clear_log()
+    try:
+        _download(world, "acme/side-by-side", layout, WORKERS="1", MAX_CONCURRENT_DOWNLOADS="5")
+    finally:
+        world.hub.faults.remove(fault)
+    files = world.hub.requests("resolve/.*clip", method="GET")
+    assert len(files) == len(rows), "each file is fetched once"
+    at_once = [sum(other.started <= one.started < other.started + other.duration_s for other in files) for one in files]
+    assert max(at_once) == 5
+    assert len(world.hub.requests("paths-info")) <= len(rows) / 64 + 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hugflow.plan import DownloadPlan, EncoderSettings, Shard
-from hugflow.preflight import memory
+from hugflow.preflight import estimate, memory
 from hugflow.specs import DatasetIdentity
 
 
@@ -49,3 +49,13 @@ def test_the_finding_names_the_file_and_what_to_set() -> None:
         "not enough memory: 1.parquet has a row group of 3.0 GB, and a worker may use 2.0 GB: "
         "set WORKER_MEMORY_MB to 6300 or more (and WORKERS to what the machine has memory for)"
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "shards", "expected"),
+    [("parquet", 1, 1), ("parquet", 9, 3), ("json", 1, 2), ("json", 9, 3), ("audiofolder", 1, 0)],
+)
+def test_scratch_holds_a_shard_for_each_worker_and_one(kind: str, shards: int, expected: int) -> None:
+    sizes: list[int | None] = [None] * shards
+    of_kind = plan(*sizes).model_copy(update={"format": kind, "expected_rows": 10})
+    assert estimate(of_kind, 0, workers=2).scratch_bytes == expected
