@@ -78,7 +78,7 @@ class PullRequestReporter:
         """Publish the plan: every request, every problem on its line."""
         with self._lock:
             self.view = view
-        annotations = [problem for request in view.requests for problem in request.problems]
+        annotations = [each for request in view.requests for each in (*request.problems, *request.marks)]
         for number, batch in enumerate(batches(annotations)):
             self.outbox.put(f"annotations {number + 1}", partial(self._annotate, batch))
         self._publish()

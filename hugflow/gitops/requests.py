@@ -167,7 +167,8 @@ def _planned(view: RequestView, request: ParsedRequest, plan: PlanRequest, polic
         return replace(view, problems=(_located(request, error),))
     except HugflowError as error:
         return replace(view, result=failure(view.path, view.kind, name_of(request), error))
-    return replace(view, plan=_judged(planned, policy))
+    judged = _judged(planned, policy)
+    return replace(view, plan=judged, marks=tuple(_marks(request, judged)))
 
 
 def _judged(plan: Plan, policy: Policy) -> Plan:
@@ -175,6 +176,16 @@ def _judged(plan: Plan, policy: Policy) -> Plan:
     if isinstance(plan, AddPlan | PublishPlan):
         return plan.model_copy(update={"findings": findings})
     return plan.model_copy(update={"findings": findings if plan.names else plan.findings})
+
+
+def _marks(request: ParsedRequest, plan: Plan) -> Iterable[Annotation]:
+    """What speaks against a plan, on the line that says which dataset it is about."""
+    at = request.at("repo_id" if request.kind == "publish" else "hf_id")
+    for finding in plan.findings:
+        if finding.level == "error":
+            yield Annotation(request.path, at.line, at.column, finding.message, title="Refused")
+        elif finding.level == "warning":
+            yield Annotation(request.path, at.line, at.column, finding.message, title="Warning", level="warning")
 
 
 def _located(request: ParsedRequest, error: InvalidRequest) -> Annotation:

@@ -87,7 +87,7 @@ def title(view: PullRequestView) -> str:
         ("waiting for approval", ("waiting",)),
         ("paused", ("paused",)),
         ("running", ("running",)),
-        ("queued", ("queued",)),
+        ("planned" if view.over else "queued", ("queued",)),
         ("in storage", ("complete", "unchanged")),
         ("removed", ("removed",)),
         ("published", ("published",)),

@@ -59,12 +59,16 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class RequestView:
-    """One request of a pull request, as far as it is known."""
+    """One request of a pull request, as far as it is known.
+
+    `problems` make it invalid; `marks` are what the findings of its plan come to on the lines of its file.
+    """
 
     path: str
     kind: Kind
     plan: Plan | None = None
     problems: tuple[Annotation, ...] = ()
+    marks: tuple[Annotation, ...] = ()
     started: bool = False
     progress: Progress | None = None
     result: Result | None = None

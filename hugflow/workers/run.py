@@ -253,7 +253,8 @@ class DownloadRun:
         if failed > allowed:
             self._write_progress("partial")
             fix = "Run it again with --retry-failed, or allow them with `max_failed_rows` in the request."
-            problem = f"{failed} rows could not be converted, {allowed} are allowed"
+            rows = "1 row" if failed == 1 else f"{failed} rows"
+            problem = f"{rows} could not be converted; {allowed or 'none'} may fail"
             return self._result("partial", ExitCode.PARTIAL, error=problem, fix=fix, reason="failed_rows")
         plan = self._fix_counts()
         journal = self.context.state.journal(self.plan.name)
