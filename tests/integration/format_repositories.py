@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.integration.support import AUDIO_TYPE, clip, features_of, sound_file
+from tests.integration.support import audio_cell, clip, sound_file, table_of
 
 ROWS = 200
 # sample rate, channels, container, encoding, suffix
@@ -84,10 +84,7 @@ def card(folder: Path, text: str) -> None:
 
 def embedded(rows: Sequence[Speech]) -> pa.Table:
     """The rows with their audio in them."""
-    cells = pa.array([{"bytes": row.data, "path": row.file_name} for row in rows], AUDIO_TYPE)
-    others = pa.Table.from_pylist([row.values for row in rows])
-    table = others.add_column(0, "audio", cells)
-    return table.replace_schema_metadata({b"huggingface": features_of(table.schema, {"audio": "audio"})})
+    return table_of([{"audio": audio_cell(row.data, row.file_name), **row.values} for row in rows])
 
 
 def halves(rows: Sequence[Speech]) -> list[Sequence[Speech]]:
