@@ -21,8 +21,10 @@ from hugflow.ranges import RowRanges
 from hugflow.storage import DatasetDir
 from hugflow.workers.download import Slice
 
-MIN_SLICE_ROWS = 64
-SLICES_PER_WORKER = 4
+MIN_SLICE_ROWS = 16
+SLICES_PER_WORKER = 3
+PIECES_OF_A_GROUP = 64
+"""A piece that begins inside of a row group reads what stands before it there, so a group has not many."""
 
 FetchRows = Callable[[int, Path], Path]
 
@@ -34,14 +36,32 @@ def is_pending(shard: Shard, settled: RowRanges) -> bool:
     return next(settled.missing(shard.first_row, shard.first_row + shard.rows), None) is not None
 
 
-def pending_pieces(shard: Shard, settled: RowRanges, workers: int) -> list[tuple[int, int]]:
-    """The pieces (start, stop within the shard) that are to do of a counted shard."""
+def pending_pieces(shard: Shard, settled: RowRanges, workers: int, later: int = 0) -> list[tuple[int, int]]:
+    """The pieces (start, stop within the shard) that are to do of a counted shard.
+
+    They become smaller towards the end of all work, of which `later` rows are in other shards, so that the workers end
+    together; where many rows are left they are large, because the end of each piece costs its worker a pause.
+    """
     assert shard.first_row is not None
     assert shard.groups is not None
     first_row = shard.first_row
-    missing = list(settled.missing(first_row, first_row + shard.rows))
-    size = slice_rows(sum(stop - first for first, stop in missing), workers)
-    return [piece for first, stop in missing for piece in cut(shard.groups, first - first_row, stop - first_row, size)]
+    missing = [(first - first_row, stop - first_row) for first, stop in _missing(shard, settled)]
+    left = later + sum(stop - start for start, stop in missing)
+    least = max(MIN_SLICE_ROWS, max(shard.groups, default=0) // PIECES_OF_A_GROUP)
+    pieces: list[tuple[int, int]] = []
+    for start, stop in missing:
+        at = start
+        while at < stop:
+            piece = next(cut(shard.groups, at, stop, max(least, left // (workers * SLICES_PER_WORKER))))
+            pieces.append(piece)
+            left -= piece[1] - piece[0]
+            at = piece[1]
+    return pieces
+
+
+def _missing(shard: Shard, settled: RowRanges) -> list[tuple[int, int]]:
+    """The rows to do of a shard, as far as it is counted."""
+    return [] if shard.first_row is None else list(settled.missing(shard.first_row, shard.first_row + shard.rows))
 
 
 def cut(groups: tuple[int, ...], start: int, stop: int, slice_rows: int) -> Iterator[tuple[int, int]]:
@@ -55,11 +75,6 @@ def cut(groups: tuple[int, ...], start: int, stop: int, slice_rows: int) -> Iter
         piece_stop = min(ends[near] if near >= 0 and ends[near] > start + slice_rows // 2 else start + slice_rows, stop)
         yield start, piece_stop
         start = piece_stop
-
-
-def slice_rows(rows_to_do: int, workers: int) -> int:
-    """How many rows a slice should have: enough slices to keep all workers busy to the end, none of them tiny."""
-    return max(MIN_SLICE_ROWS, -(-rows_to_do // (workers * SLICES_PER_WORKER)))
 
 
 @dataclass(slots=True)
@@ -87,11 +102,13 @@ class ShardQueue:
     _uncounted: dict[int, Path] = field(default_factory=dict)
     _open: dict[int, int] = field(default_factory=dict)
     _slices: list[Slice] = field(default_factory=list)
+    _later: int = field(init=False)
 
     def __post_init__(self) -> None:
         self._slots = threading.Semaphore(self.ahead)
         self._shards = list(self.plan.shards)
         self._pending = [i for i, shard in enumerate(self._shards) if is_pending(shard, self.settled)]
+        self._later = sum(self._rows_to_do(i) for i in self._pending)
 
     def start(self) -> None:
         """Begin to fetch."""
@@ -162,11 +179,15 @@ class ShardQueue:
     def _enqueue(self, index: int, path: Path) -> None:
         shard = self._shards[index]
         assert shard.first_row is not None
-        pieces = pending_pieces(shard, self.settled, self.workers)
+        self._later = max(0, self._later - self._rows_to_do(index))
+        pieces = pending_pieces(shard, self.settled, self.workers, self._later)
         self._open[index] = len(pieces)
         self._slices += [Slice(index, path, shard.path, shard.first_row, start, stop) for start, stop in pieces]
         if not pieces:
             self._free(index)
+
+    def _rows_to_do(self, index: int) -> int:
+        return sum(stop - first for first, stop in _missing(self._shards[index], self.settled))
 
     def _free(self, index: int) -> None:
         discard(self._folder(index))
