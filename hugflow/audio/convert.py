@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from hugflow.audio import ffmpeg, sndfile
+from hugflow.audio import ffmpeg, flac, sndfile
 from hugflow.audio.cells import Fetch, read_cell
 from hugflow.audio.containers import FLAC, MPEG, OGG, Container, check_whole, ends_in_flac_frame, is_chained, recognise
 from hugflow.audio.encode import Mp3, encode, refuse_too_long
@@ -37,7 +37,18 @@ def _convert_file(data: bytes, encoder: EncoderSettings) -> Mp3:
     container, start = recognise(data)
     if container is MPEG:
         return _convert_mpeg(data, encoder)
-    return _decode(check_whole(data[start:], container), container, encoder)
+    data = check_whole(data[start:], container)
+    found = _convert_flac(data, encoder) if container is FLAC else None
+    return found or _decode(data, container, encoder)
+
+
+def _convert_flac(data: bytes, encoder: EncoderSettings) -> Mp3 | None:
+    """Take the quick way; None where it leads nowhere, so that libsndfile says what is wrong."""
+    try:
+        with flac.open_sound(data) as sound:
+            return encode(sound, encoder) if sound else None
+    except RowError:
+        return None
 
 
 def _convert_mpeg(data: bytes, encoder: EncoderSettings) -> Mp3:
