@@ -197,7 +197,7 @@ def cores() -> int:
 
 
 def _library_environment(settings: Settings) -> dict[str, str]:
-    """What the Hub's libraries read once, when they are imported."""
+    """What libraries read once, when they are imported, in this process and in its workers."""
     return {
         "HF_ENDPOINT": settings.hf_endpoint,
         "HF_HUB_DOWNLOAD_TIMEOUT": str(int(settings.read_timeout) or 1),
@@ -208,6 +208,8 @@ def _library_environment(settings: Settings) -> dict[str, str]:
         "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
         # its own handler writes past our format and masks, a line for every attempt; what counts reaches us as errors
         "HF_HUB_VERBOSITY": "error",
+        # numpy's linear algebra, which nothing here uses, would start a thread a core, in every worker
+        "OPENBLAS_NUM_THREADS": "1",
     }
 
 
