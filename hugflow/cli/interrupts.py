@@ -15,7 +15,7 @@ from types import FrameType
 from hugflow.errors import ExitCode, Paused
 
 GIVE_UP_AFTER_S = 4.7
-ONE_SIGNAL_S = 0.3
+ONE_SIGNAL_S = 0.05
 
 
 @dataclass(slots=True)
