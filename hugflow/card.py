@@ -17,7 +17,8 @@ def storage_card(spec: AddSpec, plan: DownloadPlan, licence: str | None, *, rows
     split = plan.identity.split.replace("-", "_")
     paths = ["metadata.parquet", "audio/*.mp3"] if plan.audio_column else ["metadata.parquet"]
     front = {
-        "license": licence,
+        # on one line: a line of dashes in it would end the front matter
+        "license": " ".join((licence or "").split()),
         "configs": [{"config_name": "default", "data_files": [{"split": split, "path": paths}]}],
     }
     matter = yaml.safe_dump({key: value for key, value in front.items() if value}, sort_keys=False, allow_unicode=True)

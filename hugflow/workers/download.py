@@ -169,22 +169,33 @@ def _windows(
 
 
 def _paths(batch: pa.RecordBatch, audio_column: str | None) -> list[str]:
-    """The paths of those rows whose audio is a path only."""
+    """The paths of those rows whose audio is a path only: not those that are there beside bytes or samples."""
     if audio_column not in batch.schema.names:
         return []
     column = batch.column(audio_column)
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        return [path for path in column.to_pylist() if path]
-    if not pa.types.is_struct(column.type) or column.type.get_field_index("path") < 0:
+    if pa.types.is_struct(column.type):
+        fields = [field.name for field in column.type]
+        has_more = [pc.is_valid(pc.struct_field(column, name)) for name in ("bytes", "array") if name in fields]
+        column = pc.struct_field(column, "path") if "path" in fields else pa.nulls(len(column), pa.string())
+        for has in has_more:
+            column = pc.if_else(has, pa.scalar(None, column.type), column)
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return []
-    paths = pc.struct_field(column, "path")
-    if column.type.get_field_index("bytes") >= 0:
-        paths = paths.filter(pc.is_null(pc.struct_field(column, "bytes")))
-    return [path for path in paths.to_pylist() if path]
+    return [path for scalar in column if (path := _path(scalar))]
+
+
+def _path(scalar: pa.Scalar) -> str | None:
+    try:
+        path: str | None = scalar.as_py()
+    except UnicodeDecodeError:
+        return None  # its row says so
+    return path
 
 
 def _file(files: Mapping[str, bytes | RowError], path: str) -> bytes:
-    found = files[path]
+    found = files.get(path, RowError("audio_missing", "the row names a file that was not fetched"))
     if isinstance(found, RowError):
         raise found
     return found
@@ -248,8 +259,8 @@ def _convert_row(
     mp3 = to_mp3(audio, conversion.encoder, fetch=fetch)
     if mp3 is None:
         return _json_only(row, "no_audio", values)
-    given = values.get(f"{conversion.audio_column}_filename") or values.get("audio_filename") or audio_name(audio)
-    name = audio_file_name(given if isinstance(given, str) else None, row)
+    given = (values.get(f"{conversion.audio_column}_filename"), values.get("audio_filename"), audio_name(audio))
+    name = audio_file_name(next((text for text in given if isinstance(text, str) and text), None), row)
     values[conversion.audio_column] = f"audio/{name}"
     return _with_audio(row, name, mp3, row_json(values))
 
@@ -263,7 +274,10 @@ def _audio_cell(scalar: pa.Scalar) -> Any:
     if pa.types.is_list(scalar.type) or pa.types.is_large_list(scalar.type):
         samples = scalar.values
         return samples.to_numpy(zero_copy_only=False) if pa.types.is_primitive(samples.type) else samples.to_pylist()
-    return scalar.as_py()
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError as error:
+        raise RowError("invalid_text", "a text is not valid UTF-8") from error
 
 
 def _json_only(row: int, status: Any, values: dict[str, Any]) -> _Converted:
