@@ -18,6 +18,7 @@ def run(arguments: list[str], shell: Shell) -> int:
     command = next((argument for argument in arguments if not argument.startswith("-")), "")
     # a command that fails before it has read its settings must print JSON all the same
     shell.output.json = "--json" in arguments
+    shell.output.in_actions = shell.environ.get("GITHUB_ACTIONS") == "true"
     try:
         get_command(app)(args=arguments, prog_name="hugflow", obj=shell)
     except SystemExit as exit_:

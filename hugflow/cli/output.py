@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from hugflow.printable import printable
 from hugflow.redact import Redactor
+from hugflow.render.text import no_commands
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,10 +24,14 @@ _PLAIN_SIGNS = str.maketrans({"✓": "+", "✗": "x", "…": "..."})
 
 @dataclass(slots=True)
 class Output:
-    """Results go to stdout, everything else to stderr. With `json`, stdout has one JSON object and nothing else."""
+    """Results go to stdout, everything else to stderr. With `json`, stdout has one JSON object and nothing else.
+
+    `in_actions`: all of it is the log of a job on GitHub, in which some lines are commands to the runner.
+    """
 
     json: bool = False
     quiet: bool = False
+    in_actions: bool = False
     redactor: Redactor = field(default_factory=Redactor)
     stdout: TextIO = field(default_factory=lambda: sys.stdout)
     stderr: TextIO = field(default_factory=lambda: sys.stderr)
@@ -35,6 +40,11 @@ class Output:
         """Print for people; silent with --json and --quiet."""
         if not self.json and not self.quiet:
             self._write(self.stdout, text)
+
+    def command(self, text: str) -> None:
+        """Print lines that the runner of a job is to take as commands; whoever calls has escaped what is in them."""
+        if not self.json and not self.quiet:
+            self._write(self.stdout, text, commands=True)
 
     def complain(self, text: str) -> None:
         """Print what went wrong."""
@@ -47,11 +57,15 @@ class Output:
         text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
         if not _encodable(text, self.stdout):
             text = json.dumps(value, ensure_ascii=True, indent=2, default=str)
-        self.stdout.write(self.redactor.text(text) + "\n")
+        text = self.redactor.text(text)
+        # the one command that may stand in the middle of a line; JSON has another way to write it
+        self.stdout.write((text.replace("##[", "##\\u005b") if self.in_actions else text) + "\n")
 
-    def _write(self, stream: TextIO, text: str) -> None:
+    def _write(self, stream: TextIO, text: str, *, commands: bool = False) -> None:
         """Print, whatever the stream's encoding lacks; no-break spaces are for pages, not for what people search."""
         text = self.redactor.text(text if text.endswith("\n") else text + "\n").replace("\u00a0", " ")
+        if self.in_actions and not commands:
+            text = no_commands(text)
         if not _encodable(text, stream):
             text = text.translate(_PLAIN_SIGNS).encode(stream.encoding, "replace").decode(stream.encoding)
         stream.write(text)
@@ -66,7 +80,7 @@ class Output:
         """Send the log to stderr, and to LOG_FILE. Libraries are heard from WARNING on, unless `verbose`."""
         level = logging.DEBUG if verbose else logging.getLevelNamesMapping()[settings.log_level]
         formatter = JsonLines(self.redactor) if settings.log_format == "json" else TextLines(self.redactor)
-        handlers: list[logging.Handler] = [_StderrHandler()]
+        handlers: list[logging.Handler] = [_StderrHandler(in_actions=self.in_actions)]
         if self.quiet:
             handlers[0].setLevel(logging.ERROR)
         if settings.log_file:
@@ -93,13 +107,19 @@ def _encodable(text: str, stream: TextIO) -> bool:
 class _StderrHandler(logging.StreamHandler[TextIO]):
     """Writes to what stderr is at the moment: a progress bar takes its place, and prints above itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_actions: bool = False) -> None:
         logging.Handler.__init__(self)
+        self._in_actions = in_actions
 
     @property
     def stream(self) -> TextIO:  # type: ignore[override]  # the base class keeps the stream of the beginning
         """Stderr as it is now."""
         return sys.stderr
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render a record."""
+        text = super().format(record)
+        return no_commands(text) if self._in_actions else text
 
 
 class TextLines(logging.Formatter):

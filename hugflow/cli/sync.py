@@ -146,7 +146,7 @@ def check(
 
     session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
     found = validate(github(session), _number(ActionsJob.of(session), pull_request))
-    session.output.say("\n".join(found.lines))
+    session.output.command("\n".join(found.lines))
     problems = [{"path": p.path, "line": p.line, "column": p.column, "message": p.message} for p in found.problems]
     session.output.document(document("ci check", found.exit_code, problems=problems))
     raise typer.Exit(found.exit_code)

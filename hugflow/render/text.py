@@ -132,6 +132,11 @@ def log_line(text: str) -> str:
     return re.sub(r"(?<=:)(?=:)|(?<=##)(?=\[)", "\u200b", one_line(text))
 
 
+def no_commands(text: str) -> str:
+    """Lines for a job's log of which none is a command to the runner; they still read the same."""
+    return re.sub(r"(?m)^[^\S\n]*:(?=:)|##(?=\[)", "\\g<0>\u200b", text)
+
+
 def workflow_command(name: Literal["error", "warning", "notice"], message: str, **properties: str | int | None) -> str:
     """A command for the runner, like `::error file=a.yaml,line=3::message`, from text of unknown origin.
 
