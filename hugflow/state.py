@@ -18,7 +18,7 @@ from hugflow.errors import StorageFault
 from hugflow.plan import EncoderSettings
 from hugflow.ranges import RowRanges
 from hugflow.specs import DatasetIdentity
-from hugflow.storage import faults, lock, read_regular, write_durably
+from hugflow.storage import faults, lock, read_regular, sync_directory, write_durably
 
 MANIFEST_SCHEMA_VERSION = 1
 PROGRESS_VERSION = "3.0"
@@ -141,10 +141,12 @@ class StateDir:
         return lock(self.lock_path(name), doing, wait_s=0.5)
 
     def forget(self, name: str) -> None:
-        """Delete a dataset's journal and progress file."""
+        """Delete a dataset's journal and progress file, durably: they must not come back without its files."""
         with faults(f"cleaning the state of {name}"):
-            self.progress(name).unlink(missing_ok=True)
-            self.journal(name).unlink(missing_ok=True)
+            for file in (self.progress(name), self.journal(name)):
+                if file.is_symlink() or file.exists():
+                    file.unlink()
+                    sync_directory(file.parent)
 
     def progress_names(self) -> list[str]:
         """The datasets that have a progress file."""

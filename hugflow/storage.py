@@ -215,14 +215,24 @@ class DatasetDir:
             if entry not in ours or (entry != self.meta and any(entry.iterdir())):
                 yield entry
 
-    def clear(self) -> None:
-        """Delete everything in the folder, to start again; the marker goes first, the plan last."""
-        with faults(f"clearing {self.path}"):
-            self.marker.unlink(missing_ok=True)
+    def disown(self) -> None:
+        """Delete what vouches for the rows: the marker and the index."""
+        doing = f"clearing {self.path}"
+        _refuse_links(doing, self.path, self.meta)
+        with faults(doing):
+            for file in (self.marker, self.index):
+                file.unlink(missing_ok=True)
             sync_directory(self.meta)
+
+    def clear(self) -> None:
+        """Delete everything in the folder, to start again, the plan last. Nothing may vouch for the rows any more."""
+        doing = f"clearing {self.path}"
+        _refuse_links(doing, self.path, self.meta, self.audio, self.json, self.tmp, self.scratch)
+        self.sweep()
+        with faults(doing):
             for folder in (self.audio, self.json, self.tmp, self.scratch):
                 shutil.rmtree(folder, ignore_errors=False) if folder.is_dir() else None
-            for file in (self.metadata, self.readme, self.index, self.plan):
+            for file in (self.metadata, self.readme, self.plan):
                 file.unlink(missing_ok=True)
             sync_directory(self.meta)
 

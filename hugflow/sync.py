@@ -234,12 +234,14 @@ class Engine:
             return DownloadRun(plan, self.context, self.options.retry_failed, _room(plan.storage)).run()
 
     def _forget(self, name: str) -> None:
-        """Begin again: delete what is there of the dataset."""
+        """Begin again: what vouches for rows goes before the rows, so that a kill leaves none that are not there."""
         dataset = self.context.storage.dataset(name)
-        if dataset.exists():
+        if existed := dataset.exists():
             self.context.state.deactivate(name)
-            dataset.clear()
+            dataset.disown()
         self.context.state.forget(name)
+        if existed:
+            dataset.clear()
 
     def _tidy(self, name: str, record: DatasetRecord) -> None:
         """Do what a run that was killed behind its marker had left to do."""
