@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from hugflow import journal
 from hugflow.errors import ExitCode, HugflowError, InvalidRequest, Paused, StorageFault
 from hugflow.events import Result, RunFinished, RunStarted, Status, Warned
+from hugflow.finish import read_index
 from hugflow.hf_client.resolve import audio_column, repository, resolve
 from hugflow.plan import (
     PLAN_SCHEMA_VERSION,
@@ -27,6 +28,7 @@ from hugflow.plan import (
     conflicts,
 )
 from hugflow.preflight import estimate, memory, room
+from hugflow.ranges import RowRanges
 from hugflow.removal import Remover, read_plan
 from hugflow.repair import Repairer
 from hugflow.request_file import InvalidRequestFile, ParsedRequest
@@ -245,22 +247,24 @@ class Engine:
 
     def _tidy(self, name: str, record: DatasetRecord) -> None:
         """Do what a run that was killed behind its marker had left to do."""
-        self.context.storage.dataset(name).remove_workspace()
-        path, rows = self.context.state.progress(name), journal.read(self.context.state.journal(name))
+        dataset, state = self.context.storage.dataset(name), self.context.state
+        dataset.sweep()
+        dataset.remove_workspace()
+        entry = state.datasets().get(name)
+        if entry is None or entry.dataset != record:
+            state.activate(manifest_entry(self.context, record))
         if self.context.cleanup_progress:
-            self.context.state.forget(name)
-        elif rows is not None and (progress := read_progress(path)) is not None and progress.status != "complete":
-            done = len(rows.done)
-            write_progress(
-                path, name, status="complete", done=rows.done, rows_total=record.rows_total, resumed_from=done
-            )
+            state.forget(name)
+        elif (progress := read_progress(state.progress(name))) is not None and progress.status != "complete":
+            done = RowRanges()
+            done.update(row.row for row in read_index(dataset) if row.status != "failed")
+            path, rows = state.progress(name), record.rows_total
+            write_progress(path, name, status="complete", done=done, rows_total=rows, resumed_from=len(done))
 
     def _unchanged(self, plan: AddPlan) -> Result:
         """The dataset is complete: make sure that manifest and link say so, and download nothing."""
         record = read_marker(self.context.storage.dataset(plan.name).marker)
         assert record is not None, "the plan says that the dataset is complete"
-        if plan.name not in self.context.state.datasets():
-            self.context.state.activate(manifest_entry(self.context, record))
         self._tidy(plan.name, record)
         if warning := self.context.storage.link(plan.name):
             self.context.emit(Warned(plan.request, warning))

@@ -258,8 +258,9 @@ class DownloadRun:
             return self._result("partial", ExitCode.PARTIAL, error=problem, fix=fix, reason="failed_rows")
         plan = self._fix_counts()
         journal = self.context.state.journal(self.plan.name)
-        record = finish(self._dataset, journal, self._rows, plan, self.context.failpoints)
+        # before the marker: what has one is whole, and has nothing more than it should
         self._dataset.remove_workspace()
+        record = finish(self._dataset, journal, self._rows, plan, self.context.failpoints)
         self.context.state.activate(manifest_entry(self.context, record))
         self.context.failpoints.reach("finish_manifest")
         self._write_progress("complete")
