@@ -101,6 +101,18 @@ class Remover:
         for gone in self.storage.empty_trash(self.trash_days, self.now()):
             self.emit(Warned(request, f"deleted from the trash after {self.trash_days:g} days: {gone}"))
 
+    def settle(self, name: str) -> None:
+        """End a removal that was killed, for a dataset that is asked for again; the caller holds the dataset's lock.
+
+        What is in the trash already stays there and is archived; what is not was never removed.
+        """
+        for record in self.state.removals():
+            if record.name == name:
+                if not self.storage.dataset(name).path.exists():
+                    self.state.forget(name)
+                    self.state.archive(record)
+                self.state.end_removal(name)
+
     def _intent(self, name: str, plan: RemovePlan) -> ArchivedRecord:
         entry = self.state.datasets().get(name)
         identity = entry.dataset.identity if entry else self._identity(name)

@@ -212,6 +212,7 @@ class Engine:
         if not isinstance(plan, AddPlan):
             raise InvalidRequest(f"executing {plan.request}", "publish requests are not executed by this command")
         with self.context.state.lock(plan.name, f"downloading {plan.name}"):
+            self.remover.settle(plan.name)
             # what was planned without the lock is looked at again: another run may have come first
             planned = PlanFile(facts=plan.facts, download=plan.download)
             plan = self._plan_add(ParsedRequest(plan.request, plan.spec, {}), plan.spec, planned)
