@@ -122,11 +122,20 @@ def _counted(rows: Iterable[RowRecord], tally: Tally) -> Iterator[RowRecord]:
 
 
 def read_index(dataset: DatasetDir) -> Iterator[RowRecord]:
-    """The rows of `.hugflow/index.parquet`, in order."""
-    with faults("reading the index"), pq.ParquetFile(dataset.index) as file:
-        for batch in file.iter_batches(BATCH_ROWS):
-            for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                yield RowRecord(*values)
+    """The rows of `.hugflow/index.parquet`, in order. Raises StorageFault (`damaged_index`) when it cannot be read."""
+    doing = f"reading the index of {dataset.path.name}"
+    try:
+        with pq.ParquetFile(dataset.index) as file:
+            for batch in file.iter_batches(BATCH_ROWS):
+                for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    yield RowRecord(*values)
+    except (pa.ArrowException, OSError, TypeError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            with faults(doing):
+                raise
+        # Arrow says of a damaged file that it is invalid, or raises an OSError that is not of the disk
+        fix = "`hugflow verify --repair` makes it again."
+        raise StorageFault(doing, "it is damaged", fix, reason="damaged_index") from error
 
 
 def write_metadata(dataset: DatasetDir, plan: AddPlan) -> None:

@@ -142,11 +142,12 @@ class StateDir:
 
     def forget(self, name: str) -> None:
         """Delete a dataset's journal and progress file, durably: they must not come back without its files."""
-        with faults(f"cleaning the state of {name}"):
-            for file in (self.progress(name), self.journal(name)):
-                if file.is_symlink() or file.exists():
-                    file.unlink()
-                    sync_directory(file.parent)
+        _delete(self.progress(name))
+        self.drop_journal(name)
+
+    def drop_journal(self, name: str) -> None:
+        """Delete a dataset's journal, durably."""
+        _delete(self.journal(name))
 
     def progress_names(self) -> list[str]:
         """The datasets that have a progress file."""
@@ -218,6 +219,13 @@ class StateDir:
 
     def _manifest_lock(self) -> AbstractContextManager[None]:
         return lock(self.path / "locks" / ".manifest.lock", "updating the manifest", wait_s=30.0)
+
+
+def _delete(file: Path) -> None:
+    with faults(f"removing {file}"):
+        if file.is_symlink() or file.exists():
+            file.unlink()
+            sync_directory(file.parent)
 
 
 def write_progress(

@@ -10,6 +10,7 @@ import io
 import posixpath
 from collections.abc import Iterator
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -21,6 +22,22 @@ from hugflow.ranges import RowRanges
 from hugflow.storage import DatasetDir, read_regular
 
 GROUP_ROWS = 64
+
+
+def holds(dataset: DatasetDir, record: RowRecord) -> bool:
+    """Whether a row's files have the size and hash that are recorded of them."""
+    files = [(dataset.json / f"{record.row}.json", record.json_bytes, record.json_sha256)]
+    if record.audio is not None:
+        files.append((dataset.audio / record.audio, record.audio_bytes, record.audio_sha256))
+    return record.status == "failed" or all(_is_as_recorded(*file) for file in files)
+
+
+def _is_as_recorded(path: Path, size: int, digest: str | None) -> bool:
+    try:
+        data = read_regular(path)
+    except OSError:
+        return False
+    return len(data) == size and hashlib.sha256(data).hexdigest() == digest
 
 
 def adopt(dataset: DatasetDir, rows: RowRanges, plan: DownloadPlan) -> Iterator[list[RowRecord]]:

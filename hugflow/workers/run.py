@@ -29,7 +29,7 @@ from hugflow.state import DatasetRecord, ManifestEntry, StateDir, read_progress,
 from hugflow.state import Progress as KnownProgress
 from hugflow.storage import DatasetDir, Storage, faults, write_durably
 from hugflow.workers import pool
-from hugflow.workers.adopt import adopt
+from hugflow.workers.adopt import adopt, holds
 from hugflow.workers.download import Conversion
 from hugflow.workers.pool import PoolSettings
 from hugflow.workers.shards import FetchRows, ShardQueue, is_pending
@@ -121,6 +121,8 @@ class DownloadRun:
         self._dataset.create(known=is_old)
         is_ours = self._dataset.plan.exists()
         if not is_ours:
+            # a journal that is left of a dataset that is gone would vouch for rows that are gone, too
+            self.context.state.drop_journal(self.plan.name)
             self._write_plan(self.plan.download)
         self._dataset.sweep()
         path = self.context.state.journal(self.plan.name)
@@ -140,13 +142,24 @@ class DownloadRun:
         Only under the plan that they were made by: without it, they may be of another commit.
         """
         if self._dataset.index.is_file():
-            for batch in batched_rows(read_index(self._dataset)):
-                self._journal.commit(list(batch))
+            self._adopt_index()
             return
         if progress is None:
             return
         for records in adopt(self._dataset, progress.rows, self.plan.download):
             self._journal.commit(records)
+
+    def _adopt_index(self) -> None:
+        """The index of a complete dataset is right; one that is left without the marker may speak of files that went."""
+        is_complete = self._dataset.marker.is_file()
+        try:
+            for batch in batched_rows(read_index(self._dataset)):
+                if records := [record for record in batch if is_complete or holds(self._dataset, record)]:
+                    self._journal.commit(records)
+        except StorageFault as fault:
+            if is_complete or fault.reason != "damaged_index":
+                raise
+            self.context.emit(Warned(self.plan.request, f"{fault.problem}: {fault.doing}; its rows are made again"))
 
     @property
     def _download(self) -> DownloadPlan:
