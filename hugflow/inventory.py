@@ -11,10 +11,10 @@ from hugflow import journal
 from hugflow.errors import StorageFault
 from hugflow.events import FailedRow
 from hugflow.finish import read_index
-from hugflow.removal import read_plan
+from hugflow.removal import readable_plan
 from hugflow.request_file import ParsedRequest
 from hugflow.specs import AddSpec, DatasetIdentity
-from hugflow.state import DatasetRecord, ManifestEntry, StateDir, read_marker
+from hugflow.state import DatasetRecord, ManifestEntry, StateDir, readable_marker
 from hugflow.storage import Storage, is_locked
 
 
@@ -87,7 +87,7 @@ class Inventory:
         return ManifestEntry(dataset=record, added_by="unknown", added_at=begun, completed_at=completed)
 
     def _record(self, name: str) -> DatasetRecord | None:
-        return read_marker(self.storage.dataset(name).marker)
+        return readable_marker(self.storage.dataset(name).marker)
 
     def _status(self, name: str, entry: ManifestEntry | None, wanted: ParsedRequest | None) -> DatasetStatus | None:
         request = wanted.path if wanted else None
@@ -110,7 +110,7 @@ class Inventory:
         return self._partial(name, request) or self._absent(name, entry, wanted)
 
     def _partial(self, name: str, request: str | None) -> DatasetStatus | None:
-        plan = read_plan(self.storage, name)
+        plan = readable_plan(self.storage, name)
         if plan is None:
             return None
         try:

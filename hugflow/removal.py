@@ -10,16 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import orjson
 from pydantic import ValidationError
 
-from hugflow.errors import ExitCode, InvalidRequest
+from hugflow.errors import ExitCode, InvalidRequest, StorageFault
 from hugflow.events import Reporter, Result, Warned
 from hugflow.failpoints import Failpoints
-from hugflow.plan import PlanFile, RemovePlan
+from hugflow.plan import PLAN_SCHEMA_VERSION, PlanFile, RemovePlan
 from hugflow.request_file import InvalidRequestFile, ParsedRequest, Problem
 from hugflow.specs import DatasetIdentity, RemoveSpec
-from hugflow.state import ArchivedRecord, StateDir, read_marker
-from hugflow.storage import Storage, faults, read_regular
+from hugflow.state import ArchivedRecord, StateDir, readable_marker
+from hugflow.storage import DatasetDir, NotAFileError, Storage, faults, read_regular, write_durably
 from hugflow.validator import matching
 
 
@@ -132,16 +133,54 @@ class Remover:
     def _identity(self, name: str) -> DatasetIdentity | None:
         """What a folder in storage says that it holds; None when it says nothing that can be read."""
         dataset = self.storage.dataset(name)
-        if (record := read_marker(dataset.marker)) is not None:
+        if (record := readable_marker(dataset.marker)) is not None:
             return record.identity
-        plan = read_plan(self.storage, name)
+        plan = readable_plan(self.storage, name)
         return plan.download.identity if plan else None
 
 
 def read_plan(storage: Storage, name: str) -> PlanFile | None:
-    """The plan that a dataset's folder keeps; None where there is none that can be read."""
-    with faults(f"reading the plan of {name}"):
+    """The plan that a dataset's folder keeps; None where there is none.
+
+    Raises StorageFault for one that is damaged, of a newer Hugflow, or missing beside a marker: without it nobody knows
+    which commit the rows are of.
+    """
+    doing, dataset = f"reading the plan of {name}", storage.dataset(name)
+    with faults(doing):
         try:
-            return PlanFile.model_validate_json(read_regular(storage.dataset(name).plan))
-        except (FileNotFoundError, ValidationError):
-            return None
+            data = read_regular(dataset.plan)
+        except FileNotFoundError:
+            if not dataset.marker.exists():
+                return None
+            raise StorageFault(doing, "it is missing", _PLAN_FIX, reason="damaged_plan") from None
+        except NotAFileError:
+            data = b""  # damage as well
+    try:
+        if orjson.loads(data)["schema_version"] > PLAN_SCHEMA_VERSION:
+            raise StorageFault(doing, "it was written by a newer Hugflow", "Upgrade this one.", reason="newer_schema")
+        return PlanFile.model_validate_json(data)
+    except (orjson.JSONDecodeError, ValidationError, KeyError, TypeError) as error:
+        raise StorageFault(doing, "it is damaged", _PLAN_FIX, reason="damaged_plan") from error
+
+
+_PLAN_FIX = (
+    "`hugflow verify --repair` makes that of a complete dataset again; for one that is not complete, run its request "
+    "with --restart."
+)
+
+
+def readable_plan(storage: Storage, name: str) -> PlanFile | None:
+    """The plan that a dataset's folder keeps; None where there is none that can be read."""
+    try:
+        return read_plan(storage, name)
+    except StorageFault as fault:
+        if fault.reason != "damaged_plan":
+            raise
+        return None
+
+
+def write_plan(dataset: DatasetDir, content: PlanFile) -> None:
+    """Write the plan into a dataset's folder, durably."""
+    with faults(f"writing {dataset.plan}"):
+        dataset.meta.mkdir(parents=True, exist_ok=True)
+    write_durably(dataset.plan, content.model_dump_json(indent=2).encode() + b"\n")

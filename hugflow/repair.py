@@ -10,11 +10,12 @@ from hugflow.events import Result
 from hugflow.hf_client.resolve import resolve
 from hugflow.journal import JournalState
 from hugflow.plan import AddPlan, PlanFile
-from hugflow.removal import read_plan
+from hugflow.removal import read_plan, write_plan
 from hugflow.request_file import ParsedRequest
 from hugflow.specs import AddSpec
 from hugflow.state import DatasetRecord
-from hugflow.verify import Verified, good_records
+from hugflow.storage import META
+from hugflow.verify import MARKER, PLAN, Verified, good_records
 from hugflow.workers.run import DownloadRun, RunContext
 
 
@@ -31,37 +32,53 @@ class Repairer:
         """
         name = verified.name
         with self.context.state.lock(name, f"repairing {name}"):
-            self._take_out(verified)
             if verified.record is None:
-                return Result(
-                    request="",
-                    kind="add",
-                    name=name,
-                    status="partial",
-                    exit_code=ExitCode.PARTIAL,
-                    message="What does not hold was taken out",
-                    fix="Run the dataset's request again: it makes those rows again and completes the dataset.",
-                )
-            return DownloadRun(self._plan(verified.record), self.context).run()
+                return self._thin_out(verified)
+            # asks the Hub where the plan is damaged: before anything is changed
+            plan = self._plan(verified, verified.record)
+            self._take_out(verified, JournalState(name, verified.record.sha), plan)
+            return DownloadRun(plan, self.context).run()
 
-    def _take_out(self, verified: Verified) -> None:
-        """Journal first, then the files: killed in between, what is left is found by the next `verify`."""
+    def _thin_out(self, verified: Verified) -> Result:
+        """A dataset that is not complete is only rid of what does not hold."""
         name = verified.name
-        path = self.context.state.journal(name)
         kept = read_plan(self.context.storage, name)
-        if verified.record is not None:
-            state = JournalState(name, verified.record.sha)
-        else:
-            known = journal.read(path) if verified.index_holds else None
-            assert kept is not None, "a dataset that is not complete is known by its plan"
-            state = known or JournalState(name, kept.download.sha)
-        journal.rewrite(path, state, good_records(self.context.storage.dataset(name), path, verified))
-        files = [damage.path for damage in verified.damage if not damage.path.startswith("journal of ")]
-        self.context.storage.trash_files(name, files, self.context.now())
+        assert kept is not None, "a dataset that is not complete is known by its plan"
+        damaged = JournalState(name, kept.download.sha)
+        state = journal.read(self.context.state.journal(name)) if verified.index_holds else damaged
+        self._take_out(verified, state)
+        return Result(
+            request="",
+            kind="add",
+            name=name,
+            status="partial",
+            exit_code=ExitCode.PARTIAL,
+            message="What does not hold was taken out",
+            fix="Run the dataset's request again: it makes those rows again and completes the dataset.",
+        )
 
-    def _plan(self, record: DatasetRecord) -> AddPlan:
+    def _take_out(self, verified: Verified, state: JournalState | None, plan: AddPlan | None = None) -> None:
+        """Journal first, then plan and marker, then the files: killed anywhere, the next run makes the rest again.
+
+        Without `state` there is no journal, and none is made. Without `plan` the dataset is not complete, and keeps the
+        plan that it has.
+        """
+        name, now = verified.name, self.context.now()
+        storage, dataset = self.context.storage, self.context.storage.dataset(verified.name)
+        path = self.context.state.journal(name)
+        if state is not None:
+            journal.rewrite(path, state, good_records(dataset, path, verified))
+        bad = [damage.path for damage in verified.damage if damage.state != "missing" and not damage.is_journal]
+        storage.trash_files(name, [path for path in bad if plan is not None and path in {META, PLAN}], now)
+        if plan is not None and verified.is_damaged(PLAN):
+            write_plan(dataset, PlanFile(facts=plan.facts, download=plan.download))
+        if MARKER not in bad:
+            dataset.unmark()
+        storage.trash_files(name, [path for path in bad if path not in {META, PLAN}], now)
+
+    def _plan(self, verified: Verified, record: DatasetRecord) -> AddPlan:
         spec = AddSpec.model_validate(record.spec)
-        kept = read_plan(self.context.storage, record.name)
+        kept = None if verified.is_damaged(PLAN) else read_plan(self.context.storage, record.name)
         if kept is None:
             request = ParsedRequest(record.request, spec, {})
             resolved = resolve(self.context.hub, request, spec, record.encoder, sha=record.sha)

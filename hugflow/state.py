@@ -18,7 +18,7 @@ from hugflow.errors import StorageFault
 from hugflow.plan import EncoderSettings
 from hugflow.ranges import RowRanges
 from hugflow.specs import DatasetIdentity
-from hugflow.storage import faults, lock, read_regular, sync_directory, write_durably
+from hugflow.storage import NotAFileError, faults, lock, read_regular, sync_directory, write_durably
 
 MANIFEST_SCHEMA_VERSION = 1
 PROGRESS_VERSION = "3.0"
@@ -337,19 +337,46 @@ def _write_manifest(path: Path, key: str, entries: list[Any]) -> None:
     write_durably(path, orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
 
 
-def read_marker(path: Path) -> DatasetRecord | None:
-    """A dataset's own marker; None where there is none. Raises StorageFault for a damaged or newer one."""
-    doing = f"reading the marker {path}"
-    with faults(doing):
-        try:
-            data = read_regular(path)
-        except FileNotFoundError:
-            return None
+def readable_marker(path: Path) -> DatasetRecord | None:
+    """A dataset's own marker; None where there is none that can be read."""
     try:
+        return read_marker(path)
+    except StorageFault as fault:
+        if fault.reason != "damaged_marker":
+            raise
+        return None
+
+
+def read_marker(path: Path) -> DatasetRecord | None:
+    """A dataset's own marker; None where there is none. Raises StorageFault for a damaged or newer one.
+
+    One that names another dataset than the folder that it stands in is damaged, too.
+    """
+    doing = f"reading the marker {path}"
+    try:
+        with faults(doing):
+            data = _bytes_of(path)
+        if data is None:
+            return None
         document = orjson.loads(data)
         if document["schema_version"] > MANIFEST_SCHEMA_VERSION:
             raise StorageFault(doing, "it was written by a newer Hugflow", "Upgrade this one.", reason="newer_schema")
-        return DatasetRecord.model_validate(document)
+        record = DatasetRecord.model_validate(document)
     except (orjson.JSONDecodeError, ValidationError, KeyError, TypeError) as error:
-        fix = "`hugflow verify --repair` makes it again."
-        raise StorageFault(doing, "it is damaged", fix, reason="damaged_marker") from error
+        raise StorageFault(doing, "it is damaged", _MARKER_FIX, reason="damaged_marker") from error
+    if not record.name == record.identity.name == path.parent.parent.name:
+        raise StorageFault(doing, f"it is the marker of {record.name}", _MARKER_FIX, reason="damaged_marker")
+    return record
+
+
+_MARKER_FIX = "`hugflow verify --repair` makes it again."
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    """A file's content, None where there is no file, nothing (which is damage) where something else stands there."""
+    try:
+        return read_regular(path)
+    except FileNotFoundError:
+        return None
+    except NotAFileError:
+        return b""

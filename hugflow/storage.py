@@ -99,17 +99,26 @@ def write_all_synced(files: Iterable[tuple[Path | str, bytes]]) -> None:
 
 
 def read_regular(path: Path) -> bytes:
-    """The bytes of a regular file. A link is not followed, and a FIFO or device not waited for: both are an OSError."""
+    """The bytes of a regular file. Links are not followed, FIFOs not waited for: NotAFileError."""
     with open_regular(path) as file:
         return file.read()
 
 
+class NotAFileError(OSError):
+    """What stands at a path is a link, a folder, a FIFO or a device."""
+
+
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file for reading, as `read_regular` does."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:
+            raise NotAFileError(error.errno, "not a regular file", str(path)) from error
+        raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.ENOTSUP, "not a regular file", str(path))
+        raise NotAFileError(errno.ENOTSUP, "not a regular file", str(path))
     return os.fdopen(descriptor, "rb")
 
 
@@ -215,13 +224,20 @@ class DatasetDir:
             if entry not in ours or (entry != self.meta and any(entry.iterdir())):
                 yield entry
 
-    def disown(self) -> None:
-        """Delete what vouches for the rows: the marker and the index."""
-        doing = f"clearing {self.path}"
+    def unmark(self) -> None:
+        """Take the marker away: the dataset is not complete any more."""
+        doing = f"opening {self.path}"
         _refuse_links(doing, self.path, self.meta)
         with faults(doing):
-            for file in (self.marker, self.index):
-                file.unlink(missing_ok=True)
+            self.marker.unlink(missing_ok=True)
+            if self.meta.is_dir():
+                sync_directory(self.meta)
+
+    def disown(self) -> None:
+        """Delete what vouches for the rows: the marker and the index."""
+        self.unmark()
+        with faults(f"clearing {self.path}"):
+            self.index.unlink(missing_ok=True)
             sync_directory(self.meta)
 
     def clear(self) -> None:
@@ -356,6 +372,7 @@ class Storage:
     def trash_files(self, name: str, paths: Iterable[str], now: datetime) -> None:
         """Move single files or folders of a dataset into the trash; what is not there is passed over."""
         dataset, trash = self.dataset(name), self.root / TRASH / self.trash_name(name, now)
+        _refuse_links(f"moving files of {name} to the trash", dataset.path, self.root / TRASH)
         with faults(f"moving files of {name} to the trash"):
             for path in paths:
                 source, target = dataset.path / path, trash / path

@@ -77,7 +77,7 @@ class Engine:
 
     def _plan_add(self, request: ParsedRequest, spec: AddSpec, planned: PlanFile | None) -> AddPlan:
         """`planned` is what the Hub said when the request was planned: it is asked once, and gives one commit."""
-        kept = None if self.options.restart else self._kept_plan(spec.name)
+        kept = None if self.options.restart else read_plan(self.context.storage, spec.name)
         encoder = self.encoder.model_copy(update={"reencode": spec.reencode})
         if kept is None:
             kept = planned or self._resolve(request, spec, encoder)
@@ -127,18 +127,6 @@ class Engine:
     def _resolve(self, request: ParsedRequest, spec: AddSpec, encoder: EncoderSettings) -> PlanFile:
         resolved = resolve(self.context.hub, request, spec, encoder)
         return PlanFile(facts=resolved.facts, download=resolved.download)
-
-    def _kept_plan(self, name: str) -> PlanFile | None:
-        """The plan of a dataset that was begun; without it, nobody knows which commit its rows are of."""
-        kept = read_plan(self.context.storage, name)
-        if kept is None and self.context.storage.dataset(name).exists():
-            raise StorageFault(
-                f"continuing {name}",
-                "its plan (.hugflow/plan.json) is lost, damaged, or of a newer Hugflow",
-                f"`hugflow verify {name} --repair` mends it if it was complete; else --restart begins it again.",
-                reason="damaged_plan",
-            )
-        return kept
 
     def _kept_action(self, name: str) -> AddAction:
         marker = read_marker(self.context.storage.dataset(name).marker)

@@ -22,10 +22,14 @@ from hugflow import journal
 from hugflow.errors import StorageFault, UsageError
 from hugflow.finish import read_index, sha256_of
 from hugflow.journal import RowRecord
-from hugflow.state import DatasetRecord, StateDir, read_marker
-from hugflow.storage import DatasetDir, Storage, is_locked
+from hugflow.removal import readable_plan
+from hugflow.state import DatasetRecord, StateDir, readable_marker
+from hugflow.storage import META, DatasetDir, Storage, is_locked
 
 HASHING_THREADS = 4
+PLAN = f"{META}/plan.json"
+MARKER = f"{META}/dataset.json"
+JOURNAL_OF = "journal of "
 BATCH_ROWS = 512
 
 
@@ -36,6 +40,11 @@ class Damage:
     path: str
     state: Literal["missing", "changed", "extra"]
     row: int | None = None
+
+    @property
+    def is_journal(self) -> bool:
+        """Whether it is the journal, which is no file of the dataset."""
+        return self.path.startswith(JOURNAL_OF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,10 @@ class Verified:
     def damaged_rows(self) -> set[int]:
         """The rows that have to be made again."""
         return {damage.row for damage in self.damage if damage.row is not None}
+
+    def is_damaged(self, path: str) -> bool:
+        """Whether a file does not hold."""
+        return any(damage.path == path for damage in self.damage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +88,7 @@ class Verifier:
         dataset, record = self.storage.dataset(name), self._record(name)
         if record is None:
             return self._partial(name, dataset)
-        damage = list(self._summaries(dataset, record))
+        damage = [*_folders(dataset), *self._summaries(dataset, record)]
         index_holds = all(found.path != ".hugflow/index.parquet" for found in damage)
         rows = 0
         if index_holds:
@@ -90,7 +103,7 @@ class Verifier:
         entry = self.state.datasets().get(name)
         if entry is not None:
             return entry.dataset
-        return read_marker(self.storage.dataset(name).marker)
+        return readable_marker(self.storage.dataset(name).marker)
 
     def _summaries(self, dataset: DatasetDir, record: DatasetRecord) -> Iterator[Damage]:
         for path, digest in record.files.items():
@@ -98,24 +111,30 @@ class Verifier:
                 yield Damage(path, state)
         try:
             holds = _is_file(dataset.marker) and dataset.marker.read_bytes() == record.to_bytes()
-        except FileNotFoundError:
-            yield Damage(dataset.marker.relative_to(dataset.path).as_posix(), "missing")
+        except (FileNotFoundError, NotADirectoryError):
+            yield Damage(MARKER, "missing")
         else:
             if not holds:
-                yield Damage(dataset.marker.relative_to(dataset.path).as_posix(), "changed")
+                yield Damage(MARKER, "changed")
 
     def _partial(self, name: str, dataset: DatasetDir) -> Verified:
         """The rows that the journal has of a dataset that is not complete."""
         path = self.state.journal(name)
+        damage = [*_folders(dataset)]
+        if dataset.marker.is_symlink() or dataset.marker.exists():
+            damage.append(Damage(MARKER, "changed"))
+        if readable_plan(self.storage, name) is None:
+            damage.append(Damage(PLAN, "changed"))
         try:
             state = journal.read(path)
         except StorageFault as fault:
             if fault.reason != "damaged_journal":
                 raise
-            return Verified(name, 0, (Damage(f"journal of {name}", "changed"),), None, index_holds=False)
+            damage.append(Damage(JOURNAL_OF + name, "changed"))
+            return Verified(name, 0, tuple(damage), None, index_holds=False)
         known = _Names()
         records = journal.records(path, state.groups) if state else iter(())
-        damage = list(self._rows(dataset, known.collect(records)))
+        damage += self._rows(dataset, known.collect(records))
         return Verified(name, known.rows, tuple(sorted(damage, key=_place)), None, index_holds=True)
 
     def _rows(self, dataset: DatasetDir, records: Iterable[RowRecord]) -> Iterator[Damage]:
@@ -124,6 +143,13 @@ class Verifier:
             while batch := list(islice(records, BATCH_ROWS)):
                 for found in threads.map(partial(_row_damage, dataset), batch):
                     yield from found
+
+
+def _folders(dataset: DatasetDir) -> Iterator[Damage]:
+    """Folders in whose place something else stands: a link to the same files elsewhere is not the dataset."""
+    for folder in (dataset.meta, dataset.audio, dataset.json):
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            yield Damage(folder.name, "changed")
 
 
 def good_records(dataset: DatasetDir, path: Path, verified: Verified) -> Iterator[RowRecord]:
@@ -152,9 +178,11 @@ def _row_damage(dataset: DatasetDir, record: RowRecord) -> list[Damage]:
 
 
 def _file_state(path: Path, size: int | None, digest: str | None) -> Literal["missing", "changed"] | None:
-    """None for a file that holds."""
+    """None for a file that holds. What stands behind a link is not there."""
     try:
         facts = path.lstat()
+        if path.parent.is_symlink():
+            return "missing"
     except (FileNotFoundError, NotADirectoryError):
         return "missing"
     if not stat.S_ISREG(facts.st_mode) or (size is not None and facts.st_size != size):

@@ -24,10 +24,11 @@ from hugflow.hf_client.resolve import open_split
 from hugflow.journal import Journal, JournalState, RowRecord
 from hugflow.plan import AddPlan, DownloadPlan, PlanFile
 from hugflow.ranges import RowRanges
+from hugflow.removal import write_plan
 from hugflow.rows import common_schema
 from hugflow.state import DatasetRecord, ManifestEntry, StateDir, read_progress, write_progress
 from hugflow.state import Progress as KnownProgress
-from hugflow.storage import DatasetDir, Storage, faults, write_durably
+from hugflow.storage import DatasetDir, Storage, faults
 from hugflow.workers import pool
 from hugflow.workers.adopt import adopt, holds
 from hugflow.workers.download import Conversion
@@ -130,8 +131,7 @@ class DownloadRun:
         if self._journal.is_new and (is_ours or is_old):
             self._adopt(progress)
         # from here on it is not complete, until it is again
-        with faults(f"opening {self.plan.name} again"):
-            self._dataset.marker.unlink(missing_ok=True)
+        self._dataset.unmark()
         self.context.state.deactivate(self.plan.name)
         self._resumed_from = len(self._rows.done)
         self._journal.begin_run({"time": self.context.now().isoformat(timespec="seconds"), "version": __version__})
@@ -150,7 +150,7 @@ class DownloadRun:
             self._journal.commit(records)
 
     def _adopt_index(self) -> None:
-        """The index of a complete dataset is right; one that is left without the marker may speak of files that went."""
+        """A complete dataset's index is right; one that is left without a marker may speak of files that are gone."""
         is_complete = self._dataset.marker.is_file()
         try:
             for batch in batched_rows(read_index(self._dataset)):
@@ -296,8 +296,7 @@ class DownloadRun:
         return self.plan.model_copy(update={"download": download})
 
     def _write_plan(self, download: DownloadPlan) -> None:
-        content = PlanFile(facts=self.plan.facts, download=download)
-        write_durably(self._dataset.plan, content.model_dump_json(indent=2).encode() + b"\n")
+        write_plan(self._dataset, PlanFile(facts=self.plan.facts, download=download))
 
     def _ended(self, status: Literal["paused", "failed"], code: ExitCode, error: HugflowError) -> Result:
         try:
