@@ -55,8 +55,7 @@ class Inventory:
 
     def datasets(self, requests: Sequence[ParsedRequest] = ()) -> list[DatasetStatus]:
         """Every dataset that storage, the manifest or a request knows of, by name."""
-        if not self.state.active.exists() and self.storage.names():
-            self.rebuild()  # the state was lost: the datasets know what they are
+        self.recover()
         wanted = {request.spec.name: request for request in requests if isinstance(request.spec, AddSpec)}
         entries = self.state.datasets()
         names = sorted({*self.storage.names(), *entries, *wanted})
@@ -72,11 +71,17 @@ class Inventory:
             records = [r for r in read_index(dataset) if r.status == "failed"] if dataset.index.is_file() else []
         return [FailedRow(record.row, record.reason or "", record.message or "") for record in records]
 
-    def rebuild(self) -> list[ManifestEntry]:
+    def recover(self) -> None:
+        """Make the manifest again if it was lost: the datasets know what they are."""
+        if not self.state.active.exists() and self.storage.names():
+            self.state.rebuild(self._entries, only_lost=True)
+
+    def rebuild(self) -> None:
         """Make the manifest again from the markers in the datasets themselves. Who added them is not in a marker."""
-        entries = [self._entry(record) for name in self.storage.names() if (record := self._record(name))]
-        self.state.rebuild(entries)
-        return entries
+        self.state.rebuild(self._entries)
+
+    def _entries(self) -> list[ManifestEntry]:
+        return [self._entry(record) for name in self.storage.names() if (record := self._record(name))]
 
     def _entry(self, record: DatasetRecord) -> ManifestEntry:
         dataset = self.storage.dataset(record.name)

@@ -6,6 +6,7 @@ The journal (journal.py) is what is true about rows; a progress file is a view o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,10 +209,14 @@ class StateDir:
         with faults(f"removing {path}"):
             path.unlink(missing_ok=True)
 
-    def rebuild(self, entries: list[ManifestEntry]) -> None:
-        """Replace the manifest by what the datasets' own markers say."""
+    def rebuild(self, find: Callable[[], list[ManifestEntry]], *, only_lost: bool = False) -> None:
+        """Replace the manifest by what the datasets' own markers say; with `only_lost`, if there is still none.
+
+        `find` looks at the datasets under the manifest's lock: one that is completed meanwhile is not forgotten.
+        """
         with self._manifest_lock():
-            self._write_active({entry.name: entry for entry in entries})
+            if not (only_lost and self.active.exists()):
+                self._write_active({entry.name: entry for entry in find()})
 
     def _write_active(self, datasets: dict[str, ManifestEntry]) -> None:
         entries = [datasets[name].model_dump(mode="json") for name in sorted(datasets)]

@@ -13,6 +13,7 @@ from hugflow.errors import ExitCode, HugflowError, InvalidRequest, Paused, Stora
 from hugflow.events import Result, RunFinished, RunStarted, Status, Warned
 from hugflow.finish import read_index
 from hugflow.hf_client.resolve import audio_column, repository, resolve
+from hugflow.inventory import Inventory
 from hugflow.plan import (
     PLAN_SCHEMA_VERSION,
     AddAction,
@@ -172,6 +173,8 @@ class Engine:
         """
         self.context.emit(RunStarted(plan.request, plan))
         try:
+            # a manifest that is written anew must not hold only what this request is about
+            Inventory(self.context.storage, self.context.state).recover()
             result = self._execute(plan)
         except HugflowError as error:
             result = failure(plan.request, _kind(plan), _name(plan), error)
@@ -185,6 +188,7 @@ class Engine:
         """
         verifier = Verifier(self.context.storage, self.context.state)
         try:
+            Inventory(self.context.storage, self.context.state).recover()
             result = Repairer(self.context).repair(verified)
             if not verified.index_holds and result.status == "complete":
                 again = verifier.verify(verified.name)

@@ -276,7 +276,7 @@ def test_a_removal_is_known_until_it_is_done(state: StateDir) -> None:
 def test_rebuilding_replaces_even_a_damaged_manifest(state: StateDir) -> None:
     state.path.mkdir()
     state.active.write_text("garbage")
-    state.rebuild([entry("a")])
+    state.rebuild(lambda: [entry("a")])
     assert list(state.datasets()) == ["a"]
 
 
