@@ -54,11 +54,17 @@ class AuditTrail:
         with faults("writing the audit trail"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(
-                self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644
+                self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644
             )
             try:
                 # one write of one short line: lines of several processes do not mix
-                os.write(descriptor, orjson.dumps(line) + b"\n")
+                os.write(descriptor, _end_of_torn_line(descriptor) + orjson.dumps(line) + b"\n")
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+def _end_of_torn_line(descriptor: int) -> bytes:
+    """What has to come before a new line where a full disk has cut the last one short."""
+    size = os.fstat(descriptor).st_size
+    return b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
