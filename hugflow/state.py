@@ -358,11 +358,15 @@ def read_marker(path: Path) -> DatasetRecord | None:
     One that names another dataset than the folder that it stands in is damaged, too.
     """
     doing = f"reading the marker {path}"
-    try:
-        with faults(doing):
-            data = _bytes_of(path)
-        if data is None:
+    with faults(doing):
+        try:
+            data = read_regular(path)
+        except FileNotFoundError:
             return None
+        except NotAFileError as error:
+            problem = "a symbolic link, or something else that is no file, stands in its place"
+            raise StorageFault(doing, problem, _MARKER_FIX, reason="damaged_marker") from error
+    try:
         document = orjson.loads(data)
         if document["schema_version"] > MANIFEST_SCHEMA_VERSION:
             raise StorageFault(doing, "it was written by a newer Hugflow", "Upgrade this one.", reason="newer_schema")
@@ -375,13 +379,3 @@ def read_marker(path: Path) -> DatasetRecord | None:
 
 
 _MARKER_FIX = "`hugflow verify --repair` makes it again."
-
-
-def _bytes_of(path: Path) -> bytes | None:
-    """A file's content, None where there is no file, nothing (which is damage) where something else stands there."""
-    try:
-        return read_regular(path)
-    except FileNotFoundError:
-        return None
-    except NotAFileError:
-        return b""

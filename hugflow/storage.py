@@ -241,9 +241,10 @@ class DatasetDir:
             sync_directory(self.meta)
 
     def clear(self) -> None:
-        """Delete everything in the folder, to start again, the plan last. Nothing may vouch for the rows any more."""
+        """Delete everything in the folder, to start again: first what vouches for rows, the plan last."""
         doing = f"clearing {self.path}"
         _refuse_links(doing, self.path, self.meta, self.audio, self.json, self.tmp, self.scratch)
+        self.disown()
         self.sweep()
         with faults(doing):
             for folder in (self.audio, self.json, self.tmp, self.scratch):

@@ -350,7 +350,8 @@ def test_something_else_in_the_place_of_a_manifest_is_a_fault(state: StateDir, p
 
 
 def test_a_marker_is_read_as_it_was_written(tmp_path: Path) -> None:
-    path = tmp_path / "dataset.json"
+    path = tmp_path / record().name / ".hugflow" / "dataset.json"
+    path.parent.mkdir(parents=True)
     assert read_marker(path) is None
     path.write_bytes(record().to_bytes())
     assert read_marker(path) == record()
