@@ -97,7 +97,11 @@ class Status:
 
     def row_started(self, row: int) -> None:
         """Note that `row` is being converted from now on (-1: none)."""
-        struct.pack_into("qd", self._memory, 0, row, time.monotonic())
+        # `pack_into` would write zeros first, which a reader in between takes for row 0, at work since the machine
+        # began; each of these is one store, the time first, so that no row is seen with the time of the one before it
+        if row >= 0:
+            self._memory[8:16] = struct.pack("d", time.monotonic())
+        self._memory[0:8] = struct.pack("q", row)
 
     def current(self) -> tuple[int, float]:
         """The row being converted (-1: none) and the monotonic time of its beginning."""
