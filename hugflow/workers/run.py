@@ -41,6 +41,15 @@ LISTED_ERRORS = 100
 PREVIEW_ROWS = 3
 
 
+def group_rows(workers: int) -> int:
+    """How many rows a worker makes durable at a time.
+
+    Each worker has four groups under way: one filling, one waiting, one being written, one on its way to the journal.
+    All of them together are the `GROUP_ROWS` that a kill costs.
+    """
+    return max(1, GROUP_ROWS // (4 * workers))
+
+
 @dataclass(frozen=True, slots=True)
 class RunContext:
     """What a run needs of the outside. `actor` is who asked for it."""
@@ -186,11 +195,12 @@ class DownloadRun:
             ahead=workers + 1 if as_it_is else workers,
             threads=self.context.max_concurrent_downloads if as_it_is else 1,
         )
-        # each worker has four under way: one filling, one waiting, one being written, one on its way to the journal;
-        # all of them together are the one group that a kill costs
-        group_rows = max(1, GROUP_ROWS // (4 * workers))
         conversion = Conversion(
-            self._dataset.path, download.audio_column, download.encoder, group_rows, failpoints=self.context.failpoints
+            self._dataset.path,
+            download.audio_column,
+            download.encoder,
+            group_rows(workers),
+            failpoints=self.context.failpoints,
         )
         # workers wait without regard to signals: they are told to stop between rows
         hub = replace(self.context.hub, sleep=time.sleep)
