@@ -18,6 +18,8 @@ from hugflow.storage import META
 from hugflow.verify import MARKER, PLAN, Verified, good_records
 from hugflow.workers.run import DownloadRun, RunContext
 
+_ROWS_AUDIO, _ROWS_JSON = "audio", "json"
+
 
 @dataclass(frozen=True, slots=True)
 class Repairer:
@@ -74,6 +76,8 @@ class Repairer:
             write_plan(dataset, PlanFile(facts=plan.facts, download=plan.download))
         if MARKER not in bad:
             dataset.unmark()
+        if plan is not None and not verified.index_holds:
+            bad += [_ROWS_AUDIO, _ROWS_JSON]  # nothing vouches for any row: all are made again, into empty folders
         storage.trash_files(name, [path for path in bad if path not in {META, PLAN}], now)
 
     def _plan(self, verified: Verified, record: DatasetRecord) -> AddPlan:
