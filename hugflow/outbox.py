@@ -182,7 +182,7 @@ class Outbox:
         self._mailbox = Mailbox(limits)
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._sending = False
+        self._sending = ""
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -213,7 +213,7 @@ class Outbox:
             already, self._closed = self._closed, True
             undelivered = tuple(self._mailbox.drain())
             if self._sending:
-                undelivered = (Undelivered("the message under way", "the other side has not answered"), *undelivered)
+                undelivered = (Undelivered(self._sending, "the other side has not answered"), *undelivered)
             self._changed.notify_all()
         if not already:
             self._warn_about(undelivered)
@@ -242,7 +242,7 @@ class Outbox:
                 now = self._clock()
                 message = self._mailbox.take(now)
                 if message:
-                    self._sending = True
+                    self._sending = message.key
                     return message
                 due = self._mailbox.due_at(now)
                 self._changed.wait(None if due is None else max(0.01, due - now))
@@ -250,7 +250,7 @@ class Outbox:
 
     def _settle(self, message: _Message, error: Exception | None) -> None:
         with self._changed:
-            self._sending = False
+            self._sending = ""
             if error is not None and not self._closed:
                 self._mailbox.failed(message, error, self._clock())
             self._changed.notify_all()

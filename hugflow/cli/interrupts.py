@@ -8,13 +8,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
 
 from hugflow.errors import ExitCode, Paused
 
-GIVE_UP_AFTER_S = 4.7
+GIVE_UP_AFTER_S = 4.5
+FLUSH_WITHIN_S = 0.2
 ONE_SIGNAL_S = 0.05
 
 
@@ -67,10 +68,24 @@ class Interrupts:
         if before is not None:
             # a terminal and a supervisor may both deliver the same Ctrl-C
             if number == signal.SIGINT and self._signalled - before > ONE_SIGNAL_S:
-                os._exit(ExitCode.INTERRUPTED)
+                _end_at_once(ExitCode.INTERRUPTED)
             return
         self._asked.set()
         sys.stderr.write("\nhugflow: stopping; what is done is kept (once more Ctrl-C ends at once)\n")
-        watchdog = threading.Timer(GIVE_UP_AFTER_S, os._exit, args=(ExitCode.PAUSED,))
+        watchdog = threading.Timer(GIVE_UP_AFTER_S, _end_at_once, args=(ExitCode.PAUSED,))
         watchdog.daemon = True
         watchdog.start()
+
+
+def _end_at_once(code: ExitCode) -> None:
+    """End the process without regard to its threads. What was printed is not lost, unless its reader is stuck."""
+    flusher = threading.Thread(target=_flush, daemon=True)
+    flusher.start()
+    flusher.join(FLUSH_WITHIN_S)
+    os._exit(code)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # nobody reads any more
+            stream.flush()

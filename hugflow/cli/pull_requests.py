@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -189,32 +190,32 @@ def desk(
     def warn(message: str) -> None:
         session.output.complain(f"warning: {message}")
 
-    with (
-        Outbox("GitHub", GITHUB_LIMITS, warn) as outbox,
-        _slack(session, Heading(heading, url, job.run_url), warn) as slack,
-    ):
-        relay.reporters += [slack] if slack else []
-        # the outbox tries again by itself
-        quiet = github(session, retries=0)
+    outbox, slack_outbox = Outbox("GitHub", GITHUB_LIMITS, warn), Outbox("Slack", SLACK_LIMITS, warn)
+    slack = _slack(session, slack_outbox, Heading(heading, url, job.run_url))
+    relay.reporters += [slack] if slack else []
+    # the outbox tries again by itself
+    quiet = github(session, retries=0)
+    try:
         yield Desk(session, job, connection, Engine(engine.plan, engine.execute), emit, relay, outbox, quiet)
         if slack:
             slack.finish()
+    finally:
+        # side by side: where neither answers, the end of the job waits for them once
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(Outbox.close, (outbox, slack_outbox)))
 
 
-@contextmanager
-def _slack(session: Session, heading: Heading, warn: Callable[[str], None]) -> Iterator[SlackReporter | None]:
+def _slack(session: Session, outbox: Outbox, heading: Heading) -> SlackReporter | None:
     channel = slack_channel(session)
     if channel is None:
-        yield None
-        return
-    with Outbox("Slack", SLACK_LIMITS, warn) as outbox:
-        yield SlackReporter(
-            channel=channel,
-            outbox=outbox,
-            heading=heading,
-            interval_rows=session.settings.slack_notification_interval,
-            redact=session.output.redactor.text,
-        )
+        return None
+    return SlackReporter(
+        channel=channel,
+        outbox=outbox,
+        heading=heading,
+        interval_rows=session.settings.slack_notification_interval,
+        redact=session.output.redactor.text,
+    )
 
 
 def slack_channel(session: Session) -> Channel | None:

@@ -99,7 +99,7 @@ def sync(
             ended = _unlock(session, interrupts, job)
         else:
             ended = _sync(session, interrupts, job, retry_failed=chosen == "retry")
-    _end(session, "sync", ended)
+    raise typer.Exit(ended.exit_code)
 
 
 def _sync(session: Session, interrupts: Interrupts, job: Job, *, retry_failed: bool) -> Ended:
@@ -112,6 +112,7 @@ def _sync(session: Session, interrupts: Interrupts, job: Job, *, retry_failed: b
         run = PullRequestRun(wired.github, wired.engine, wired.start_reporter, wired.emit, lambda: interrupts.timed_out)
         ended = run.process(job)
         wired.end(ended)
+        _tell(session, "sync", ended)
     return ended
 
 
@@ -124,6 +125,7 @@ def _unlock(session: Session, interrupts: Interrupts, job: Job) -> Ended:
     with desk(session, interrupts, f"Pull request {job.number}", _pull_url(session, job)) as wired:
         ended = unlock(wired.github, job, lambda name: lock_holder(state.lock_path(name)))
         wired.end(ended)
+        _tell(session, "sync", ended)
     return ended
 
 
@@ -258,7 +260,8 @@ def apply(
             run = ApplyRun(wired.github, wired.engine, wired.start_reporter, wired.emit, lambda: interrupts.timed_out)
             ended = run.apply(push)
             wired.end(ended)
-    _end(session, "ci apply", ended)
+            _tell(session, "ci apply", ended)
+    raise typer.Exit(ended.exit_code)
 
 
 def watch(
@@ -373,7 +376,8 @@ def _web(session: Session) -> str:
     return f"{server}/{session.settings.github_repo or ''}"
 
 
-def _end(session: Session, command: str, ended: Ended) -> None:
+def _tell(session: Session, command: str, ended: Ended) -> None:
+    """Print how it ended: before the reports are delivered, which may take a while and be cut off."""
     from hugflow.render.console import request_text
     from hugflow.report.json_output import request_json, result_json
 
@@ -386,4 +390,3 @@ def _end(session: Session, command: str, ended: Ended) -> None:
     refusals = [{"code": r.code, "problem": r.problem, "fix": r.fix} for r in ended.refusals]
     content = {"requests": [request_json(request) for request in requests], "results": results, "refusals": refusals}
     session.output.document(document(command, ended.exit_code, **content))
-    raise typer.Exit(ended.exit_code)

@@ -183,7 +183,9 @@ class PullRequestRun:
         try:
             outcome = merge(self.github, pull, job.sha)
         except HugflowError as error:
-            return replace(view, remark=f"Not merged: {error.problem}. Merge it by hand.")
+            # a request whose answer was lost may have been done
+            remark = f"Not merged, as far as is known: {error.problem}. If it is still open, merge it by hand."
+            return replace(view, remark=remark)
         view = replace(view, remark=outcome.message, merged=outcome.merged)
         return self._start_what_waits(view, pull) if outcome.merged and view.having("after-merge") else view
 
