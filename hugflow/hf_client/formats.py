@@ -10,6 +10,7 @@ import dataclasses
 import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -258,13 +259,22 @@ def _shard(file: RepoSibling) -> Shard:
 def _columns(
     schema: pa.Schema, features: datasets.Features | None, audio_struct: str | None = None
 ) -> tuple[Column, ...]:
-    known = features or datasets.Features.from_arrow_schema(schema)
+    known = features or _known_features(schema)
     return tuple(
         Column(
             name=f.name, kind="audio" if f.name == audio_struct else _kind(known.get(f.name), f.type), type=str(f.type)
         )
         for f in schema
     )
+
+
+def _known_features(schema: pa.Schema) -> dict[str, Any]:
+    """What a file says of its columns. One by one: `datasets` has no feature for some types (maps), and raises."""
+    known: dict[str, Any] = {}
+    for field in schema:
+        with suppress(ValueError, TypeError, KeyError):
+            known |= datasets.Features.from_arrow_schema(pa.schema([field], metadata=schema.metadata))
+    return known
 
 
 def _kind(feature: Any, kind: pa.DataType) -> Literal["audio", "image", "text", "value"]:
