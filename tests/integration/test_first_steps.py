@@ -134,7 +134,7 @@ DOCUMENTED = (
     ("plan others/remove/voices.yaml", "## `plan`"),
     ("remove others/remove/voices.yaml", "## `local-sync` and `remove`"),
     ("plan --config nowhere.yaml", "## When a command fails"),
-    ("plan others/remove/wrong.yaml", "## When a command fails"),
+    ("local-sync others/remove/wrong.yaml", "## When a command fails"),
 )
 
 
