@@ -309,11 +309,13 @@ class DownloadRun:
         write_plan(self._dataset, PlanFile(facts=self.plan.facts, download=download))
 
     def _ended(self, status: Literal["paused", "failed"], code: ExitCode, error: HugflowError) -> Result:
-        try:
-            self._write_progress(status)
-        except HugflowError as fault:
-            # the disk that ended the run may refuse this, too; the journal is what counts
-            self.context.emit(Warned(self.plan.request, str(fault)))
+        # half-written files go first: on a full disk they may leave the room for the progress file
+        for tidy in (self._dataset.sweep, lambda: self._write_progress(status)):
+            try:
+                tidy()
+            except HugflowError as fault:
+                # the disk that ended the run may refuse this, too; the journal is what counts
+                self.context.emit(Warned(self.plan.request, str(fault)))
         problem = f"{error.doing}: {error.problem}"
         return self._result(status, code, error=problem, fix=error.fix, reason=error.reason)
 
