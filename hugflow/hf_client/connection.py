@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import email.utils
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -62,6 +63,8 @@ class Hub:
         def client() -> httpx2.Client:
             client = default_client_factory()
             client.timeout = timeout
+            hooks = client.event_hooks
+            client.event_hooks = {**hooks, "response": [*hooks.get("response", ()), _wait_in_seconds]}
             return client
 
         set_client_factory(client)
@@ -235,6 +238,13 @@ def retry_after_s(value: str | None) -> float | None:
     except ValueError:
         return None
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def _wait_in_seconds(response: httpx2.Response) -> None:
+    """Say a date of Retry-After in seconds: the Hub's library, which retries downloads by itself, ignores dates."""
+    seconds = retry_after_s(response.headers.get("Retry-After"))
+    if seconds is not None:
+        response.headers["Retry-After"] = str(math.ceil(min(seconds, MAX_WAIT_S)))
 
 
 def _short(error: BaseException) -> str:
