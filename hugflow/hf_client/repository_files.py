@@ -26,6 +26,8 @@ MAX_FILE_BYTES = 1 << 30
 MAX_OPEN_ARCHIVES = 8
 AHEAD_BYTES = 64 << 20
 
+_FIX = "Run the same command again: it continues. If it stays, a proxy changes files, or the Hub's copy is damaged."
+
 Read = bytes | RowError
 
 
@@ -123,7 +125,8 @@ class RepositoryFiles:
         def ask() -> bytes:
             data = source.read(0, entry.size)
             if not _is_whole(data, entry):
-                raise Transient(f"fetching {entry.path}", "its bytes are not those that the Hub lists (hash mismatch)")
+                problem = "its bytes are not those that the Hub lists (hash mismatch)"
+                raise Transient(f"fetching {entry.path}", problem, _FIX, reason="hash_mismatch")
             return data
 
         return self.hub.call(f"fetching {entry.path} of {self.hf_id}", ask)
