@@ -248,14 +248,27 @@ def test_a_disk_of_the_state_that_is_read_only_when_work_goes_on(world: FaultWor
 # -- the size of files -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("limit", [10_000, 30_000], ids=["a row's file", "the journal"])
-def test_a_bound_on_the_size_of_files(world: FaultWorld, texts: Case, limit: int) -> None:
+@pytest.fixture(scope="module")
+def large(quiet: FaultWorld) -> Case:
+    """A row's JSON is many times larger than the shard that it comes from."""
+    return quiet.case("acme/large", json_rows(6, 400_000), made_by=quiet, shards=6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit", "doing"),
+    [("texts", 10_000, "fetching data/"), ("large", 100_000, "writing rows"), ("small", 16_000, "journal")],
+    ids=["a shard", "a row's file", "the journal"],
+)
+def test_a_bound_on_the_size_of_files(
+    world: FaultWorld, request: pytest.FixtureRequest, kind: str, limit: int, doing: str
+) -> None:
     """As `ulimit -f` sets it: a larger file is refused (EFBIG)."""
-    world.add(texts.hf_id, "texts")
-    with world.warm_running("local-sync", texts.request, "--json") as run:
+    case: Case = request.getfixturevalue(kind)
+    world.add(case.hf_id, kind)
+    with world.warm_running("local-sync", case.request, "--json") as run:
         resource.prlimit(run.pid, resource.RLIMIT_FSIZE, (limit, limit))
         done = ended(run)
-    assert done.code == FAULT, done.err
-    fault(world, texts, done, done.reason or "")
-    assert world.place(texts).marker is None
-    completes(world, texts)
+    fault(world, case, done, "no_space")
+    assert doing in (done.result["error"] or "")
+    assert world.place(case).marker is None
+    completes(world, case)
