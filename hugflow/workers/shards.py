@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 
+from hugflow.errors import Terminal
 from hugflow.hf_client.fetch import discard
 from hugflow.hf_client.shard_rows import count_rows
 from hugflow.plan import DownloadPlan, Shard, ShardCount
@@ -160,6 +161,8 @@ class ShardQueue:
             path = self._uncounted.pop(ready)
             if self._shards[ready].first_row is None:
                 self._count(ready, path)
+            else:
+                self._compare(ready, path)
             self._pending.remove(ready)
             self._enqueue(ready, path)
 
@@ -168,6 +171,17 @@ class ShardQueue:
             if self._shards[index].first_row is not None or index == 0 or self._shards[index - 1].first_row is not None:
                 return index
         return None
+
+    def _compare(self, index: int, path: Path) -> None:
+        """The plan's row counts come from a footer that no hash covered; the file that is here now is verified."""
+        groups, _ = count_rows(path)
+        if groups != self._shards[index].groups:
+            raise Terminal(
+                f"reading {self._shards[index].path}",
+                "it does not have the rows that its footer spoke of when the plan was made",
+                "The footer was damaged on its way. Run with --restart: it makes a new plan.",
+                reason="wrong_footer",
+            )
 
     def _count(self, index: int, path: Path) -> None:
         before = self._shards[index - 1] if index else None
