@@ -13,13 +13,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hugflow.errors import Transient
+from hugflow.errors import Terminal, Transient
 from hugflow.plan import DownloadPlan, EncoderSettings, Shard, ShardCount
 from hugflow.ranges import RowRanges
 from hugflow.specs import DatasetIdentity
 from hugflow.storage import DatasetDir
 from hugflow.workers.download import Slice
-from hugflow.workers.shards import ShardQueue, cut, is_pending, pending_pieces, slice_rows
+from hugflow.workers.shards import (
+    MIN_SLICE_ROWS,
+    PIECES_OF_A_GROUP,
+    ShardQueue,
+    cut,
+    is_pending,
+    pending_pieces,
+)
 
 groups_of_rows = st.lists(st.integers(0, 40), max_size=8).map(tuple)
 
@@ -60,11 +67,24 @@ def test_a_shard_that_is_not_counted_may_have_rows_to_do() -> None:
     assert is_pending(Shard(path="x", size_bytes=1, sha256=None, blob_id=None), RowRanges([[0, 10**9]]))
 
 
-@given(st.integers(1, 10**9), st.integers(1, 1_000))
-def test_there_are_slices_for_all_workers_and_none_is_tiny(rows: int, workers: int) -> None:
-    size = slice_rows(rows, workers)
-    assert size >= 64
-    assert size == 64 or -(-rows // size) >= 3 * workers
+@given(st.integers(1, 100_000), st.integers(1, 64), st.integers(1, 2_000))
+def test_slices_become_smaller_towards_the_end(rows: int, workers: int, group: int) -> None:
+    groups = (group,) * (rows // group) + ((rows % group,) if rows % group else ())
+    shard = Shard(path="x", size_bytes=1, sha256=None, blob_id=None, first_row=0, groups=groups)
+    sizes = [stop - first for first, stop in pending_pieces(shard, RowRanges(), workers)]
+    least = max(MIN_SLICE_ROWS, group // PIECES_OF_A_GROUP)
+    left = rows
+    for size in sizes:
+        # a piece may be half as large again, to end where a row group ends
+        assert size <= 1.5 * max(least, left / (3 * workers)) + 1
+        left -= size
+    assert left == 0
+
+
+def test_rows_in_later_shards_keep_the_slices_large() -> None:
+    shard = Shard(path="x", size_bytes=1, sha256=None, blob_id=None, first_row=0, groups=(10_000,))
+    alone, with_others = (pending_pieces(shard, RowRanges(), 2, later) for later in (0, 1_000_000))
+    assert len(with_others) == 1 < len(alone)
 
 
 # -- the queue ---------------------------------------------------------------------------------------------------------
@@ -120,7 +140,7 @@ def queue_of(
             sha256=None,
             blob_id=None,
             first_row=first_rows[index],
-            groups=(rows,),
+            groups=(10,) * (rows // 10) + ((rows % 10,) if rows % 10 else ()),
         )
         for index, rows in enumerate(source.rows)
     )
@@ -210,3 +230,12 @@ def test_what_fetching_raises_comes_to_whoever_takes(dataset: DatasetDir) -> Non
     with pytest.raises(Transient, match="the Hub is away"):
         queue.take(wait_s=30)
     queue.close()
+
+
+def test_a_shard_that_is_not_as_planned_is_refused(dataset: DatasetDir) -> None:
+    """Footers are read by range, which no hash covers; the shard is verified."""
+    queue = queue_of(dataset, Source([30]), RowRanges(), {}, counted=True)
+    queue._shards[0] = queue._shards[0].model_copy(update={"groups": (10, 20)})
+    queue.start()
+    with pytest.raises(Terminal, match="footer"):
+        drain(queue)
