@@ -23,11 +23,12 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class AuditTrail:
-    """Appends every finished request to `audit.jsonl`."""
+    """Appends every finished request to `audit.jsonl`. `redact` takes secrets out of what failed and why."""
 
     path: Path
     actor: str
     now: Callable[[], datetime] = utc_now
+    redact: Callable[[str], str] = str
 
     def __call__(self, event: Event) -> None:
         """Record the end of a request; other events are not for the trail."""
@@ -49,7 +50,7 @@ class AuditTrail:
             "rows_failed": result.rows_failed,
             "new_rows": result.new_rows,
             "elapsed_s": round(result.elapsed_s, 3),
-            "message": result.error or result.message,
+            "message": self.redact(result.error or result.message),
         }
         with faults("writing the audit trail"):
             self.path.parent.mkdir(parents=True, exist_ok=True)

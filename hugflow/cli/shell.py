@@ -145,7 +145,8 @@ class Session:
 
         settings, storage, state = self.settings, self.storage(), self.state()
         failpoints = Failpoints.parse(self.shell.environ.get("HUGFLOW_FAILPOINT"))
-        emit = Fanout((*reporters, AuditTrail(state.audit, self.actor())))
+        trail = AuditTrail(state.audit, self.actor(), redact=self.output.redactor.text)
+        emit = Fanout((*reporters, trail))
         quota = int(settings.storage_quota_gb * 1e9) or None
         context = RunContext(
             hub=self.hub(interrupts),
