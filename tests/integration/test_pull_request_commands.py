@@ -159,6 +159,7 @@ def test_a_policy_is_part_of_the_plan(runner: Runner) -> None:
 
 def test_a_removal_waits_for_the_steward(runner: Runner) -> None:
     number = runner.propose({"requests/remove/voices.yaml": remove("acme/voices")}, "removal")
+    runner.state.review(number, "bob")  # who may write, but is not named by the policy
     runner.sync(number).ended(5)
     assert runner.labels(number) == ["hugflow: needs approval"]
     assert runner.checks(number)[-1].conclusion == "action_required"

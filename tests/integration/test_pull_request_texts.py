@@ -21,7 +21,7 @@ from tests.integration.pull_request_support import (
     serving,
     speech,
 )
-from tests.integration.support import World, audio_cell
+from tests.integration.support import World, audio_cell, pack, table_of
 from tests.unit.test_render_text import HOSTILE
 
 OUR_ELEMENTS = frozenset(
@@ -29,12 +29,14 @@ OUR_ELEMENTS = frozenset(
 )
 HOSTILE_LINE = "@team #1 <!channel> <img src=x> ![i](https://evil.example) ##[set-env]x"
 FILE = "requests/add/@team ![i](x) <b>x ::notice::y.yaml"
+LEAK = "hf_somebodyHasPutTheirTokenIntoAFileName"
+SHARD = f"train-@team <!channel> <img src=x> ![i](x) `x` {LEAK}.parquet"
 CARD = f"---\nlicense: '@team <img src=x>'\npretty_name: {HOSTILE_LINE!r}\n---\n"
 ACTS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @pytest.fixture(scope="module")
-def runner(shared_world: World) -> Iterator[Runner]:
+def runner(shared_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
     """A Hub whose data, and whose errors, mean ill."""
     rows = speech(len(HOSTILE))
     for row, text in zip(rows, HOSTILE, strict=True):
@@ -42,10 +44,13 @@ def runner(shared_world: World) -> Iterator[Runner]:
         row[HOSTILE_LINE] = "x"
     rows[1]["audio"] = audio_cell(b"no sound", "::error::\n@team <!channel>.wav")
     shared_world.serve("acme/evil", rows, card=CARD)
-    shared_world.serve("acme/boom", speech(2))
+    folder = pack(tmp_path_factory.mktemp("boom"), {"train": table_of(speech(2))})
+    (shard,) = (folder / "data").iterdir()
+    shard.rename(shard.with_name(SHARD))
+    shared_world.hub.add_dataset("acme/boom", folder)
     with serving(shared_world) as runner:
         words = f"{HOSTILE_LINE} ::error::x \u202e token {CANARIES['HF_TOKEN']} and {CANARIES['GITHUB_TOKEN']}"
-        fault = Fault(route="acme/boom/resolve/.*parquet", method="GET", after=1, status=418, message=words)
+        fault = Fault(route="acme/boom/resolve/.*parquet", method="GET", after=1, status=503, message=words)
         runner.hub.faults.add(fault)
         yield runner.with_bot()
 
@@ -95,7 +100,7 @@ def test_nothing_of_it_acts_in_slack(runner: Runner, job: Job) -> None:
 
 
 def test_nothing_of_it_acts_in_the_log(runner: Runner, job: Job) -> None:
-    assert "the Hub answered 418" in job.out
+    assert "fetching data/train-@team <!channel>" in job.out
     for line in f"{job.out}\n{job.err}".split("\n"):
         # how the runner finds commands: `::` after blanks at the beginning, `##[` anywhere
         assert not line.lstrip().startswith("::"), line
@@ -111,11 +116,19 @@ def test_annotations_are_text(runner: Runner, number: int, job: Job) -> None:
         assert not ACTS.search(annotation["message"] + annotation["title"])
 
 
-def test_no_secret_is_written_anywhere(runner: Runner, job: Job) -> None:
+def test_no_secret_is_written_anywhere(runner: Runner, number: int, job: Job) -> None:
     text = runner.everything() + (runner.folder / "log.txt").read_text()
-    assert "token *** and ***" in text
+    assert "token *** and ***" in text, "what the Hub said is in the log"
+    assert "<img src=x> ![i](x) `x` ***.parquet" in runner.sticky(number)
     for name, secret in CANARIES.items():
         assert secret not in text, f"the secret {name} was written"
+
+
+def test_a_strangers_token_is_masked_where_people_read(runner: Runner, number: int, job: Job) -> None:
+    texts = (job.out, job.summary, *runner.comments(number), (runner.state_dir / "audit.jsonl").read_text())
+    for text in (*texts, *map(message_text, runner.slack.messages)):
+        assert LEAK not in text
+    assert "***.parquet of acme/boom: the Hub failed (503)" in texts[-1]
 
 
 def test_the_workflow_commands_of_the_check_hold_no_others(runner: Runner, number: int) -> None:
