@@ -1,0 +1,40 @@
+"""The real command, as benchmarks start it: `hugflow local-sync` of one dataset, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HF_ID = "acme/rows"
+NAME = "acme__rows__split_train__rev_main"
+_REQUEST = f"hf_id: {HF_ID}\ndescription: Short rows\n"
+
+
+def local_sync(folder: Path, endpoint: str) -> subprocess.Popen[bytes]:
+    """Start it in `folder`, where its storage and state are as well; it prints nothing."""
+    request = folder / "requests" / "add" / "rows.yaml"
+    request.parent.mkdir(parents=True, exist_ok=True)
+    request.write_text(_REQUEST, encoding="utf-8")
+    return subprocess.Popen(
+        [sys.executable, "-m", "hugflow", "local-sync", request.relative_to(folder), "-q"],
+        cwd=folder,
+        env=_environment(folder, endpoint),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _environment(folder: Path, endpoint: str) -> dict[str, str]:
+    """Its whole environment: nothing of the machine's own settings and caches."""
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "TMPDIR") if name in os.environ}
+    return kept | {
+        "HOME": str(folder),
+        "HF_HOME": str(folder / "hf"),
+        "HF_ENDPOINT": endpoint,
+        "STORAGE_ROOT": str(folder / "storage"),
+        "PROCESSED_ROOT": str(folder / "processed"),
+        "STATE_DIR": str(folder / "state"),
+        "CLEANUP_PROGRESS_ON_SUCCESS": "false",
+    }

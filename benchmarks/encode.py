@@ -1,0 +1,134 @@
+"""Encoding: the download workers beside LAME alone on all cores, and beside pydub, which takes one row at a time.
+
+The clips are 9 s of speech, 16 kHz, in FLAC. LAME alone gets them decoded, in memory, and keeps nothing; the workers
+read them from parquet, decode, encode, write MP3 and JSON durably and keep the journal, the index and the metadata.
+pydub writes the clip to a temporary file, reads it, makes it mono and exports it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import shutil
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import lameenc
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import measure
+from benchmarks.material import SAMPLE_RATE, Dataset, Run, audio_table, clips, flac
+from benchmarks.measure import Sample, Target, print_fact, print_ratio, print_samples, sample
+from hugflow.mp3 import highest_kbps
+from hugflow.plan import EncoderSettings
+
+SMOKE = ("--rows", "8", "--rounds", "1", "--pydub-rows", "1", "--lame-rows", "4", "--clips", "2")
+SHARDS = (1, 10)
+
+
+@dataclass(slots=True)
+class Results:
+    """What was measured, an item a round; the last three compare the workers with LAME just before and just after."""
+
+    lame: list[Sample] = field(default_factory=list)
+    pydub: list[Sample] = field(default_factory=list)
+    runs: dict[int, list[Run]] = field(default_factory=lambda: {shards: [] for shards in SHARDS})
+    by_wall: dict[int, list[float]] = field(default_factory=lambda: {shards: [] for shards in SHARDS})
+    by_cpu: dict[int, list[float]] = field(default_factory=lambda: {shards: [] for shards in SHARDS})
+    steady: dict[int, list[float]] = field(default_factory=lambda: {shards: [] for shards in SHARDS})
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = measure.parser(__doc__, rows=1000, rounds=5)
+    parser.add_argument("--lame-rows", type=int, default=200, help="clips that LAME alone encodes at a time")
+    parser.add_argument("--pydub-rows", type=int, default=10, help="clips that pydub converts in a round")
+    parser.add_argument("--clips", type=int, default=50, help="different clips; they repeat")
+    options = parser.parse_args(arguments)
+    measure.print_title(
+        "encode", f"{options.rows:,} clips of 9 s, {options.workers} workers, {options.rounds} rounds; CPU time of all"
+    )
+    sounds = clips(options.clips)
+    files = [flac(pcm) for pcm in sounds]
+    print_fact("a clip as FLAC", f"{sum(map(len, files)) / len(files) / 1000:.0f} kB")
+    with tempfile.TemporaryDirectory(prefix="hugflow-bench-") as folder:
+        results = Results()
+        for number in range(options.rounds):
+            _round(results, options, sounds, files, Path(folder) / str(number))
+    _print(results)
+
+
+def _round(
+    results: Results, options: argparse.Namespace, sounds: list[NDArray[np.int16]], files: list[bytes], folder: Path
+) -> None:
+    """LAME alone, the workers, LAME alone, the workers, LAME alone, pydub."""
+    lame_before = _lame(sounds, options.lame_rows, options.workers)
+    results.lame.append(lame_before)
+    for shards in SHARDS:
+        cuts = [options.rows * part // shards for part in range(shards + 1)]
+        tables = (audio_table(files, ".flac", first, stop) for first, stop in itertools.pairwise(cuts) if stop > first)
+        dataset = Dataset.build(folder / str(shards), tables)
+        run = dataset.download(options.workers)
+        lame_after = _lame(sounds, options.lame_rows, options.workers)
+        results.lame.append(lame_after)
+        results.runs[shards].append(run)
+        wall_s = (lame_before.wall_s + lame_after.wall_s) / 2 / options.lame_rows
+        cpu_ms = (lame_before.cpu_ms + lame_after.cpu_ms) / 2
+        results.by_wall[shards].append(run.whole.rows_per_s * wall_s)
+        results.steady[shards].append(run.steady.rows_per_s * wall_s)
+        results.by_cpu[shards].append(cpu_ms / run.whole.cpu_ms)
+        lame_before = lame_after
+    results.pydub.append(sample(options.pydub_rows, lambda: _pydub(files, options.pydub_rows, folder)))
+
+
+def _lame(sounds: list[NDArray[np.int16]], rows: int, threads: int) -> Sample:
+    """LAME on samples in memory, with the settings of the workers; it lets go of the interpreter while it encodes."""
+
+    def encode(row: int) -> None:
+        encoder = lameenc.Encoder()
+        encoder.silence()
+        encoder.set_channels(1)
+        encoder.set_in_sample_rate(SAMPLE_RATE)
+        encoder.set_out_sample_rate(SAMPLE_RATE)
+        encoder.set_bit_rate(highest_kbps(SAMPLE_RATE))
+        encoder.set_quality(EncoderSettings().quality)
+        encoder.encode(sounds[row % len(sounds)])
+        encoder.flush()
+
+    with ThreadPoolExecutor(threads) as pool:
+        return sample(rows, lambda: list(pool.map(encode, range(rows))))
+
+
+def _pydub(files: list[bytes], rows: int, folder: Path) -> None:
+    from pydub import AudioSegment  # noqa: PLC0415 - it warns when it is imported without ffmpeg
+
+    for row in range(rows):
+        source, target = folder / f"{row}.flac", folder / f"{row}.mp3"
+        source.write_bytes(files[row % len(files)])
+        AudioSegment.from_file(source).set_channels(1).export(target, format="mp3", bitrate="192k").close()
+
+
+def _print(results: Results) -> None:
+    if shutil.which("ffmpeg") is None:
+        print_fact("pydub", "there is no ffmpeg on this machine")
+    names = {shards: f"hugflow, {shards} shard{'s' if shards > 1 else ''}" for shards in SHARDS}
+    print_samples(
+        {"LAME alone": results.lame, "pydub, one row at a time": results.pydub}
+        | {names[shards]: [run.whole for run in results.runs[shards]] for shards in SHARDS}
+    )
+    for shards in SHARDS:
+        print_ratio(f"{names[shards]} / LAME alone", results.by_wall[shards], Target("at least", 0.85))
+        print_ratio(f"{names[shards]} / LAME alone, between the first and the last commit", results.steady[shards])
+        print_ratio(f"{names[shards]} / LAME alone, by processor time", results.by_cpu[shards])
+    pydub = sum(one.rows for one in results.pydub) / sum(one.wall_s for one in results.pydub)
+    for shards in SHARDS:
+        speeds = [run.whole.rows_per_s / pydub for run in results.runs[shards]]
+        print_ratio(f"{names[shards]} / pydub", speeds, Target("at least", 16))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""What the benchmarks work on: spoken clips, and datasets whose shards stand in scratch as if just fetched."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from benchmarks.measure import Sample, sample
+from hugflow.events import Event, Progress
+from hugflow.hf_client.connection import Hub
+from hugflow.plan import AddPlan, Column, DownloadPlan, EncoderSettings, HubFacts, Shard
+from hugflow.rows import schema_text
+from hugflow.specs import AddSpec, DatasetIdentity
+from hugflow.state import StateDir
+from hugflow.storage import Storage
+from hugflow.workers.pool import PoolSettings
+from hugflow.workers.run import DownloadRun, RunContext
+
+CLIPS = Path(__file__).resolve().parent.parent / "examples" / "clips"
+SAMPLE_RATE = 16_000
+CLIP_S = 9
+AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+ROW_GROUP = 100
+"""Rows in a row group: what the Hub's own tools write for audio."""
+
+
+def clips(count: int) -> list[NDArray[np.int16]]:
+    """So many different clips of 9 s of synthesised speech, 16 kHz, mono: 148 kB as FLAC, where LibriSpeech has 151."""
+    voices = [_voice(path) for path in sorted([*CLIPS.glob("*.wav"), *CLIPS.glob("*.flac")])]
+    return [_clip(voices, number) for number in range(count)]
+
+
+def _voice(path: Path) -> NDArray[np.float32]:
+    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    return np.asarray(soxr.resample(samples.mean(axis=1), rate, SAMPLE_RATE), np.float32)
+
+
+def _clip(voices: list[NDArray[np.float32]], number: int) -> NDArray[np.int16]:
+    random = np.random.default_rng(number)
+    speech = np.concatenate([voices[i] for i in random.permutation(len(voices))])
+    speech = np.resize(speech, CLIP_S * SAMPLE_RATE) * random.uniform(0.5, 0.9)
+    return np.rint(np.clip(speech, -0.99, 0.99) * 32767).astype(np.int16)
+
+
+def flac(pcm: NDArray[np.int16]) -> bytes:
+    """A clip as a FLAC file."""
+    file = io.BytesIO()
+    soundfile.write(file, pcm, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    return file.getvalue()
+
+
+def audio_table(files: list[bytes], suffix: str, first: int, stop: int) -> pa.Table:
+    """Rows `first`..`stop` of a speech dataset: audio, which repeats `files`, and its text."""
+    cells = [{"bytes": files[row % len(files)], "path": f"clip{row:07}{suffix}"} for row in range(first, stop)]
+    return pa.table({"audio": pa.array(cells, AUDIO), "text": [_text(row) for row in range(first, stop)]})
+
+
+def value_table(first: int, stop: int) -> pa.Table:
+    """Rows `first`..`stop` of a dataset without audio."""
+    rows = range(first, stop)
+    return pa.table({"id": list(rows), "text": [_text(row) for row in rows], "score": [row / 7 for row in rows]})
+
+
+def _text(row: int) -> str:
+    return f"Row {row:,}: she lit a lantern and walked home along the quiet harbour, counting the boats as she went."
+
+
+@dataclass(slots=True)
+class Run:
+    """A download run, measured: as a whole, and from the first rows that were committed to the last ones."""
+
+    whole: Sample
+    steady: Sample
+    before_first_s: float
+    after_last_s: float
+
+
+@dataclass(slots=True)
+class Commits:
+    """A reporter that notes when rows were committed."""
+
+    seen: list[tuple[float, int]] = field(default_factory=list)
+
+    def __call__(self, event: Event) -> None:
+        """Note the time and how many rows there are by now."""
+        if isinstance(event, Progress):
+            self.seen.append((time.perf_counter(), event.rows_done))
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A dataset that is still to be downloaded; its shards stand verified in scratch, so no Hub is asked."""
+
+    folder: Path
+    plan: AddPlan
+
+    @classmethod
+    def build(cls, folder: Path, tables: Iterable[pa.Table]) -> Dataset:
+        """Write the shards, one a table, and plan their download."""
+        spec = AddSpec(hf_id="acme/bench", description="What a benchmark downloads")
+        scratch = Storage(folder / "storage").dataset(spec.name).scratch
+        shards: list[Shard] = []
+        for index, table in enumerate(tables):
+            path = Path("data") / f"train-{index:05}.parquet"
+            place = scratch / f"shard-{index}" / path
+            place.parent.mkdir(parents=True)
+            pq.write_table(table, place, row_group_size=ROW_GROUP)
+            shards.append(_shard(place, path.as_posix(), sum(shard.rows for shard in shards), table.num_rows))
+        return cls(folder, _plan(spec, table.schema, tuple(shards)))
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has."""
+        return self.plan.download.rows
+
+    def download(self, workers: int) -> Run:
+        """Convert all rows, and finish the dataset."""
+        commits = Commits()
+        context = RunContext(
+            hub=Hub("http://127.0.0.1:9"),
+            storage=Storage(self.folder / "storage"),
+            state=StateDir(self.folder / "state"),
+            pool=PoolSettings(workers, row_timeout_s=300, memory_bytes=0),
+            max_concurrent_downloads=5,
+            cleanup_progress=False,
+            actor="benchmark",
+            emit=commits,
+            should_stop=lambda: False,
+            now=lambda: datetime.now(UTC),
+        )
+        began = time.perf_counter()
+        whole = sample(self.rows, lambda: _complete(DownloadRun(self.plan, context)))
+        (first_s, first_rows), (last_s, last_rows) = commits.seen[0], commits.seen[-1]
+        steady = Sample(last_rows - first_rows, last_s - first_s, whole.cpu_s)
+        return Run(whole, steady, first_s - began, began + whole.wall_s - last_s)
+
+
+def _complete(run: DownloadRun) -> None:
+    result = run.run()
+    if result.status != "complete":
+        raise RuntimeError(f"the benchmark's download ended as {result.status}: {result.error}")
+
+
+def _shard(place: Path, path: str, first_row: int, rows: int) -> Shard:
+    data = place.read_bytes()
+    groups = tuple(min(ROW_GROUP, rows - start) for start in range(0, rows, ROW_GROUP))
+    digest = hashlib.sha256(data).hexdigest()
+    return Shard(path=path, size_bytes=len(data), sha256=digest, blob_id=None, first_row=first_row, groups=groups)
+
+
+def _plan(spec: AddSpec, schema: pa.Schema, shards: tuple[Shard, ...]) -> AddPlan:
+    sha = "0" * 40
+    columns = tuple(
+        Column(name=field.name, kind="audio" if field.name == "audio" else "value", type=str(field.type))
+        for field in schema
+    )
+    download = DownloadPlan(
+        identity=DatasetIdentity.of(spec),
+        sha=sha,
+        format="parquet",
+        columns=columns,
+        arrow_schema=schema_text(schema),
+        audio_column="audio" if "audio" in schema.names else None,
+        shards=shards,
+        encoder=EncoderSettings(),
+    )
+    return AddPlan(
+        request="requests/add/bench.yaml",
+        spec=spec,
+        name=spec.name,
+        action="download",
+        location="",
+        facts=HubFacts(sha=sha),
+        download=download,
+    )

@@ -1,0 +1,126 @@
+"""How a benchmark measures and what it prints: wall and processor time, medians over rounds, ratios with targets."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Work that was done once: rows, seconds, and processor seconds of this process and the children it waited for."""
+
+    rows: int
+    wall_s: float
+    cpu_s: float
+
+    @property
+    def rows_per_s(self) -> float:
+        """Rows in a second; 0 for what was over in one step."""
+        return self.rows / self.wall_s if self.wall_s else 0.0
+
+    @property
+    def cpu_ms(self) -> float:
+        """Milliseconds of processor time that a row took."""
+        return 1000 * self.cpu_s / self.rows
+
+
+def sample(rows: int, work: Callable[[], object]) -> Sample:
+    """Do `work`, which handles `rows` rows, and measure it."""
+    wall, cpu = time.perf_counter(), _cpu_s()
+    work()
+    return Sample(rows, time.perf_counter() - wall, _cpu_s() - cpu)
+
+
+def _cpu_s() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def print_samples(samples: Mapping[str, Sequence[Sample]]) -> None:
+    """Print a table: for each way its speed, median and range over the rounds, and its processor time."""
+    width = max(map(len, samples))
+    print(f"  {'':{width}}  {'rows/s':>9}  {'from':>9}  {'to':>9}  {'CPU ms/row':>10}")
+    for name, rounds in samples.items():
+        speeds = sorted(one.rows_per_s for one in rounds)
+        speed, cpu = statistics.median(speeds), statistics.median(one.cpu_ms for one in rounds)
+        print(f"  {name:{width}}  {speed:9,.1f}  {speeds[0]:9,.1f}  {speeds[-1]:9,.1f}  {cpu:10.3f}")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a ratio should be: at least or at most `limit`."""
+
+    kind: Literal["at least", "at most"]
+    limit: float
+
+    def verdict(self, value: float) -> str:
+        """Whether `value` meets it, for people."""
+        met = value >= self.limit if self.kind == "at least" else value <= self.limit
+        return f"{'meets' if met else 'MISSES'} {self.kind} {self.limit:g}"
+
+
+def print_ratio(name: str, rounds: Sequence[float], target: Target | None = None) -> None:
+    """Print a ratio's line: the median over the rounds, their range, and what it should be."""
+    middle = statistics.median(rounds)
+    verdict = f"  {target.verdict(middle)}" if target else ""
+    print(f"  ratio  {name}: {middle:.3f}  ({min(rounds):.3f} to {max(rounds):.3f}){verdict}")
+
+
+def print_fact(name: str, value: str) -> None:
+    """Print a number that is no ratio."""
+    print(f"  fact   {name}: {value}")
+
+
+def print_title(name: str, what: str) -> None:
+    """Print a benchmark's first line."""
+    print(f"\n{name}: {what}", flush=True)
+
+
+def print_machine() -> None:
+    """Print where and when this was measured. The load says what else the machine did just before."""
+    one_minute, five_minutes, _ = os.getloadavg()
+    system = f"{platform.system()} {platform.release()}, {_file_system(Path(tempfile.gettempdir()))}"
+    print(f"machine: {cores()} cores of {_processor()}, {system}")
+    print(f"Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}, load {one_minute:.1f} {five_minutes:.1f}")
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _file_system(folder: Path) -> str:
+    """The kind of file system that a folder is on."""
+    device = folder.stat().st_dev
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
+        mount, _, kind = line.partition(" - ")
+        if mount.split()[2] == f"{os.major(device)}:{os.minor(device)}":
+            return kind.split()[0]
+    return "an unknown file system"
+
+
+def parser(description: str | None, *, rows: int, rounds: int) -> argparse.ArgumentParser:
+    """The options that most benchmarks have."""
+    made = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
+    made.add_argument("--rows", type=int, default=rows, help=f"rows in a round (default: {rows:,})")
+    made.add_argument("--rounds", type=int, default=rounds, help=f"rounds; medians are printed (default: {rounds})")
+    made.add_argument("--workers", type=int, default=cores(), help="worker processes (default: the cores)")
+    return made
