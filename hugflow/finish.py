@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -22,7 +23,7 @@ from hugflow.journal import JournalState, RowRecord, Tally, records
 from hugflow.plan import AddPlan
 from hugflow.rows import json_array, json_type, schema_of
 from hugflow.state import DatasetRecord
-from hugflow.storage import DatasetDir, faults, sync_directory, write_durably
+from hugflow.storage import DatasetDir, NotAFileError, faults, read_regular, sync_directory, write_durably
 
 BATCH_ROWS = 1000
 
@@ -206,18 +207,37 @@ def _without_file_names(array: pa.Array) -> pa.Array:
 
 
 def _row_values(dataset: DatasetDir, record: RowRecord) -> dict[str, Any]:
+    """The content of a row's JSON file, which is compared with its record; of its audio the size is."""
     path = dataset.json / f"{record.row}.json"
     with faults(f"reading {path.name}"):
-        data = path.read_bytes()
+        try:
+            data = read_regular(path)
+        except (FileNotFoundError, NotAFileError):
+            data = b""
     if hashlib.sha256(data).hexdigest() != record.json_sha256:
-        raise StorageFault(
-            f"checking row {record.row}",
-            f"{path} is not what was written there",
-            "Check the disk; `hugflow verify --repair` fetches the row again.",
-            reason="damaged_row",
-        )
+        raise _damaged(record, path)
+    if record.audio is not None and not _has_size(dataset.audio / record.audio, record.audio_bytes):
+        raise _damaged(record, dataset.audio / record.audio)
     values: dict[str, Any] = orjson.loads(data)
     return values
+
+
+def _has_size(path: Path, size: int) -> bool:
+    with faults(f"reading {path.name}"):
+        try:
+            facts = path.lstat()
+        except FileNotFoundError:
+            return False
+    return stat.S_ISREG(facts.st_mode) and facts.st_size == size
+
+
+def _damaged(record: RowRecord, path: Path) -> StorageFault:
+    return StorageFault(
+        f"checking row {record.row}",
+        f"{path} is not what was written there",
+        "Check the disk; `hugflow verify --repair` takes such rows out, and the next run fetches them again.",
+        reason="damaged_row",
+    )
 
 
 def _write_parquet(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
@@ -250,10 +270,16 @@ def _remove_strangers(dataset: DatasetDir, state: JournalState) -> None:
         if sum(1 for _ in os.scandir(dataset.json)) != len(state.done):
             for entry in os.scandir(dataset.json):
                 stem = entry.name.removesuffix(".json")
-                if not (stem.isdecimal() and int(stem) in state.done):
-                    Path(entry.path).unlink()
+                if not (stem.isdecimal() and int(stem) in state.done and entry.name == f"{int(stem)}.json"):
+                    _remove_file(entry)
         if sum(1 for _ in os.scandir(dataset.audio)) != state.tally.audio_files:
             known = {record.audio for record in read_index(dataset)}
             for entry in os.scandir(dataset.audio):
                 if entry.name not in known:
-                    Path(entry.path).unlink()
+                    _remove_file(entry)
+
+
+def _remove_file(entry: os.DirEntry[str]) -> None:
+    """Folders are nothing that a row left behind: `verify` names them."""
+    if not entry.is_dir(follow_symlinks=False):
+        Path(entry.path).unlink()
