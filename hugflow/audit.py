@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 
 from hugflow.events import Event, RunFinished
-from hugflow.storage import faults
+from hugflow.storage import faults, refuse_links
 
 AUDIT_SCHEMA_VERSION = 1
 
@@ -52,6 +52,7 @@ class AuditTrail:
             "elapsed_s": round(result.elapsed_s, 3),
             "message": self.redact(result.error or result.message),
         }
+        refuse_links("writing the audit trail", self.path.parent)
         with faults("writing the audit trail"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(

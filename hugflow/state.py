@@ -19,7 +19,7 @@ from hugflow.errors import StorageFault
 from hugflow.plan import EncoderSettings
 from hugflow.ranges import RowRanges
 from hugflow.specs import DatasetIdentity
-from hugflow.storage import NotAFileError, faults, lock, read_regular, sync_directory, write_durably
+from hugflow.storage import NotAFileError, faults, lock, read_regular, refuse_links, sync_directory, write_durably
 
 MANIFEST_SCHEMA_VERSION = 1
 PROGRESS_VERSION = "3.0"
@@ -138,6 +138,7 @@ class StateDir:
 
     def lock(self, name: str, doing: str) -> AbstractContextManager[None]:
         """The dataset's lock, for a whole run. Raises Locked, naming the holder."""
+        self._refuse_links(doing)
         # half a second: `status` looks at locks by taking them for an instant
         return lock(self.lock_path(name), doing, wait_s=0.5)
 
@@ -222,8 +223,14 @@ class StateDir:
         entries = [datasets[name].model_dump(mode="json") for name in sorted(datasets)]
         _write_manifest(self.active, "datasets", entries)
 
+    def _refuse_links(self, doing: str) -> None:
+        folders = (self.path / name for name in ("journal", "progress", "locks", "removing"))
+        refuse_links(doing, self.path, *folders)
+
     def _manifest_lock(self) -> AbstractContextManager[None]:
-        return lock(self.path / "locks" / ".manifest.lock", "updating the manifest", wait_s=30.0)
+        doing = "updating the manifest"
+        self._refuse_links(doing)
+        return lock(self.path / "locks" / ".manifest.lock", doing, wait_s=30.0)
 
 
 def _delete(file: Path) -> None:

@@ -203,7 +203,7 @@ class DatasetDir:
         Raises StorageFault: a symbolic link or a file in the place of a folder, a folder without our marker.
         """
         doing = f"preparing {self.path}"
-        _refuse_links(doing, self.path, self.meta, self.audio, self.json, self.tmp, self.scratch)
+        refuse_links(doing, self.path, self.meta, self.audio, self.json, self.tmp, self.scratch)
         if not known and self.path.is_dir() and not self.exists() and any(self._foreign()):
             raise StorageFault(
                 doing,
@@ -227,7 +227,7 @@ class DatasetDir:
     def unmark(self) -> None:
         """Take the marker away: the dataset is not complete any more."""
         doing = f"opening {self.path}"
-        _refuse_links(doing, self.path, self.meta)
+        refuse_links(doing, self.path, self.meta)
         with faults(doing):
             self.marker.unlink(missing_ok=True)
             if self.meta.is_dir():
@@ -243,7 +243,7 @@ class DatasetDir:
     def clear(self) -> None:
         """Delete everything in the folder, to start again: first what vouches for rows, the plan last."""
         doing = f"clearing {self.path}"
-        _refuse_links(doing, self.path, self.meta, self.audio, self.json, self.tmp, self.scratch)
+        refuse_links(doing, self.path, self.meta, self.audio, self.json, self.tmp, self.scratch)
         self.disown()
         self.sweep()
         with faults(doing):
@@ -269,7 +269,8 @@ class DatasetDir:
                         entry.unlink()
 
 
-def _refuse_links(doing: str, *folders: Path) -> None:
+def refuse_links(doing: str, *folders: Path) -> None:
+    """Raise StorageFault where something else than a folder stands in the place of one; what is missing is fine."""
     for folder in folders:
         try:
             mode = folder.lstat().st_mode
@@ -361,7 +362,7 @@ class Storage:
     def trash(self, name: str, trash_name: str) -> None:
         """Move a dataset into the trash with one rename; nothing happens when that was done already."""
         dataset, target = self.dataset(name), self.root / TRASH / trash_name
-        _refuse_links(f"removing {name}", dataset.path, target.parent)
+        refuse_links(f"removing {name}", dataset.path, target.parent)
         if not dataset.path.exists():
             return
         with faults(f"moving {name} to the trash"):
@@ -373,7 +374,7 @@ class Storage:
     def trash_files(self, name: str, paths: Iterable[str], now: datetime) -> None:
         """Move single files or folders of a dataset into the trash; what is not there is passed over."""
         dataset, trash = self.dataset(name), self.root / TRASH / self.trash_name(name, now)
-        _refuse_links(f"moving files of {name} to the trash", dataset.path, self.root / TRASH)
+        refuse_links(f"moving files of {name} to the trash", dataset.path, self.root / TRASH)
         with faults(f"moving files of {name} to the trash"):
             for path in paths:
                 source, target = dataset.path / path, trash / path
