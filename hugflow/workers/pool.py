@@ -234,10 +234,10 @@ class _Workers:
 
     @contextmanager
     def _blamed_on(self, worker: _Worker) -> Iterator[None]:
-        """A connection that breaks is a worker that has died."""
+        """A connection that breaks, between messages or within one, is a worker that has died."""
         try:
             yield
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):
             self._bury(worker, "worker_crashed", "the worker process died while converting the row")
 
     def _watch(self) -> None:
