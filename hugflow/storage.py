@@ -333,7 +333,7 @@ class Storage:
                 return None
             if link.exists() and not link.is_symlink():
                 return f"{link} exists and is no symbolic link; it was left as it is"
-            temporary = link.with_name(f".{link.name}.{os.getpid()}.tmp")
+            temporary = link.with_name(f".{link.name}.tmp")
             temporary.unlink(missing_ok=True)
             temporary.symlink_to(target)
             temporary.replace(link)
