@@ -71,10 +71,15 @@ class Interrupts:
                 _end_at_once(ExitCode.INTERRUPTED)
             return
         self._asked.set()
-        sys.stderr.write("\nhugflow: stopping; what is done is kept (once more Ctrl-C ends at once)\n")
         watchdog = threading.Timer(GIVE_UP_AFTER_S, _end_at_once, args=(ExitCode.PAUSED,))
         watchdog.daemon = True
         watchdog.start()
+        # past Python's buffers: the signal may have come in the middle of writing to them, and they refuse a second one
+        with suppress(OSError, ValueError):
+            os.write(sys.stderr.fileno(), _STOPPING)
+
+
+_STOPPING = b"\nhugflow: stopping; what is done is kept (once more Ctrl-C ends at once)\n"
 
 
 def _end_at_once(code: ExitCode) -> None:
