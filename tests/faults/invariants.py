@@ -27,7 +27,7 @@ PROGRESS_STATUS = {0: "complete", 1: "failed", 3: "partial", 74: "failed", 75: "
 Tree = Mapping[str, str]
 
 
-class BrokenInvariant(AssertionError):  # noqa: N818 - an invariant that is broken, as the tests call it
+class BrokenInvariant(AssertionError):
     """What does not hold, by the number of its invariant."""
 
 
@@ -120,7 +120,7 @@ class Place:
         return self.index() if (self.folder / MARKER).exists() else self.journal()
 
 
-def check(  # noqa: PLR0913 - one function for all that there is to check
+def check(
     storage_root: Path,
     state_dir: Path,
     name: str,
@@ -345,7 +345,7 @@ def _facts(folder: Path) -> dict[str, tuple[Any, ...]]:
     facts = {}
     for path in (folder, *folder.rglob("*")):
         one = path.lstat()
-        content = os.readlink(path) if path.is_symlink() else _sha256(path) if path.is_file() else ""
+        content = path.readlink() if path.is_symlink() else _sha256(path) if path.is_file() else ""
         # the time of a link's or a folder's last reading is not compared, that of writing is
         facts[path.relative_to(folder).as_posix()] = (stat.filemode(one.st_mode), one.st_ino, one.st_mtime_ns, content)
     return facts

@@ -12,12 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from localhub import LocalHub
-from tests.faults.invariants import BrokenInvariant, Canary, Place, check, tree, unrecorded
+from tests.faults.invariants import BrokenInvariant, Canary, Place, check, strict_json, tree, unrecorded
 from tests.faults.warm import WarmRun, WarmStart
 from tests.integration.support import Done, World, audio_cell, clip, kill_group, sound_file
 
 GROUP_ROWS = 64
-__all__ = ["GROUP_ROWS", "BrokenInvariant", "Canary", "Case", "FaultWorld", "Place", "audio_rows", "json_rows", "tree"]
+__all__ = [
+    "GROUP_ROWS",
+    "BrokenInvariant",
+    "Canary",
+    "Case",
+    "FaultDone",
+    "FaultWorld",
+    "Place",
+    "audio_rows",
+    "chance",
+    "json_rows",
+    "tree",
+]
 
 
 def json_rows(count: int, text_bytes: int = 20) -> list[dict[str, Any]]:
@@ -47,6 +59,22 @@ class Case:
     @property
     def request(self) -> str:
         return f"requests/add/{self.hf_id.rpartition('/')[2]}.yaml"
+
+
+class FaultDone(Done):
+    """How a run ended; what went wrong stands in its result, or in place of one when there was nothing to do yet."""
+
+    @property
+    def reason(self) -> str | None:
+        return self._error("reason")
+
+    @property
+    def fix(self) -> str:
+        return self._error("fix") or ""
+
+    def _error(self, field: str) -> str | None:
+        found: str | None = (self.json.get("error") or self.result)[field]
+        return found
 
 
 @dataclass
@@ -86,15 +114,15 @@ class FaultWorld(World):
             run.wait(60)
             run.close()
 
-    def quick(self, *arguments: str, timeout: float = 120, **environ: str) -> Done:
+    def quick(self, *arguments: str, timeout: float = 120, **environ: str) -> FaultDone:
         """Run the command to its end, started quickly."""
         with self.warm_running(*arguments, **environ) as run:
             out, err = run.communicate(timeout)
         self.check_no_secret(out, err)
         assert run.returncode is not None
-        return Done(run.returncode, out, err)
+        return FaultDone(run.returncode, out, err)
 
-    def quick_sync(self, request: str, *arguments: str, **environ: str) -> Done:
+    def quick_sync(self, request: str, *arguments: str, **environ: str) -> FaultDone:
         """`hugflow local-sync --json`, started quickly."""
         return self.quick("local-sync", request, "--json", *arguments, **environ)
 
@@ -133,6 +161,12 @@ class FaultWorld(World):
 
     def place(self, case: Case) -> Place:
         return Place(self.storage, self.state, case.name)
+
+    def archive(self) -> list[dict[str, Any]]:
+        """What was removed, as the state directory tells it."""
+        path = self.state / "archived.json"
+        removed: list[dict[str, Any]] = strict_json(path.read_bytes())["removed"] if path.exists() else []
+        return removed
 
     def unrecorded(self, case: Case) -> set[int]:
         """The rows that are to be redone although their files stand there."""

@@ -88,7 +88,7 @@ def _flip(path: Path) -> None:
 
 
 def _one(folder: Path, inside: str) -> Path:
-    return sorted((_dataset(folder) / inside).iterdir())[0]
+    return min((_dataset(folder) / inside).iterdir())
 
 
 def _lead_out(folder: Path) -> None:

