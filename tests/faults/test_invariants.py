@@ -44,7 +44,7 @@ def copy(whole: tuple[FaultWorld, Case], tmp_path: Path) -> Iterator[tuple[Path,
         check(storage, state, case.name, rows_total=rows_total, code=code, reference_tree=case.reference, canary=canary)
 
     judge()
-    yield tmp_path, judge
+    return tmp_path, judge
 
 
 def _dataset(folder: Path) -> Path:
