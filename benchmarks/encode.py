@@ -49,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pydub-rows", type=int, default=10, help="clips that pydub converts in a round")
     parser.add_argument("--clips", type=int, default=50, help="different clips; they repeat")
     options = parser.parse_args(arguments)
+    if shutil.which("ffmpeg") is None:
+        parser.error("pydub needs ffmpeg, which is not installed")
     measure.print_title(
         "encode", f"{options.rows:,} clips of 9 s, {options.workers} workers, {options.rounds} rounds; CPU time of all"
     )
@@ -113,8 +115,6 @@ def _pydub(files: list[bytes], rows: int, folder: Path) -> None:
 
 
 def _print(results: Results) -> None:
-    if shutil.which("ffmpeg") is None:
-        print_fact("pydub", "there is no ffmpeg on this machine")
     names = {shards: f"hugflow, {shards} shard{'s' if shards > 1 else ''}" for shards in SHARDS}
     print_samples(
         {"LAME alone": results.lame, "pydub, one row at a time": results.pydub}

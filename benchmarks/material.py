@@ -79,7 +79,10 @@ def _text(row: int) -> str:
 
 @dataclass(slots=True)
 class Run:
-    """A download run, measured: as a whole, and from the first rows that were committed to the last ones."""
+    """A download run, measured as a whole, and from the first rows that were committed to the last ones.
+
+    Processor time is known of the whole only; `steady` has its share of it.
+    """
 
     whole: Sample
     steady: Sample
@@ -143,7 +146,8 @@ class Dataset:
         began = time.perf_counter()
         whole = sample(self.rows, lambda: _complete(DownloadRun(self.plan, context)))
         (first_s, first_rows), (last_s, last_rows) = commits.seen[0], commits.seen[-1]
-        steady = Sample(last_rows - first_rows, last_s - first_s, whole.cpu_s)
+        rows = last_rows - first_rows
+        steady = Sample(rows, last_s - first_s, whole.cpu_s * rows / self.rows)
         return Run(whole, steady, first_s - began, began + whole.wall_s - last_s)
 
 
