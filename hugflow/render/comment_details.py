@@ -107,6 +107,8 @@ def _storage_facts(plan: AddPlan) -> Iterable[tuple[str, str]]:
     yield "Location", code(plan.location, 300)
     if plan.action == "resume":
         yield "Resumes", f"{plural(plan.rows_done, 'row')} of {count(plan.download.rows)} are stored already"
+    if plan.action == "nothing":
+        return
     estimate, storage = plan.estimate, plan.storage
     if estimate:
         yield (

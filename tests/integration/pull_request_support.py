@@ -346,7 +346,7 @@ class Runner:
         return steady(text)
 
 
-_SPAN = rf"(?:<{NBSP})?\d+{NBSP}(?:s|min|h|d)(?:{NBSP}\d\d{NBSP}(?:s|min|h))?"
+_SPAN = rf"(?:(?:<|&lt;){NBSP})?\d+{NBSP}(?:s|min|h|d)(?:{NBSP}\d\d{NBSP}(?:s|min|h))?"
 _VOLATILE = (
     (rf"about .* in (\d+ files), {_SPAN}", r"about # in \1, #"),
     (r"- \*\*Space:\*\*.*", "- **Space:** #"),

@@ -198,4 +198,3 @@ def test_a_lock_names_its_holder_and_ends_with_it(runner: Runner) -> None:
         running.end().ended(0)
     runner.hub.faults.clear()
     assert "no dataset of this pull request is locked" in runner.sync(numbers[1], "--mode", "unlock").ended(0).summary
-    runner.sync(numbers[1]).ended(0)
