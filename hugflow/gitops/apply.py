@@ -75,7 +75,9 @@ class ApplyRun:
         if view.having("paused") and self.should_continue():
             view = replace(view, continues=self._continue(push, view))
         if reporter:
-            reporter.finish(view, final=not view.continues)
+            # a merge after which there was nothing to do is no news: the last final comment said it
+            news = len(view.having("unchanged", "deleted")) < len(view.requests)
+            reporter.finish(view, final=news and not view.continues)
             return Ended(exit_code(reporter.view), reporter.summary(), reporter.view)
         return Ended(exit_code(view), comment.job_summary(replace(view, over=True)), view)
 

@@ -348,6 +348,7 @@ class Runner:
 
 _SPAN = rf"(?:(?:<|&lt;){NBSP})?\d+{NBSP}(?:s|min|h|d)(?:{NBSP}\d\d{NBSP}(?:s|min|h))?"
 _VOLATILE = (
+    (r"/actions/runs/\d+", "/actions/runs/1"),
     (rf"about .* in (\d+ files), {_SPAN}", r"about # in \1, #"),
     (r"- \*\*Space:\*\*.*", "- **Space:** #"),
     (rf"~{NBSP}{_SPAN}", "#"),

@@ -85,6 +85,9 @@ def test_a_plan_is_asked_for_and_shown(runner: Runner) -> None:
 
 def test_only_people_with_write_access_are_heard(runner: Runner) -> None:
     number = runner.propose({"requests/add/voices.yaml": add("acme/voices", description="x")}, "access")
+    other = runner.propose({"requests/add/voices.yaml": add("acme/voices", description="y")}, "busy")
+    run = runner.state.add_run(SYNC, f"Datasets of pull request {other}")
+    bystander = runner.state.add_run(SYNC, f"Datasets of pull request {number}0")
     said = together(
         {
             f"{author}: {body}": partial(say, runner, number, author, body)
@@ -96,6 +99,7 @@ def test_only_people_with_write_access_are_heard(runner: Runner) -> None:
                 ("bob", "/hugflow cancel"),
             )
         }
+        | {"cancel": partial(say, runner, other, "alice", "/hugflow cancel")}
     )
     assert said == {
         "eve: /hugflow retry": "-1",
@@ -103,7 +107,9 @@ def test_only_people_with_write_access_are_heard(runner: Runner) -> None:
         "eve: What does /hugflow retry do?": "",
         "bob: /hugflow rety": "confused",
         "bob: /hugflow cancel": "confused",
+        "cancel": "rocket",
     }
+    assert [runner.state.runs[each].conclusion for each in (run, bystander)] == ["cancelled", None]
     answers = sorted(runner.comments(number))
     assert len(answers) == 2
     assert answers[0].startswith("There is no command `rety`. Did you mean `/hugflow retry`?")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from localhub import Fault
-from tests.integration.pull_request_support import Runner, add, golden, remove, serving, speech
+from tests.integration.pull_request_support import BOT, Job, Runner, add, golden, remove, serving, speech
 from tests.integration.support import World, journal_rows, wait_until
 
 SYNC, APPLY = "dataset-sync.yml", "apply.yml"
@@ -20,6 +20,7 @@ def served(shared_world: World) -> World:
     """A small dataset, and one in many parts."""
     shared_world.serve("acme/voices", speech(3))
     shared_world.serve("acme/old", speech(2, seed=40))
+    shared_world.serve("acme/moving", speech(2, seed=60))
     shared_world.serve("acme/long", speech(8, seed=10), shards=4)
     return shared_world
 
@@ -86,6 +87,12 @@ def test_a_push_in_the_middle_of_the_run_is_not_merged(runner: Runner) -> None:
         runner.normal(runner.sticky(number), {old: "a", runner.hub.repository("acme/long").head.sha: "b"}),
     )
     assert "somebody pushed after" in job.summary
+    said = [
+        request.json["body"]
+        for request in runner.github.writes()
+        if request.method == "PATCH" and "body" in request.json
+    ]
+    assert [text for text in said if "### ⏳ Hugflow: 1 running" in text and "█" in text and "░" in text], "no progress"
     assert [check.conclusion for check in runner.state.checks_of(old)] == ["success"]
     assert runner.state.checks_of(new) == []
 
@@ -144,14 +151,33 @@ def test_a_cancelled_run_saves_its_state_and_starts_nothing(runner: Runner) -> N
 
 def test_the_commit_of_the_plan_is_downloaded_though_main_moves_on(runner: Runner) -> None:
     number = runner.propose(
-        {"requests/add/long.yaml": add("acme/long"), "requests/add/voices.yaml": add("acme/voices")}
+        {"requests/add/long.yaml": add("acme/long"), "requests/add/moving.yaml": add("acme/moving")}
     )
-    planned = runner.hub.repository("acme/voices").head.sha
+    planned = runner.hub.repository("acme/moving").head.sha
     fault = slow_shards(runner, 0.5)
     with runner.running("sync", "--ci-mode", "--json", event=runner.pull_event(number)) as running:
         wait_until(lambda: runner.hub.faults.fired(fault))
-        moved = runner.hub.commit("acme/voices", {"data/train-00000-of-00001.parquet": None}, message="broken")
+        moved = runner.hub.commit("acme/moving", {"data/train-00000-of-00001.parquet": None}, message="broken")
         job = running.end()
-    runner.hub.commit("acme/voices", {"README.md": b"still broken"})
+    runner.hub.commit("acme/moving", {"README.md": b"still broken"})
     assert moved != planned
-    assert job.ended(0).results["requests/add/voices.yaml"]["sha"] == planned
+    assert job.ended(0).results["requests/add/moving.yaml"]["sha"] == planned
+
+
+def test_drift_opens_one_issue_that_closes_by_itself(runner: Runner) -> None:
+    folders = {"STORAGE_ROOT": str(runner.storage), "STATE_DIR": str(runner.state_dir)}
+    runner.world.sync(runner.world.add("acme/voices", "voices"), **folders).ok()
+    runner.state.commit("main", {f"requests/add/{name}.yaml": add(f"acme/{name}") for name in ("voices", "long")})
+
+    def watch() -> Job:
+        return runner.job("ci", "watch", "--json", event=runner.push_event("", ""), name="schedule")
+
+    for _ in range(2):
+        assert [(each["name"], each["state"]) for each in watch().ended(1).json["drift"]] == [(LONG, "missing")]
+    (issue,) = runner.state.issues.values()
+    assert (issue.title, issue.state, issue.user) == ("Datasets have drifted", "open", BOT)
+    assert f"| `{LONG}` | asked for by `requests/add/long.yaml`, not in storage |" in issue.body
+    runner.state.commit("main", {"requests/add/long.yaml": None})
+    watch().ended(0)
+    assert issue.state == "closed"
+    assert runner.comments(issue.number) == ["Requests, storage and the Hub agree again."]
