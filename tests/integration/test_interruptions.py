@@ -95,8 +95,8 @@ def test_sigkill_at_twenty_moments_changes_nothing(world: World, reference: Stor
             unfinished += process.poll() is None
             kill_group(process)
             process.wait()
+        wait_until(lambda: not group_members(process.pid), STOP_WITHIN_S)  # killed processes take a moment to go
         assert len(_unrecorded(world)) <= GROUP_ROWS or not _journal(world).exists()
-        assert not group_members(process.pid)
     assert unfinished >= 15, "too few runs were killed at work: give the dataset more rows"
     done = world.sync(request).ok()
     assert (done.result["rows_done"], done.result["rows_failed"]) == (ROWS - 3, 3)
