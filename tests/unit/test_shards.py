@@ -37,6 +37,7 @@ def test_pieces_are_the_whole_in_order(groups: tuple[int, ...], start: int, leng
     pieces = list(cut(groups, start, stop, size))
     assert [row for first, end in pieces for row in range(first, end)] == list(range(start, stop))
     assert all(first < end and end - first <= size + size // 2 for first, end in pieces)
+    assert all(end - first > size // 2 for first, end in pieces[:-1]), "none but the last is tiny"
 
 
 def test_pieces_end_where_row_groups_end_when_that_is_near() -> None:
