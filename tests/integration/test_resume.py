@@ -288,7 +288,7 @@ def test_a_damaged_journal_is_refused_and_kept(world: World) -> None:
     damaged = journal.read_bytes()
     refused = world.sync(request)
     assert refused.code == 74
-    assert "damaged at byte 0" in refused.err
+    assert "damaged at byte 0" in refused.result["error"]
     assert journal.read_bytes() == damaged
     assert world.sync(request, "--restart").code == 3
 
