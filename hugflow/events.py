@@ -94,6 +94,8 @@ class Result:
 
     `rows_done` counts rows in storage (rows without audio included), `rows_failed` those recorded as failed. `error`,
     `fix` and `reason` are set when `status` is "failed", "invalid" or "paused". `errors` lists the first failed rows.
+    Of a publish, `rows_done` counts the rows on the Hub, `size_bytes` their files and `sent_bytes` what this run
+    uploaded of them; `new_rows` are the rows in what it uploaded.
     """
 
     request: str
@@ -110,6 +112,8 @@ class Result:
     audio_bytes: int = 0
     json_bytes: int = 0
     duration_s: float = 0.0
+    size_bytes: int = 0
+    sent_bytes: int = 0
     elapsed_s: float = 0.0
     message: str = ""
     error: str | None = None

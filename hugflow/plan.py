@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from hugflow.specs import AddSpec, DatasetIdentity, RemoveSpec
+from hugflow.specs import AddSpec, DatasetIdentity, PublishSpec, RemoveSpec
 
 PLAN_SCHEMA_VERSION = 1
 
@@ -177,7 +177,10 @@ class AddPlan(_Frozen):
 
 
 class RemovePlan(_Frozen):
-    """What a remove request would do: the datasets that would go, with rows and bytes on disk."""
+    """What a remove request would do: the datasets that would go, with rows and bytes on disk.
+
+    With `target: hub` the one name is that of a config on the Hub, and rows and bytes are those of its files there.
+    """
 
     request: str
     spec: RemoveSpec
@@ -188,7 +191,7 @@ class RemovePlan(_Frozen):
 
 
 class TablePlan(_Frozen):
-    """A table that a publish request would write: its rows, and the bytes and shards on the Hub."""
+    """A table that a publish request would write: its rows, and about how many bytes and shards it takes on the Hub."""
 
     name: str
     rows: int
@@ -197,16 +200,29 @@ class TablePlan(_Frozen):
 
 
 class PublishPlan(_Frozen):
-    """What a publish request would do. `action` "create" makes the repository first."""
+    """What a publish request would do.
+
+    `action` "create" makes the repository first; "nothing": all of it is on the Hub already. `private` is what the
+    repository is, or would be. `version` is that of spec.json afterwards, where it can be told.
+    """
 
     request: str
-    repo_id: str
-    revision: str = "main"
-    private: bool = False
+    spec: PublishSpec
     action: Literal["create", "update", "nothing"] = "update"
+    private: bool = False
     tables: tuple[TablePlan, ...] = ()
     version: str | None = None
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def repo_id(self) -> str:
+        """The repository on the Hub."""
+        return self.spec.repo_id
+
+    @property
+    def revision(self) -> str:
+        """The branch that is committed to."""
+        return self.spec.revision
 
     @property
     def rows(self) -> int:

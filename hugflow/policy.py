@@ -110,7 +110,7 @@ def check(plan: Plan, policy: Policy) -> tuple[Finding, ...]:
     if isinstance(plan, AddPlan):
         return tuple(_check_add(plan, policy.datasets))
     if isinstance(plan, RemovePlan):
-        return tuple(_check_remove(policy.removals))
+        return (*_check_hub_removal(plan, policy.publishing), *_check_remove(policy.removals))
     return tuple(_check_publish(plan, policy.publishing))
 
 
@@ -159,12 +159,23 @@ def _check_remove(rules: Removals) -> Iterator[Finding]:
         yield Finding(level="approval", message=f"the policy asks for {number} of {who} before anything is removed")
 
 
+def _check_hub_removal(plan: RemovePlan, rules: Publishing) -> Iterator[Finding]:
+    """Deleting a config on the Hub writes to its repository."""
+    if plan.spec.target == "hub":
+        yield from _check_target(plan.spec.hf_id, rules)
+
+
 def _check_publish(plan: PublishPlan, rules: Publishing) -> Iterator[Finding]:
-    organisation = plan.repo_id.partition("/")[0]
+    yield from _check_target(plan.repo_id, rules)
+    if rules.private_only and not plan.private:
+        why = "set `private: true`" if plan.action == "create" else "this one is public"
+        yield _error(f"the policy allows private repositories only; {why}")
+
+
+def _check_target(repo_id: str, rules: Publishing) -> Iterator[Finding]:
+    organisation = repo_id.partition("/")[0]
     if rules.organisations is not None and not _among(organisation, rules.organisations):
         yield _error(f"the policy allows publishing to {_named(rules.organisations)}, not to {shown(organisation)}")
-    if rules.private_only and not plan.private:
-        yield _error("the policy allows private repositories only; set `private: true`")
 
 
 def _error(message: str) -> Finding:

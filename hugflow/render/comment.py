@@ -90,11 +90,17 @@ def title(view: PullRequestView) -> str:
         ("planned" if view.over else "queued", ("queued",)),
         ("in storage", ("complete", "unchanged")),
         ("removed", ("removed",)),
-        ("published", ("published",)),
+        ("published", ("published", "unchanged")),
         ("to run after the merge", ("after-merge",)),
     )
-    named = [f"{count(len(view.having(*states)))} {words}" for words, states in groups if view.having(*states)]
-    return ", ".join(named) or "nothing to do"
+    numbers = {words: sum(_counts(each, words) for each in view.having(*states)) for words, states in groups}
+    return ", ".join(f"{count(number)} {words}" for words, number in numbers.items() if number) or "nothing to do"
+
+
+def _counts(request: RequestView, words: str) -> bool:
+    """Whether a request counts among those: what is unchanged is in storage, or on the Hub."""
+    elsewhere = "in storage" if request.kind == "publish" else "published"
+    return words != elsewhere
 
 
 def next_step(view: PullRequestView) -> str:
@@ -223,6 +229,8 @@ def _state(request: RequestView) -> str:
         return f"{plural(request.result.rows_failed, 'row')} failed"
     if state == "queued" and isinstance(plan, AddPlan):
         return f"resumes at row {count(plan.rows_done)}" if plan.action == "resume" else "to download"
+    if state == "unchanged" and request.kind == "publish":
+        return "on the Hub already"
     if state == "after-merge":
         return {"add": "downloads", "remove": "removes", "publish": "publishes"}[request.kind] + " after the merge"
     return _WORDS.get(state, state)
@@ -246,7 +254,7 @@ def _numbers_of_result(request: RequestView) -> tuple[str, str, str]:
     rows = count(result.rows_done)
     if result.rows_done != result.rows_total and request.kind == "add":
         rows = f"{rows} of {count(result.rows_total)}"
-    stored = result.audio_bytes + result.json_bytes
+    stored = result.audio_bytes + result.json_bytes + result.size_bytes
     return rows, size(stored) if stored else NOTHING, duration(result.elapsed_s) if result.elapsed_s else NOTHING
 
 

@@ -184,6 +184,11 @@ def _failed_rows(result: Result, limit: int) -> str:
 def _stored(result: Result) -> Iterable[tuple[str, str]]:
     if not result.location or not result.rows_done:
         return
+    if result.kind == "publish":
+        yield "On the Hub", link(code(result.location, 300), result.location)
+        sent = f", {size(result.sent_bytes)} sent by this run" if result.sent_bytes else ""
+        yield "Rows", f"{count(result.rows_done)} in {size(result.size_bytes)}{sent}"
+        return
     yield "Location", code(result.location, 300)
     yield "Rows", f"{count(result.rows_done)} of {count(result.rows_total)}, {count(result.new_rows)} new in this run"
     yield "Audio", f"{size(result.audio_bytes)}, {duration(result.duration_s)}" if result.audio_bytes else "none"

@@ -33,7 +33,8 @@ def _plan(plan: Plan) -> Iterator[str]:
     if isinstance(plan, AddPlan):
         yield from _add(plan)
     elif isinstance(plan, RemovePlan):
-        yield f"- remove {', '.join(plan.names)}"
+        where = " from the Hub" if plan.spec.target == "hub" else ""
+        yield f"- remove {', '.join(plan.names)}{where}"
         yield _field("request", plan.request)
         yield _field("reason", plan.spec.reason)
         yield _field("frees", f"{plural(plan.rows, 'row')}, {size(plan.stored_bytes)}")
@@ -62,10 +63,15 @@ def _add(plan: AddPlan) -> Iterator[str]:
 
 
 def _publish(plan: PublishPlan) -> Iterator[str]:
-    yield f"{_SIGNS[plan.action]} publish {plan.repo_id}"
+    yield f"{_SIGNS[plan.action]} {'unchanged' if plan.action == 'nothing' else 'publish'} {plan.repo_id}"
     yield _field("request", plan.request)
+    made = ", made anew" if plan.action == "create" else ""
+    yield _field("branch", f"{plan.revision}{made}, {'private' if plan.private else 'public'}")
+    if plan.version:
+        yield _field("version", plan.version)
     for table in plan.tables:
-        yield _field("table", f"{table.name}: {plural(table.rows, 'row')}, {size(table.size_bytes)}")
+        files = plural(table.shards, "shard")
+        yield _field("table", f"{table.name}: {plural(table.rows, 'row')}, about {size(table.size_bytes)} in {files}")
 
 
 def _field(name: str, value: str) -> str:
@@ -78,12 +84,13 @@ def _finding(finding: Finding) -> str:
 
 def _summary(plans: Sequence[Plan]) -> str:
     adds = [plan for plan in plans if isinstance(plan, AddPlan)]
-    new = [plan for plan in adds if plan.action != "nothing"]
+    publishes = [plan for plan in plans if isinstance(plan, PublishPlan)]
+    actions = [str(plan.action) for plan in adds] + [plan.action for plan in publishes]
     parts = [
-        f"{len(new)} to add",
+        f"{sum(plan.action != 'nothing' for plan in adds)} to add",
         f"{sum(isinstance(plan, RemovePlan) for plan in plans)} to remove",
-        f"{sum(isinstance(plan, PublishPlan) for plan in plans)} to publish",
-        f"{len(adds) - len(new)} unchanged",
+        f"{sum(plan.action != 'nothing' for plan in publishes)} to publish",
+        f"{actions.count('nothing')} unchanged",
     ]
     return f"Plan: {', '.join(parts)}."
 
@@ -110,6 +117,9 @@ def _result(result: Result) -> Iterator[str]:
         yield f"  {one_line(result.message)}"
     if result.rows_total and result.kind == "add":
         yield from _rows(result)
+    if result.size_bytes and result.kind == "publish":
+        sent = f", {size(result.sent_bytes)} sent" if result.sent_bytes else ""
+        yield f"  {plural(result.rows_done, 'row')} in {size(result.size_bytes)}{sent}{_this_run(result)}"
     if result.error:
         yield f"  {lines(result.error)}"
     yield from (
@@ -138,6 +148,8 @@ def _this_run(result: Result) -> str:
     if not result.elapsed_s:
         return ""
     took = f"in {_span(result.elapsed_s)}"
+    if result.kind == "publish":
+        return f", {took}"
     whole = result.new_rows == result.rows_done and not result.rows_failed
     return f" {took}" if whole else f"; this run: {plural(result.new_rows, 'row')} {took}"
 

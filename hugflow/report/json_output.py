@@ -52,8 +52,10 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     """A plan: what it would do, with what, and what speaks against it."""
     if isinstance(plan, AddPlan):
         return _add_json(plan)
-    kind, action = ("remove", "remove") if isinstance(plan, RemovePlan) else ("publish", plan.action)
-    return {"kind": kind, "action": action, **plan.model_dump(mode="json")}
+    if isinstance(plan, RemovePlan):
+        return {"kind": "remove", "action": "remove", **plan.model_dump(mode="json")}
+    facts = {"rows": plan.rows, "size_bytes": plan.size_bytes}
+    return {"kind": "publish", "action": plan.action, "repo_id": plan.repo_id, **plan.model_dump(mode="json"), **facts}
 
 
 def _add_json(plan: AddPlan) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from hugflow.events import Event, Progress, RowFailed, RunFinished, RunStarted, Warned
-from hugflow.plan import AddPlan
+from hugflow.plan import AddPlan, PublishPlan
 from hugflow.render.text import count, duration, one_line, percent, size
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class ProgressBar:
     def __call__(self, event: Event) -> None:
         """Show what happened."""
         match event:
-            case RunStarted(plan=AddPlan() as plan):
+            case RunStarted(plan=AddPlan() | PublishPlan() as plan) if plan.action != "nothing":
                 self._start(plan)
             case Progress():
                 self._advance(event)
@@ -64,9 +64,7 @@ class ProgressBar:
             case _:
                 pass
 
-    def _start(self, plan: AddPlan) -> None:
-        if plan.action == "nothing":
-            return
+    def _start(self, plan: AddPlan | PublishPlan) -> None:
         self._bars = Bars(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -77,8 +75,11 @@ class ProgressBar:
             console=self.console,
             transient=True,
         )
-        name = one_line(plan.spec.hf_id, 40)
-        total, done = plan.download.rows, plan.rows_done
+        if isinstance(plan, AddPlan):
+            name, total, done = plan.spec.hf_id, plan.download.rows, plan.rows_done
+        else:
+            name, total, done = plan.repo_id, plan.rows, 0
+        name = one_line(name, 40)
         self._task = self._bars.add_task(Text(name).markup, total=total, completed=done, speed=0.0, written=0)
         self._bars.start()
 
@@ -110,6 +111,10 @@ class ProgressLines:
                 if plan.action != "nothing":
                     done = f", {count(plan.rows_done)} done already" if plan.rows_done else ""
                     log.info("%s: %s rows to download%s", plan.name, count(plan.download.rows), done)
+            case RunStarted(plan=PublishPlan() as plan):
+                self._rows, self._since = 0, time.monotonic()
+                if plan.action != "nothing":
+                    log.info("%s: %s rows to publish", plan.repo_id, count(plan.rows))
             case Progress():
                 self._advance(event)
             case RowFailed():

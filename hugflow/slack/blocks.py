@@ -9,7 +9,7 @@ from typing import Any
 from slack_sdk.models.blocks import Block, ContextBlock, HeaderBlock, MarkdownTextObject, SectionBlock
 
 from hugflow.events import Progress, Result
-from hugflow.plan import AddPlan, Plan
+from hugflow.plan import AddPlan, Plan, PublishPlan
 from hugflow.render.mrkdwn import block, code, escape, link
 from hugflow.render.text import bar, count, duration, one_line, percent, plural, size
 from hugflow.render.views import PullRequestView, RequestView, State, name_of_plan
@@ -66,6 +66,8 @@ def started(plan: Plan) -> Message:
         facts = f": {plural(plan.download.rows, 'row')}, {size(plan.download.size_bytes)} to download"
         if plan.action == "resume":
             facts += f", resumed at row {count(plan.rows_done)}"
+    if isinstance(plan, PublishPlan):
+        facts = f": {plural(len(plan.tables), 'table')}, {plural(plan.rows, 'row')} to publish"
     return _message(f"Started {one_line(name)}{facts}", [_section(f"▶️ Started {code(name)}{escape(facts)}")])
 
 
@@ -131,7 +133,9 @@ def _result_words(result: Result) -> str:
         "removed": "was removed",
         "published": "was published",
     }.get(result.status, result.status)
-    stored = result.audio_bytes + result.json_bytes
+    if result.kind == "publish" and result.status == "unchanged":
+        words = "is on the Hub already"
+    stored = result.audio_bytes + result.json_bytes + result.size_bytes
     facts = [plural(result.rows_done, "row")] if result.rows_done else []
     facts += [size(stored)] if stored else []
     facts += [f"in {duration(result.elapsed_s)}"] if result.elapsed_s else []

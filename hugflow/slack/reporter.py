@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from hugflow.events import Event, Progress, Result, RunFinished, RunStarted, Warned
 from hugflow.outbox import Outbox
-from hugflow.plan import AddPlan
+from hugflow.plan import RemovePlan
 from hugflow.render import comment
 from hugflow.render.views import PullRequestView, RequestView, kind_of_plan
 from hugflow.slack import blocks
@@ -44,7 +44,7 @@ class SlackReporter:
         """Take note of an event, and write about it when it is worth a message."""
         if isinstance(event, RunStarted):
             self._change(event.request, plan=event.plan, kind=kind_of_plan(event.plan), started=True)
-            if not (isinstance(event.plan, AddPlan) and event.plan.action == "nothing"):
+            if isinstance(event.plan, RemovePlan) or event.plan.action != "nothing":
                 self._say(blocks.started(event.plan))
         elif isinstance(event, Progress):
             self._change(event.request, progress=event)

@@ -20,6 +20,7 @@ from hugflow.plan import (
     StorageFacts,
     TablePlan,
 )
+from hugflow.publish_spec import PublishSpec, Table
 from hugflow.render.views import Annotation, PullRequestView, RequestView
 from hugflow.specs import AddSpec, DatasetIdentity, RemoveSpec
 
@@ -91,9 +92,16 @@ def remove_plan(*findings: Finding) -> RemovePlan:
 
 def publish_plan() -> PublishPlan:
     """A plan that publishes two tables."""
+    spec = PublishSpec(
+        repo_id="acme/market",
+        tables=(
+            Table(name="ohlcv_daily", path="data/ohlcv_daily.parquet"),
+            Table(name="trades", path="data/trades"),
+        ),
+    )
     return PublishPlan(
         request=PUBLISH,
-        repo_id="acme/market",
+        spec=spec,
         tables=(
             TablePlan(name="ohlcv_daily", rows=1_204_331, size_bytes=48_200_000),
             TablePlan(name="trades", rows=88_210_004, size_bytes=2_310_000_000, shards=5),

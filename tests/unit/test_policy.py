@@ -13,6 +13,7 @@ from hugflow import policy
 from hugflow.errors import ExitCode
 from hugflow.plan import AddPlan, HubFacts, PublishPlan
 from hugflow.policy import InvalidPolicy, Policy
+from hugflow.specs import RemoveSpec
 from tests.unit import sample_views as sample
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,8 +111,22 @@ def test_publishing_has_its_own_rules() -> None:
         "the policy allows publishing to `other`, not to `acme`"
     ]
     assert messages("publishing: {private_only: true}", sample.publish_plan()) == [
+        "the policy allows private repositories only; this one is public"
+    ]
+    new = sample.publish_plan().model_copy(update={"action": "create"})
+    assert messages("publishing: {private_only: true}", new) == [
         "the policy allows private repositories only; set `private: true`"
     ]
+    assert messages("publishing: {private_only: true}", new.model_copy(update={"private": True})) == []
+
+
+def test_deleting_on_the_hub_is_writing_there() -> None:
+    spec = RemoveSpec(hf_id="acme/market", reason="The feed has ended.", subset="funding", target="hub")
+    plan = sample.remove_plan().model_copy(update={"spec": spec})
+    rules = "publishing: {organisations: [other]}\nremovals: {approvals: 1}"
+    asked = policy.parse(rules.encode())
+    assert [finding.level for finding in policy.check(plan, asked)] == ["error", "approval"]
+    assert [finding.level for finding in policy.check(sample.remove_plan(), asked)] == ["approval"]
 
 
 def test_the_number_of_requests_and_the_merge_are_the_policys() -> None:
