@@ -23,6 +23,7 @@ WORKSPACE = {f"{META}/tmp", f"{META}/scratch"}
 SUMMARIES = {f"{META}/plan.json", f"{META}/index.parquet", "metadata.parquet", "README.md"}
 # what the progress file says when a run ended with this code; 0 also when there is none, as after a clean-up
 PROGRESS_STATUS = {0: "complete", 1: "failed", 3: "partial", 74: "failed", 75: "paused"}
+FAULTS = (1, 74)
 Tree = Mapping[str, str]
 
 
@@ -135,13 +136,13 @@ def check(
     `code` is the exit code of the run that was the last to touch it, None for one that was killed: then what only the
     end of a run can put right (temporary files, the progress file, the manifest) is not asked for.
     `reference_tree` is `tree()` of an uninterrupted run, asked for where the dataset is complete. `progress_refused`
-    says that the disk could not take a progress file.
+    says that the disk took nothing any more: no progress file, perhaps no deletion either.
     """
     place = Place(storage_root, state_dir, name)
     problems = [*_rows(place, rows_total), *_json_files(place)]
     if code is not None:
-        problems += _leftovers(place, code)
-        problems += _complete(place, rows_total)
+        problems += _leftovers(place, code, refused=progress_refused)
+        problems += _complete(place, rows_total, code)
         problems += _agreement(place, code, progress_refused=progress_refused)
     if reference_tree is not None and (code == 0 or place.marker is not None):
         problems += _same(reference_tree, tree(place.folder), place)
@@ -194,7 +195,7 @@ def _row(place: Place, record: Record) -> Iterator[str]:
 # -- I3: leftovers ---------------------------------------------------------------------------------------------------
 
 
-def _leftovers(place: Place, code: int) -> Iterator[str]:
+def _leftovers(place: Place, code: int, *, refused: bool) -> Iterator[str]:
     """After a fault (1, 74) files may stand there that were not recorded any more: the next run makes them again."""
     for path in place.state_dir.rglob("*") if place.state_dir.is_dir() else ():
         if path.name.endswith(".tmp") or path.parent.name == "removing":
@@ -209,7 +210,8 @@ def _leftovers(place: Place, code: int) -> Iterator[str]:
     wanted |= {f"audio/{record.audio}" for record in recorded.rows.values() if record.audio is not None}
     wanted |= SUMMARIES | {MARKER}
     complete = place.marker is not None
-    unfinished = ("audio/", "json/", f"{META}/tmp/") if code in (1, 74) and not complete else ()
+    unfinished = ("audio/", "json/") if code in FAULTS and not complete else ()
+    unfinished += (f"{META}/tmp/",) if refused else ()
     for path in place.folder.rglob("*"):
         inside = path.relative_to(place.folder).as_posix()
         if path.is_dir() and not path.is_symlink():
@@ -269,13 +271,14 @@ def strict_json(data: bytes) -> Any:
 # -- I5: complete ----------------------------------------------------------------------------------------------------
 
 
-def _complete(place: Place, rows_total: int | None) -> Iterator[str]:
+def _complete(place: Place, rows_total: int | None, code: int) -> Iterator[str]:
+    """A fault (1, 74) may come between the marker and the manifest: then the next run says what this one could not."""
     marker, entry = place.marker, place.manifest.get(place.name)
-    if (marker is None) != (entry is None):
+    if (marker is None) != (entry is None) and (code not in FAULTS or marker is None):
         yield f"I5 marker: {marker is not None}, manifest: {entry is not None}"
     if marker is None:
         recorded = place.journal()
-        if rows_total and recorded.done == set(range(rows_total)) and not recorded.failed:
+        if code in (0, 3) and rows_total and recorded.done == set(range(rows_total)) and not recorded.failed:
             yield "I5 every row is done, and the dataset is not complete"
         return
     if entry is not None and entry != marker:
@@ -359,7 +362,7 @@ def _agreement(place: Place, code: int, *, progress_refused: bool) -> Iterator[s
     complete = place.marker is not None
     if code not in PROGRESS_STATUS:
         return  # the run did not begin: 2, 4, 5, 6
-    if complete != (code == 0):
+    if complete != (code == 0) and code not in FAULTS:
         yield f"I7 the exit code is {code}, and the dataset is {'' if complete else 'not '}complete"
     progress = place.progress
     if progress is None or progress_refused:
@@ -374,7 +377,8 @@ def _agreement(place: Place, code: int, *, progress_refused: bool) -> Iterator[s
     if facts != (place.name, len(rows), max(rows, default=None), "3.0"):
         yield f"I7 the progress file contradicts itself: {facts}"
     total = progress["total_files"]
-    if progress["percent_complete"] != (round(100 * len(rows) / total, 2) if total else 100.0):
+    # rounded down, as every share of a whole that people see: 100 means all
+    if progress["percent_complete"] != (10_000 * len(rows) // total / 100 if total else 100.0):
         yield f"I7 {progress['percent_complete']} % of {total} is not {len(rows)}"
 
 

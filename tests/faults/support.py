@@ -5,11 +5,15 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from localhub import LocalHub
 from tests.faults.invariants import BrokenInvariant, Canary, Place, check, strict_json, tree, unrecorded
@@ -102,11 +106,11 @@ class FaultWorld(World):
         return cls(checkout, hub, {**environ, **settings}, secrets, warm=warm, canary=canary)
 
     @contextmanager
-    def warm_running(self, *arguments: str, **environ: str) -> Iterator[WarmRun]:
+    def warm_running(self, *arguments: str, max_file_bytes: int = 0, **environ: str) -> Iterator[WarmRun]:
         """Like `running`, but quick: a fork of a process that has imported everything."""
         assert self.warm is not None
         output = self.folder.parent / f"run-{next(self._numbers)}"
-        run = self.warm.start(arguments, self.folder, self.env | environ, output)
+        run = self.warm.start(arguments, self.folder, self.env | environ, output, max_file_bytes)
         try:
             yield run
         finally:
@@ -114,17 +118,17 @@ class FaultWorld(World):
             run.wait(60)
             run.close()
 
-    def quick(self, *arguments: str, timeout: float = 120, **environ: str) -> FaultDone:
+    def quick(self, *arguments: str, timeout: float = 120, max_file_bytes: int = 0, **environ: str) -> FaultDone:
         """Run the command to its end, started quickly."""
-        with self.warm_running(*arguments, **environ) as run:
+        with self.warm_running(*arguments, max_file_bytes=max_file_bytes, **environ) as run:
             out, err = run.communicate(timeout)
         self.check_no_secret(out, err)
         assert run.returncode is not None
         return FaultDone(run.returncode, out, err)
 
-    def quick_sync(self, request: str, *arguments: str, **environ: str) -> FaultDone:
+    def quick_sync(self, request: str, *arguments: str, **options: Any) -> FaultDone:
         """`hugflow local-sync --json`, started quickly."""
-        return self.quick("local-sync", request, "--json", *arguments, **environ)
+        return self.quick("local-sync", request, "--json", *arguments, **options)
 
     # -- datasets -----------------------------------------------------------------------------------------------------
 
@@ -189,6 +193,39 @@ def wait_for_end_of_group(group: int, timeout_s: float) -> list[int]:
     return []
 
 
-def can_mount() -> str | None:
-    """Why this process cannot mount; None where it can, as far as rights go."""
-    return None if os.geteuid() == 0 else "mounting needs root"
+@contextmanager
+def mounted(folder: Path, *arguments: str) -> Iterator[None]:
+    """Mount something at a folder; skips the test where this process may not."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    folder.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(["mount", *arguments, str(folder)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"this machine does not let us mount: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        _unmount(folder)
+
+
+def _unmount(folder: Path) -> None:
+    """Unmount, as soon as the processes that were killed have let go of it."""
+    for _ in range(200):
+        if subprocess.run(["umount", str(folder)], capture_output=True, check=False).returncode == 0:
+            return
+        time.sleep(0.02)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    raise AssertionError(f"{folder} is still in use")
+
+
+def remount(folder: Path, options: str) -> bool:
+    """Change the options of a mount; False where it is busy."""
+    done = subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+@contextmanager
+def tmpfs(folder: Path, options: str) -> Iterator[None]:
+    """A file system in memory with a bound on its size (`size=`) or its files (`nr_inodes=`)."""
+    with mounted(folder, "-t", "tmpfs", "-o", options, "tmpfs"):
+        yield

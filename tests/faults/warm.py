@@ -9,6 +9,7 @@ from __future__ import annotations
 import array
 import json
 import os
+import resource
 import signal
 import socket
 import struct
@@ -47,11 +48,14 @@ class WarmStart:
         self._socket.close()
         self._process.wait()
 
-    def start(self, arguments: Sequence[str], folder: Path, environ: Mapping[str, str], output: Path) -> WarmRun:
-        """Start a run whose output goes to `output`.out and `output`.err."""
+    def start(
+        self, arguments: Sequence[str], folder: Path, environ: Mapping[str, str], output: Path, max_file_bytes: int = 0
+    ) -> WarmRun:
+        """Start a run whose output goes to `output`.out and `output`.err; `max_file_bytes` is its RLIMIT_FSIZE."""
         ours, theirs = socket.socketpair()
         files = [(output.with_suffix(suffix)).open("wb") for suffix in (".out", ".err")]
-        request = json.dumps({"arguments": list(arguments), "folder": str(folder), "environ": dict(environ)}).encode()
+        asked = {"arguments": list(arguments), "folder": str(folder), "environ": dict(environ)}
+        request = json.dumps(asked | {"max_file_bytes": max_file_bytes}).encode()
         descriptors = [theirs.fileno(), *(file.fileno() for file in files)]
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
         self._socket.sendmsg([_LENGTH.pack(len(request))], rights)
@@ -180,6 +184,8 @@ def _run(asked: dict[str, Any], out: int, err: int) -> None:
     os.environ.clear()
     os.environ.update(asked["environ"])
     time.tzset()
+    if limit := asked["max_file_bytes"]:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     sys.argv = ["hugflow", *asked["arguments"]]
     from hugflow.__main__ import main as hugflow
 
