@@ -30,17 +30,21 @@ class HugflowError(Exception):
 
     `doing` is what was being attempted ("resolving the revision of acme/speech"), `problem` what is wrong,
     `fix` what a person can do next. `reason` is a stable, machine-readable word for `--json` and reports.
+    `status_code` is what a server answered over HTTP, where the error comes from such an answer.
     """
 
     exit_code: ClassVar[ExitCode] = ExitCode.FAILED
     default_reason: ClassVar[str] = "failed"
 
-    def __init__(self, doing: str, problem: str, fix: str = "", *, reason: str | None = None) -> None:
+    def __init__(
+        self, doing: str, problem: str, fix: str = "", *, reason: str | None = None, status_code: int | None = None
+    ) -> None:
         super().__init__(doing, problem, fix)
         self.doing = doing
         self.problem = problem
         self.fix = fix
         self.reason = reason or self.default_reason
+        self.status_code = status_code
 
     def __str__(self) -> str:
         return f"{self.doing}: {self.problem}" + (f"\n{self.fix}" if self.fix else "")
@@ -67,9 +71,49 @@ class RetryAfter(Transient):
 
     default_reason = "rate_limited"
 
-    def __init__(self, doing: str, problem: str, fix: str = "", *, seconds: float, reason: str | None = None) -> None:
-        super().__init__(doing, problem, fix, reason=reason)
+    def __init__(
+        self,
+        doing: str,
+        problem: str,
+        fix: str = "",
+        *,
+        seconds: float,
+        reason: str | None = None,
+        status_code: int | None = None,
+    ) -> None:
+        super().__init__(doing, problem, fix, reason=reason, status_code=status_code)
         self.seconds = seconds
+
+
+class HubUnavailable(Transient):
+    """The Hub fails (5xx, 408) or cannot be reached at all."""
+
+    default_reason = "hub_error"
+
+
+class RateLimited(Transient):
+    """The Hub was asked too often (429). `seconds` is how long it wants to be left alone, where it says so."""
+
+    default_reason = "rate_limited"
+
+    def __init__(
+        self,
+        doing: str,
+        problem: str,
+        fix: str = "",
+        *,
+        seconds: float | None = None,
+        reason: str | None = None,
+        status_code: int | None = None,
+    ) -> None:
+        super().__init__(doing, problem, fix, reason=reason, status_code=status_code)
+        self.seconds = seconds
+
+
+class Conflict(Transient):
+    """Somebody else changes the repository on the Hub at the same time (409, 412)."""
+
+    default_reason = "hub_conflict"
 
 
 class Terminal(HugflowError):
@@ -82,6 +126,56 @@ class AuthenticationError(Terminal):
     """The token is missing, wrong, or has not the right (401, 403, gated)."""
 
     default_reason = "authentication"
+
+
+class Forbidden(AuthenticationError):
+    """The token is good, but has not the right to do this (403)."""
+
+    default_reason = "forbidden"
+
+
+class TooLarge(Terminal):
+    """The Hub takes no request of this size, and it cannot be split any further (413)."""
+
+    default_reason = "payload_too_large"
+
+
+class QuotaExceeded(Terminal):
+    """The account's or organisation's room on the Hub is used up (507)."""
+
+    default_reason = "storage_quota"
+
+
+class MovedHead(Terminal):
+    """Somebody else changed the very files that were about to be published: `paths`, up to the commit `sha`."""
+
+    default_reason = "moved_head"
+
+    def __init__(
+        self, doing: str, problem: str, fix: str = "", *, paths: tuple[str, ...], sha: str, reason: str | None = None
+    ) -> None:
+        super().__init__(doing, problem, fix, reason=reason)
+        self.paths = paths
+        self.sha = sha
+
+
+class MissingUploads(Terminal):
+    """The Hub does not have (any more) what was uploaded for `paths`: it must be uploaded again."""
+
+    default_reason = "missing_uploads"
+
+    def __init__(
+        self,
+        doing: str,
+        problem: str,
+        fix: str = "",
+        *,
+        paths: tuple[str, ...],
+        reason: str | None = None,
+        status_code: int | None = None,
+    ) -> None:
+        super().__init__(doing, problem, fix, reason=reason, status_code=status_code)
+        self.paths = paths
 
 
 class UsageError(Terminal):
@@ -98,9 +192,16 @@ class InvalidRequest(Terminal):
     default_reason = "invalid_request"
 
     def __init__(
-        self, doing: str, problem: str, fix: str = "", *, reason: str | None = None, field: str | None = None
+        self,
+        doing: str,
+        problem: str,
+        fix: str = "",
+        *,
+        reason: str | None = None,
+        field: str | None = None,
+        status_code: int | None = None,
     ) -> None:
-        super().__init__(doing, problem, fix, reason=reason)
+        super().__init__(doing, problem, fix, reason=reason, status_code=status_code)
         self.field = field
 
 
