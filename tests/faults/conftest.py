@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +16,9 @@ from tests.faults.support import FaultWorld
 from tests.faults.warm import WarmStart
 
 MakeWorld = Callable[[str], FaultWorld]
+NewFolder = Callable[[str], Path]
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 512 << 20
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +30,41 @@ def hub(canaries: Mapping[str, str]) -> Iterator[LocalHub]:
 
 
 @pytest.fixture(scope="module")
+def new_folder(tmp_path_factory: pytest.TempPathFactory) -> NewFolder:
+    """Makes the folders in which worlds are: on the disk, but in files that say `in_memory`."""
+    return tmp_path_factory.mktemp
+
+
+@pytest.fixture(scope="module")
+def in_memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewFolder]:
+    """For files with many runs that ask nothing of the disk: half of a small run's time is waiting for it."""
+    if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MEMORY_BYTES:
+        yield tmp_path_factory.mktemp
+        return
+    with tempfile.TemporaryDirectory(prefix="hugflow-", dir=MEMORY) as parent:
+        numbers = itertools.count()
+
+        def make(name: str) -> Path:
+            folder = Path(parent) / f"{name}{next(numbers)}"
+            folder.mkdir()
+            return folder
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What every run of the file's tests has in its environment."""
+    return _safe_environ(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
 def make_world(
-    hub: LocalHub, canaries: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+    hub: LocalHub, canaries: Mapping[str, str], environ: dict[str, str], new_folder: NewFolder
 ) -> Iterator[MakeWorld]:
     """Makes worlds of their own, which share the process that starts their runs."""
-    home = tmp_path_factory.mktemp("home")
-    environ = _safe_environ(home)
     with WarmStart(environ | {"HF_ENDPOINT": hub.url, "RETRY_BACKOFF": "0.02"}) as warm:
-        yield lambda name: FaultWorld.beside(tmp_path_factory.mktemp(name), hub, environ, canaries, warm)
+        yield lambda name: FaultWorld.beside(new_folder(name), hub, environ, canaries, warm)
 
 
 @pytest.fixture(scope="module")
