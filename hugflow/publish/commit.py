@@ -1,0 +1,333 @@
+"""One commit on the Hub, whatever happens on the way: the head moves, an answer is lost, the commit is too large.
+
+Readers see the state before or the state after, and there is never a second commit: before anything is asked for
+again, it is looked whether it stands there already.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from hugflow.errors import Conflict, HugflowError, MissingUploads, MovedHead, Terminal, TooLarge, Transient
+from hugflow.hf_client.commits import number_of, ref_of
+from hugflow.hf_client.repository import Commit, Head, RepoFile, Repository, Upload, upload_of
+
+log = logging.getLogger(__name__)
+
+MAX_ROUNDS = 5
+MAX_OPERATIONS = 25_000  # the Hub's limit of files in one commit
+_PULLS_TO_LOOK_AT = 5
+_BAD_REQUEST = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a commit should do to the files of a head. `copies` maps a new path to one at that head.
+
+    Raises ValueError where two of its parts have plans for the same path.
+    """
+
+    adds: Mapping[str, Upload | bytes] = field(default_factory=dict)
+    deletes: frozenset[str] = frozenset()
+    copies: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        twice = (self.adds.keys() & self.copies.keys()) | ((self.adds.keys() | self.copies.keys()) & self.deletes)
+        if twice:
+            raise ValueError(f"one commit cannot do two things to {sorted(twice)}")
+
+    def __bool__(self) -> bool:
+        return bool(self.adds or self.deletes or self.copies)
+
+
+def pending(head: Head, changes: Changes) -> Changes:
+    """What of `changes` would change anything: files that the head has already, or has not, need no commit."""
+    files = head.files
+    missing = set(changes.copies.values()) - files.keys()
+    if missing:
+        raise ValueError(f"commit {head.sha} has nothing to copy at {sorted(missing)}")
+    return Changes(
+        adds={path: new for path, new in changes.adds.items() if not _holds(files.get(path), new)},
+        deletes=changes.deletes & files.keys(),
+        copies={new: old for new, old in changes.copies.items() if files.get(new) != files[old]},
+    )
+
+
+def _holds(there: RepoFile | None, new: Upload | bytes) -> bool:
+    return there is not None and there.holds(upload_of(new) if isinstance(new, bytes) else new)
+
+
+def publish_changes(
+    repository: Repository,
+    build: Callable[[Head], Changes],
+    touched: Callable[[str], bool],
+    *,
+    message: str,
+    description: str = "",
+    base: Head | None = None,
+) -> Commit | None:
+    """Bring `build`'s changes to the repository in one commit; None where there is nothing to change.
+
+    `build` gets the newest head, and again each newer one that comes in between. `base` is the head that the run began
+    with: what others changed since then is kept where it is elsewhere, and refused with MovedHead where `touched` is
+    true for its path. With `create_pr`, an open pull request that has these very files is returned in place of a new
+    one. A commit that the Hub finds too large goes through a pull request, in parts, that is merged at once.
+
+    Raises MovedHead, MissingUploads, Conflict where the head never stands still, and the errors of `Hub.call`.
+    """
+    known = base
+    for _ in range(MAX_ROUNDS):
+        head = repository.read_head(known)
+        changes = pending(head, build(head))
+        if not changes:
+            return None
+        if base is not None:
+            _refuse_moved(repository, base, head, touched)
+        try:
+            return _Publication(repository, head, message, description).commit(_order(repository, head, changes))
+        except _MovedError:
+            base = base or head
+            known = head
+    raise Conflict(
+        f"committing to {repository.repo_id}",
+        f"{repository.branch} moved {MAX_ROUNDS} times while the commit was being made",
+        "Nothing was published. Run the same command again: what was uploaded is not sent twice.",
+    )
+
+
+class _MovedError(Exception):
+    """The branch has another head than the one that the changes were built for."""
+
+
+def _refuse_moved(repository: Repository, base: Head, head: Head, touched: Callable[[str], bool]) -> None:
+    both = base.files.keys() | head.files.keys()
+    paths = tuple(sorted(path for path in both if base.files.get(path) != head.files.get(path) and touched(path)))
+    if paths:
+        shown = ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")  # noqa: PLR2004 - as shown
+        raise MovedHead(
+            f"committing to {repository.repo_id}",
+            f"somebody else changed what is to be published, up to commit {head.sha[:12]} of {repository.branch}: "
+            f"{shown}",
+            f"Nothing was published. Look at {repository.url}/commits/{repository.branch}; to replace those changes, "
+            "run the same command again.",
+            paths=paths,
+            sha=head.sha,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """Changes with everything that the request for a commit needs."""
+
+    puts: Mapping[str, Upload]
+    deletes: frozenset[str]
+
+    def stands_in(self, files: Mapping[str, RepoFile]) -> bool:
+        """Whether the files of a commit are as this order wants them."""
+        return not self.deletes & files.keys() and all(_holds(files.get(path), put) for path, put in self.puts.items())
+
+    def __len__(self) -> int:
+        return len(self.puts) + len(self.deletes)
+
+    def halves(self) -> tuple[_Order, _Order]:
+        """Two orders that together do the same; deletions first, because a folder may take a file's name."""
+        operations: list[tuple[str, Upload | None]] = [(path, None) for path in sorted(self.deletes)]
+        operations += sorted(self.puts.items())
+        middle = len(operations) // 2
+        return _from_operations(operations[:middle]), _from_operations(operations[middle:])
+
+
+def _from_operations(operations: Sequence[tuple[str, Upload | None]]) -> _Order:
+    puts = {path: upload for path, upload in operations if upload is not None}
+    return _Order(puts, frozenset(path for path, upload in operations if upload is None))
+
+
+def _order(repository: Repository, head: Head, changes: Changes) -> _Order:
+    """Copies of large files name their bytes by hash; small ones are read and travel in the commit."""
+    puts = {path: new for path, new in changes.adds.items() if isinstance(new, Upload)}
+    small = {path: new for path, new in changes.adds.items() if isinstance(new, bytes)}
+    for new, old in changes.copies.items():
+        there = head.files[old]
+        if there.sha256 is not None:
+            puts[new] = Upload(there.size_bytes, there.sha256)
+        else:
+            data = repository.read(old, head.sha)
+            assert data is not None, f"{old} is a file of commit {head.sha}"
+            small[new] = data
+    return _Order(puts | repository.stage(small), changes.deletes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Publication:
+    """An order on its way to the branch, on top of `head`."""
+
+    repository: Repository
+    head: Head
+    message: str
+    description: str
+
+    def commit(self, order: _Order) -> Commit:
+        """The commit, or what stands in its place. Raises _MovedError."""
+        if len(order) <= MAX_OPERATIONS:
+            try:
+                return self._single(order, self.head.sha, open_pull=self.repository.create_pr).made()
+            except TooLarge as error:
+                log.warning("%s: %s; it goes in parts through a pull request", error.doing, error.problem)
+        return self._in_parts(order)
+
+    def _single(self, order: _Order, parent: str, *, onto: str | None = None, open_pull: bool = False) -> _Single:
+        return _Single(self.repository, order, parent, self.message, self.description, onto, open_pull)
+
+    def _in_parts(self, order: _Order) -> Commit:
+        """A pull request takes the parts, where readers do not see them; its merge shows all of them at once."""
+        waiting = [*reversed(_parts_of(order))]
+        first = self._next(waiting, self.head.sha, None)
+        pr_url = first.pr_url or ""
+        num = number_of(pr_url)
+        try:
+            last = first
+            while waiting:
+                last = self._next(waiting, last.sha, ref_of(num))
+            return replace(last, pr_url=pr_url) if self.repository.create_pr else self._merged(num)
+        except (HugflowError, _MovedError):
+            self._close(num)
+            raise
+
+    def _next(self, waiting: list[_Order], parent: str, onto: str | None) -> Commit:
+        """Commit the next part; one that is too large gives way to its halves."""
+        while True:
+            part = waiting.pop()
+            try:
+                return self._single(part, parent, onto=onto, open_pull=onto is None).made()
+            except TooLarge as error:
+                waiting += reversed(_parts_of(part, too_large=error))
+
+    def _merged(self, num: int) -> Commit:
+        repository = self.repository
+        if repository.head() != self.head.sha:
+            raise _MovedError
+        try:
+            repository.pulls.merge(num)
+        except Conflict as error:
+            raise _MovedError from error
+        sha = repository.head()
+        return Commit(sha, f"{repository.url}/commit/{sha}")
+
+    def _close(self, num: int) -> None:
+        try:
+            self.repository.pulls.close(num)
+        except HugflowError as error:
+            log.warning("pull request %d stays open: %s", num, error.problem)
+
+
+def _parts_of(order: _Order, too_large: TooLarge | None = None) -> list[_Order]:
+    """Halves of an order, none of them with more operations than the Hub takes."""
+    if len(order) <= 1:
+        path = next(iter((*order.puts, *order.deletes)))
+        raise too_large or TooLarge(f"committing {path}", "it is too large for the Hub", "Make the file smaller.")
+    parts = [*order.halves()]
+    while max(map(len, parts)) > MAX_OPERATIONS:
+        parts = [half for part in parts for half in part.halves()]
+    return parts
+
+
+@dataclass(slots=True)
+class _Single:
+    """One commit, on the branch or on `onto`, asked for until it is known whether it was made."""
+
+    repository: Repository
+    order: _Order
+    parent: str
+    message: str
+    description: str
+    onto: str | None
+    open_pull: bool
+    _asked: bool = False
+
+    def made(self) -> Commit:
+        """The commit. Raises _MovedError where the ref has another head by now, and the errors of `Hub.call`."""
+        doing = f"committing to {self.repository.repo_id}"
+        try:
+            return self.repository.hub.call(doing, self._attempt, writing=self.repository.repo_id)
+        except Transient as error:
+            found = self._after_all()
+            if found is None:
+                raise
+            log.warning("%s: %s; but the commit was made", error.doing, error.problem)
+            return found
+
+    def _attempt(self) -> Commit:
+        # a pull request is looked for before it is first asked for, too: an earlier run may have been killed after it
+        if self._asked or self.open_pull:
+            found = self._found(self.repository)
+            if found is not None:
+                return found
+        self._asked = True
+        try:
+            return self._send()
+        except Conflict:
+            found = self._found(self.repository)
+            if found is None:
+                raise
+            return found
+
+    def _send(self) -> Commit:
+        try:
+            return self.repository.send_commit(
+                self.order.puts,
+                self.order.deletes,
+                parent=self.parent,
+                message=self.message,
+                description=self.description,
+                onto=self.onto,
+                open_pull=self.open_pull,
+            )
+        except Terminal as error:
+            if error.status_code == _BAD_REQUEST:
+                self._explain_bad_request(error)
+            raise
+
+    def _explain_bad_request(self, error: Terminal) -> None:
+        paths = self.repository.missing(self.order.puts)
+        if paths:
+            raise MissingUploads(
+                error.doing,
+                f"{error.problem} (uploads that the Hub does not know: {len(paths)})",
+                "Run the same command again: it uploads them again.",
+                paths=paths,
+                status_code=error.status_code,
+            ) from error
+
+    def _after_all(self) -> Commit | None:
+        """A last look after the last attempt, whose answer may have been lost; without patience."""
+        if not self._asked:
+            return None
+        repository = replace(self.repository, hub=replace(self.repository.hub, max_retries=0))
+        try:
+            return self._found(repository)
+        except HugflowError:
+            return None
+
+    def _found(self, repository: Repository) -> Commit | None:
+        """The commit, where it stands on the Hub already. Raises _MovedError where another one stands in its place."""
+        return self._found_pull(repository) if self.open_pull else self._found_on_ref(repository)
+
+    def _found_on_ref(self, repository: Repository) -> Commit | None:
+        sha = repository.head(self.onto)
+        if sha == self.parent:
+            return None
+        newest = repository.newest(self.onto)
+        # a commit with our parent can only be the one after it
+        candidate = newest[newest.index(self.parent) - 1] if self.parent in newest[1:] else sha
+        if self.order.stands_in(repository.files(candidate)):
+            return Commit(candidate, f"{repository.url}/commit/{candidate}")
+        raise _MovedError
+
+    def _found_pull(self, repository: Repository) -> Commit | None:
+        for num in repository.pulls.open_ones(self.message, at_most=_PULLS_TO_LOOK_AT):
+            sha = repository.head(ref_of(num))
+            if self.order.stands_in(repository.files(sha)):
+                return Commit(sha, f"{repository.url}/commit/{sha}", repository.pulls.url(num))
+        return None
