@@ -1,10 +1,11 @@
-"""The JSON Schema of each kind of request, for editors: made from the specs, so that the two cannot drift apart."""
+"""The JSON Schemas of requests, for editors, and of spec.json, for its readers: made from the models themselves."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from hugflow.spec_json import SpecJson
 from hugflow.spec_types import Kind
 from hugflow.specs import SPECS
 
@@ -71,6 +72,43 @@ _BETWEEN_FIELDS: dict[Kind, dict[str, Any]] = {
     "publish": {"anyOf": [{"required": [field]} for field in ("tables", "from_storage", "path", "splits")]},
 }
 _TABLE_BETWEEN_FIELDS = {"anyOf": [{"required": ["path"]}, {"required": ["splits"]}]}
+SPEC_JSON = "spec"
+_VALUES = {"type": "array", "items": {"type": ["string", "number", "boolean"]}}
+_LISTS = {"^[A-Za-z][A-Za-z0-9_]*_count$": {"type": "integer", "minimum": 0}, "^[A-Za-z][A-Za-z0-9_]*_sample$": _VALUES}
+_SPEC_EXAMPLE: dict[str, Any] = {
+    "update_time": "2026-01-31",
+    "updated_at": "2026-01-31T02:00:07Z",
+    "version": "1.1.0",
+    "pipeline_version": "2.4",
+    "tables": [
+        {
+            "name": "ohlcv_daily",
+            "description": "Daily candles",
+            "row_count": 1461,
+            "size_bytes": 88213,
+            "date_range": {"start": "2024-01-01T00:00:00Z", "end": "2025-12-31T00:00:00Z"},
+            "timestamp_column": "timestamp",
+            "interval": "1d",
+            "missing_cells": 0,
+            "columns": [
+                {"name": "timestamp", "type": "timestamp[us, tz=UTC]"},
+                {"name": "exchange", "type": "string"},
+                {"name": "close", "type": "float64"},
+            ],
+            "splits": {"train": {"row_count": 1461, "size_bytes": 88213}},
+            "distinct": {"exchanges": {"column": "exchange", "count": 2, "values": ["north", "south"]}},
+        }
+    ],
+    "intervals": {"ohlcv_daily": "1d"},
+    "data_quality": {
+        "validation_passed": True,
+        "missing_data_pct": 0.0,
+        "last_validation": "2026-01-31T02:00:07Z",
+    },
+    "exchanges": ["north", "south"],
+    "exchanges_count": 2,
+    "exchanges_sample": ["north", "south"],
+}
 
 
 def json_schema(kind: Kind) -> dict[str, Any]:
@@ -85,14 +123,49 @@ def json_schema(kind: Kind) -> dict[str, Any]:
     return {**head, **schema, **_BETWEEN_FIELDS[kind], "examples": _EXAMPLES[kind]}
 
 
-def file_name(kind: Kind) -> str:
+def spec_json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of spec.json as it stands in a repository that Hugflow alone publishes to.
+
+    Fields that are not named in it are allowed everywhere: other programs may add their own.
+    """
+    schema = _tidy(SpecJson.model_json_schema(mode="validation"))
+    required = ("update_time", "updated_at", "version", "tables", "intervals", "data_quality")
+    parts = schema["$defs"]
+    parts["TableEntry"]["required"] = ["name", "row_count", "size_bytes", "columns", "splits"]
+    parts["DataQuality"]["required"] = ["validation_passed", "missing_data_pct", "last_validation"]
+    parts["DateRange"]["required"] = ["start", "end"]
+    schema["properties"] = {name: _given(field) for name, field in schema["properties"].items()}
+    for part in parts.values():
+        part["properties"] = {name: _given(field) for name, field in part["properties"].items()}
+    head = {"$schema": DIALECT, "title": "spec.json of a dataset published by Hugflow"}
+    return {**head, **schema, "required": list(required), "patternProperties": _LISTS, "examples": [_SPEC_EXAMPLE]}
+
+
+def _given(field: dict[str, Any]) -> dict[str, Any]:
+    """A field as it is written: left out where it has no value, and never null."""
+    kind, choices = field.get("type"), field.get("anyOf", [])
+    rest = {key: each for key, each in field.items() if key != "default"}
+    if isinstance(kind, list) and kind[1:] == ["null"]:
+        return rest | {"type": kind[0]}
+    if choices[1:] == [{"type": "null"}]:
+        del rest["anyOf"]
+        rest |= choices[0]
+    return rest
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Return every schema by the name that `hugflow schema` gives it."""
+    return {**{kind: json_schema(kind) for kind in SPECS}, SPEC_JSON: spec_json_schema()}
+
+
+def file_name(kind: str) -> str:
     """Name the file in which the schema of `kind` stands."""
     return f"{kind}.schema.json"
 
 
-def text(kind: Kind) -> str:
+def text(kind: str) -> str:
     """Return the schema as the text of its file."""
-    return json.dumps(json_schema(kind), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(schemas()[kind], indent=2, ensure_ascii=False) + "\n"
 
 
 def _tidy(schema: Any) -> Any:

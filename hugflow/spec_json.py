@@ -86,8 +86,8 @@ class DistinctList(_Part):
     """How many distinct values it has."""
     values: tuple[Value, ...] | None = None
     """The values; left out where there are too many."""
-    sample: tuple[Value, ...] = ()
-    """The first of the values."""
+    sample: tuple[Value, ...] | None = None
+    """The first of the values, where they are too many to be listed."""
 
 
 class TableEntry(_Part):
@@ -400,14 +400,15 @@ def _united(tables: Sequence[TableEntry]) -> dict[str, Any]:
 
 
 def _union(lists: Sequence[DistinctList]) -> tuple[list[Value] | None, int | None, list[Value]]:
+    firsts = [value for each in lists for value in (each.sample if each.values is None else each.values) or ()]
     if len(lists) == 1:
-        values = None if lists[0].values is None else list(lists[0].values)
-        return values, lists[0].count, list(lists[0].sample)
+        values = lists[0].values
+        return None if values is None else list(values), lists[0].count, list(sampled(firsts))
+    every = _sorted(firsts)
     if any(each.values is None for each in lists):
-        return None, None, list(sampled(_sorted(value for each in lists for value in each.sample)))
-    all_values = _sorted(value for each in lists for value in each.values or ())
-    kept = bounded(all_values)
-    return None if kept is None else list(kept), len(all_values), list(sampled(all_values))
+        return None, None, list(sampled(every))
+    kept = bounded(every)
+    return None if kept is None else list(kept), len(every), list(sampled(every))
 
 
 def _sorted(values: Iterable[Value]) -> list[Value]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hugflow.config import describe, env_example
 from hugflow.request_file import InvalidRequestFile, parse
-from hugflow.schema import file_name, json_schema, text
+from hugflow.schema import file_name, json_schema, schemas, text
 from hugflow.specs import SPECS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,7 +21,7 @@ MESSAGES = GOLDEN_REQUESTS / "messages.txt"
 
 def generated() -> dict[Path, str]:
     """Each generated file with its content."""
-    files = {ROOT / "schemas" / file_name(kind): text(kind) for kind in SPECS}
+    files = {ROOT / "schemas" / file_name(kind): text(kind) for kind in schemas()}
     files[ROOT / ".env.example"] = env_example()
     files[MESSAGES] = messages()
     files |= {ROOT / "docs" / name: _with_tables(ROOT / "docs" / name) for name in ("configuration.md", "requests.md")}

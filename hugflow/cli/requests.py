@@ -91,14 +91,14 @@ def validate(
 def schema(
     context: typer.Context,
     kind: Annotated[
-        str | None, typer.Argument(help="add, remove or publish; all three when left out.", metavar="KIND")
+        str | None, typer.Argument(help="add, remove, publish, or spec for spec.json; all when left out.", metavar="KIND")
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Write KIND.schema.json files into this folder.", metavar="FOLDER"),
     ] = None,
 ) -> None:
-    """Print the JSON Schema of a kind of request, so that editors can complete and check it.
+    """Print the JSON Schema of a kind of request, so that editors can complete and check it, or that of spec.json.
 
     \b
     Example:
@@ -106,13 +106,14 @@ def schema(
     """
     import json as jsonlib
 
-    from hugflow.schema import json_schema
-    from hugflow.specs import SPECS
+    from hugflow.schema import schemas as all_schemas
 
-    wanted = [known for known in SPECS if kind in (None, known)]
+    known_schemas = all_schemas()
+    wanted = [known for known in known_schemas if kind in (None, known)]
     if not wanted:
-        raise UsageError("choosing the schema", f"{kind!r} is no kind of request", f"Choose one of {', '.join(SPECS)}.")
-    schemas = {known: json_schema(known) for known in wanted}
+        choices = ", ".join(known_schemas)
+        raise UsageError("choosing the schema", f"{kind!r} is no kind of request", f"Choose one of {choices}.")
+    schemas = {known: known_schemas[known] for known in wanted}
     out = context.obj.output
     if output is None:
         value: Any = schemas[wanted[0]] if kind else schemas

@@ -96,6 +96,11 @@ class Limits:
         return found
 
 
+def _rounded(limit: float | None, kind: pa.DataType) -> pa.Scalar | None:
+    """The limit as the column would have it, so that a 0.1 of four bytes is at most 0.1."""
+    return None if limit is None else pa.scalar(float(limit)).cast(kind, safe=False)
+
+
 def _bounds(kind: pa.DataType) -> tuple[Decimal, Decimal, int]:
     """The least and the greatest value of an integer or decimal type, and its digits after the point."""
     if pa.types.is_decimal(kind):
