@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hugflow.cli import options
+from hugflow.cli import options, schedule
 from hugflow.cli.plain_help import add_command
 from hugflow.errors import ExitCode, UsageError
 from hugflow.report.json_output import document
@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
     add_command(ci, "gate", gate, "Decide whether a pull request may run.")
     add_command(ci, "command", command, "Do what a `/hugflow` comment asks for.")
     add_command(ci, "apply", apply, "After a merge: removes, publishes, and what is left.")
-    add_command(ci, "watch", watch, "Open an issue when datasets have drifted.")
+    schedule.register(ci)
     app.add_typer(
         ci, name="ci", short_help="What the workflows on GitHub run.", help="What the workflows on GitHub run."
     )
@@ -264,48 +264,11 @@ def apply(
     raise typer.Exit(ended.exit_code)
 
 
-def watch(
-    context: typer.Context,
-    config: options.Config = None,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Compare requests, storage and the Hub; open an issue when they differ, and close it when they agree again.
-
-    \b
-    Example:
-      hugflow ci watch
-    """
-    from hugflow.cli.pull_requests import github
-    from hugflow.gitops.alerts import clear_alert, raise_alert
-    from hugflow.gitops.requests import requests_of_default_branch
-    from hugflow.inventory import Inventory
-    from hugflow.render.drift import drift_body, drifted
-    from hugflow.upstream import with_upstream
-
-    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
-    connection = github(session)
-    requested = requests_of_default_branch(connection)
-    inventory = Inventory(session.storage(), session.state())
-    datasets = inventory.datasets([request for request in requested if request.kind == "add"])
-    differing = drifted(with_upstream(session.hub(), datasets))
-    if differing:
-        number = raise_alert(connection, "drift", "Datasets have drifted", drift_body(differing))
-        session.output.say(f"{len(differing)} datasets differ; see issue {number}")
-    else:
-        clear_alert(connection, "drift", "Requests, storage and the Hub agree again.")
-        session.output.say("requests, storage and the Hub agree")
-    code = ExitCode.FAILED if differing else ExitCode.DONE
-    session.output.document(document("ci watch", code, drift=[dataset.as_json() for dataset in differing]))
-    raise typer.Exit(code)
-
-
-def seconds(text: str) -> float:
-    """A time such as `90m` or `20h` in seconds. Raises UsageError."""
+def seconds(text: str, option: str = "--max-runtime") -> float:
+    """A time such as `90m` or `20h` in seconds, as `option` takes it. Raises UsageError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip())
     if match is None or float(match[1]) <= 0:
-        raise UsageError("reading --max-runtime", f"{text!r} is no time", "Write a number and s, m, h or d: 20h.")
+        raise UsageError(f"reading {option}", f"{text!r} is no time", "Write a number and s, m, h or d: 20h.")
     return float(match[1]) * _UNITS[match[2]]
 
 

@@ -28,6 +28,11 @@ def raise_alert(github: GitHub, key: str, title: str, body: str) -> int:
     return issue.number
 
 
+def is_raised(github: GitHub, key: str) -> bool:
+    """Whether the issue `key` is open."""
+    return _find(github, marker("alert", _safe(key))) is not None
+
+
 def clear_alert(github: GitHub, key: str, why: str) -> bool:
     """Close the issue `key`, if it is open, with a last comment. Says whether there was one."""
     issue = _find(github, marker("alert", _safe(key)))

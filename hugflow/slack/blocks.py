@@ -95,6 +95,12 @@ def warned(message: str) -> Message:
     return _message(f"Warning: {one_line(message, 300)}", [_section(f"⚠️ {code(message, 300)}")])
 
 
+def alerted(text: str, repository: str, run_url: str = "") -> Message:
+    """Something is wrong with scheduled work, or right again."""
+    heading = Heading(repository or "Hugflow", run_url=run_url)
+    return _message(one_line(text, 300), [_section(f"🔔 {escape(one_line(text, 300))}"), _context(heading)])
+
+
 def ended(heading: Heading, title: str) -> Message:
     """The run is over; with a bot token it is also shown in the channel."""
     return _message(title, [_section(f"*{escape(one_line(title, 200))}*"), _context(heading)])
