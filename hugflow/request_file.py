@@ -79,6 +79,13 @@ class ParsedRequest:
             loc = loc[:-1]
         return self.positions.get(loc, Position(1, 1))
 
+    def at_field(self, field: str | None) -> Position:
+        """Return where the field stands that an error names, such as `tables[0].quality`, or what is around it."""
+        named = {label(loc): loc for loc in self.positions}
+        while field and field not in named:
+            field = field[: max(field.rfind("."), field.rfind("["), 0)]
+        return self.at(*named[field]) if field else self.at()
+
     def problem(self, *loc: str | int, message: str) -> Problem:
         """Say what is wrong with the field at `loc`, at its line and column."""
         at = self.at(*loc)

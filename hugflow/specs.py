@@ -125,6 +125,20 @@ def storage_name(hf_id: str, subset: str | None, split: str, revision: str) -> s
     if subset is not None:
         parts.append("subset_" + _escape(subset))
     parts += ["split_" + _escape(split), "rev_" + _escape(revision)]
+    return _joined(parts)
+
+
+def repository_name(repo_id: str, revision: str | None = None) -> str:
+    """One safe path component for a repository on the Hub, or for a branch of it; never that of a dataset in storage.
+
+    Capitals make no difference to the Hub, and make none here.
+    """
+    organisation, _, dataset = repo_id.casefold().partition("/")
+    parts = ["hub", _escape(organisation), _escape(dataset)]
+    return _joined(parts + (["rev_" + _escape(revision)] if revision is not None else []))
+
+
+def _joined(parts: list[str]) -> str:
     name = "__".join(parts)
     if len(name) > MAX_NAME_BYTES:
         digest = hashlib.sha256(name.encode()).hexdigest()[:24]

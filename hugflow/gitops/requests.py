@@ -180,8 +180,9 @@ def _judged(plan: Plan, policy: Policy) -> Plan:
 
 def _marks(request: ParsedRequest, plan: Plan) -> Iterable[Annotation]:
     """What speaks against a plan, on the line that says which dataset it is about."""
-    at = request.at("repo_id" if request.kind == "publish" else "hf_id")
+    of_all = request.at("repo_id" if request.kind == "publish" else "hf_id")
     for finding in plan.findings:
+        at = request.at_field(finding.field) if finding.field else of_all
         if finding.level == "error":
             yield Annotation(request.path, at.line, at.column, finding.message, title="Refused")
         elif finding.level == "warning":
@@ -189,6 +190,6 @@ def _marks(request: ParsedRequest, plan: Plan) -> Iterable[Annotation]:
 
 
 def _located(request: ParsedRequest, error: InvalidRequest) -> Annotation:
-    at = request.at(*([error.field] if error.field else []))
+    at = request.at_field(error.field)
     message = f"{error.problem}. {error.fix}" if error.fix else error.problem
     return Annotation(request.path, at.line, at.column, message, title="Invalid request")
