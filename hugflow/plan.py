@@ -151,10 +151,14 @@ class Estimate(_Frozen):
 
 
 class Finding(_Frozen):
-    """A remark of the plan or of the policy. `level` "error" stops the request, "approval" waits for a person."""
+    """A remark of the plan or of the policy. `level` "error" stops the request, "approval" waits for a person.
+
+    `field` is the field of the request that it is about, such as `tables[0].quality.unique`; None: the whole of it.
+    """
 
     level: Literal["info", "warning", "approval", "error"]
     message: str
+    field: str | None = None
 
 
 AddAction = Literal["download", "resume", "nothing"]
