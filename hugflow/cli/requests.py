@@ -91,7 +91,7 @@ def validate(
 def schema(
     context: typer.Context,
     kind: Annotated[
-        str | None, typer.Argument(help="add, remove, publish, or spec for spec.json; all when left out.", metavar="KIND")
+        str | None, typer.Argument(help="add, remove, publish, or spec (spec.json); all when left out.", metavar="KIND")
     ] = None,
     output: Annotated[
         Path | None,
