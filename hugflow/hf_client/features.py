@@ -1,0 +1,51 @@
+"""The Hub's features of a table (Audio, Image, ClassLabel, Value...), as `datasets` makes them of an Arrow schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import datasets
+import orjson
+import pyarrow as pa
+from datasets.packaged_modules.audiofolder.audiofolder import AudioFolder
+from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
+
+AUDIO_SUFFIXES = frozenset(AudioFolder.EXTENSIONS)
+IMAGE_SUFFIXES = frozenset(ImageFolder.EXTENSIONS) - AUDIO_SUFFIXES
+
+_KEY = b"huggingface"
+
+
+def features_of(schema: pa.Schema) -> dict[str, Any]:
+    """The features that follow from the Arrow types alone, as JSON has them.
+
+    Raises ValueError for a type that `datasets` has no feature for.
+    """
+    features: dict[str, Any] = datasets.Features.from_arrow_schema(schema.remove_metadata()).to_dict()
+    return features
+
+
+def declared_features(schema: pa.Schema) -> dict[str, tuple[dict[str, Any], pa.DataType]]:
+    """The features that a file's own metadata declares, and the Arrow type of each; what cannot be read is left out."""
+    found: dict[str, tuple[dict[str, Any], pa.DataType]] = {}
+    for name, feature in _declared(schema).items():
+        # of a newer `datasets`, or written by hand
+        with suppress(ValueError, TypeError, KeyError, AttributeError):
+            features = datasets.Features.from_dict({name: feature})
+            found[name] = features.to_dict()[name], features.arrow_schema.field(name).type
+    return found
+
+
+def _declared(schema: pa.Schema) -> dict[str, Any]:
+    try:
+        features = orjson.loads((schema.metadata or {})[_KEY])["info"]["features"]
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return features if isinstance(features, dict) else {}
+
+
+def arrow_schema(features: Mapping[str, Any]) -> pa.Schema:
+    """The schema with which `datasets` stores these features, with the metadata from which it knows them again."""
+    return datasets.Features.from_dict(dict(features)).arrow_schema

@@ -1,0 +1,320 @@
+"""Rows become the parquet files of a split: the same rows give the same bytes, so that unchanged files are not sent.
+
+Where a file ends is decided by the rows before it, never by those after it: a table that grew has the same first files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Self
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hugflow.errors import Terminal
+from hugflow.publish.attached import embedded
+from hugflow.publish.features import as_type, has_files
+from hugflow.publish.row_groups import RowQueue
+from hugflow.publish.tables import Source
+from hugflow.publish_spec import DEFAULT_CONFIG, DEFAULT_FOLDER
+from hugflow.storage import faults
+
+LAYOUT = f"1, pyarrow {pa.__version__}"
+"""Changes when the same rows would give other bytes."""
+
+# A group is measured without what parquet adds to the values (dictionaries, levels): far enough below 100 MB.
+GROUP_BYTES = 64_000_000
+GROUP_ROWS = 1_000_000
+MEDIA_GROUP_ROWS = 100
+# A file's size is known group by group: none is more than an eighth of it, and the last percents may stay empty.
+_PARTS_OF_A_SHARD = 8
+_WANTED, _FULL = 0.98, 0.93
+_FOOTER_BYTES_A_CHUNK = 180
+# pages that begin where the content says: in a file that changed a little, most pages stay the same for the Hub
+_CHUNKING = {"min_chunk_size": 256 * 1024, "max_chunk_size": 1024 * 1024, "norm_level": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A finished parquet file, synced. `uncompressed_bytes` is what its footer says of all row groups."""
+
+    index: int
+    file: Path
+    rows: int
+    size_bytes: int
+    uncompressed_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShardOptions:
+    """How rows are spread over files: by size or by number. `embed` puts the files that rows name into them."""
+
+    max_shard_bytes: int | None
+    num_shards: int | None
+    embed: bool = True
+
+
+def shard_path(config: str, split: str, index: int, count: int) -> str:
+    """The path of a shard in the repository: `data/train-00000-of-00002.parquet`."""
+    folder = DEFAULT_FOLDER if config == DEFAULT_CONFIG else config
+    return f"{folder}/{split}-{index:05d}-of-{count:05d}.parquet"
+
+
+def _nothing() -> None:
+    pass
+
+
+def write_shards(
+    source: Source,
+    options: ShardOptions,
+    scratch: Path,
+    *,
+    done: Sequence[int] = (),
+    check: Callable[[], None] = _nothing,
+) -> Iterator[Shard]:
+    """The shards of a source, one after the other, in `scratch`; whoever takes one deletes it.
+
+    `done` has the row counts of the first shards, which are not made again. `check` is called now and then, and may
+    raise. Without any row there is one empty shard. Raises what reading raises, StorageFault, and Terminal
+    (`file_changed`) when the rows are not as many as they were.
+    """
+    queue = RowQueue(_rows(source, options, check))
+    if queue.skip(sum(done)) < sum(done):
+        raise _changed(source)
+    writer = _ShardWriter(source, options, scratch)
+    if options.num_shards is not None:
+        yield from _by_number(queue, writer, _row_count(source), options.num_shards, len(done))
+    else:
+        yield from _by_size(queue, writer, options.max_shard_bytes, len(done))
+
+
+def _rows(source: Source, options: ShardOptions, check: Callable[[], None]) -> Iterator[pa.RecordBatch]:
+    embeds = options.embed and source.open_files is not None and any(map(has_files, source.features.values()))
+    files = source.open_files() if embeds and source.open_files is not None else None
+    for batch in source.batches():
+        check()
+        for part in [batch] if files is None else embedded(batch, source.features, files):
+            check()
+            yield part
+
+
+def _row_count(source: Source) -> int:
+    if source.rows is not None:
+        return source.rows
+    return sum(batch.num_rows for batch in source.batches(source.schema.names[:1]))
+
+
+def _by_number(queue: RowQueue, writer: _ShardWriter, rows: int, count: int, first: int) -> Iterator[Shard]:
+    for index in range(first, count):
+        left = rows * (index + 1) // count - rows * index // count
+        with writer.shard(index) as shard:
+            while left:
+                if queue.next_bytes() is None:
+                    raise _changed(writer.source)
+                left -= shard.add(*queue.take(min(left, writer.group_rows), GROUP_BYTES))
+        yield shard.result()
+    if queue.next_bytes() is not None:
+        raise _changed(writer.source)
+
+
+def _by_size(queue: RowQueue, writer: _ShardWriter, limit: int | None, first: int) -> Iterator[Shard]:
+    index = first
+    while queue.next_bytes() is not None or index == 0:
+        with writer.shard(index) as shard:
+            while (size := queue.next_bytes()) is not None and shard.has_room(size, limit):
+                shard.add(*queue.take(writer.group_rows, shard.group_bytes(limit)))
+        yield shard.result()
+        index += 1
+
+
+def _changed(source: Source) -> Terminal:
+    return Terminal(
+        f"publishing {source.config}/{source.split}",
+        "its rows are not as many as they were a moment ago",
+        "Run the same command again once nothing writes to its files.",
+        reason="file_changed",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _ShardWriter:
+    """What all shards of a source have in common."""
+
+    source: Source
+    options: ShardOptions
+    scratch: Path
+
+    @property
+    def group_rows(self) -> int:
+        """The most rows that a row group has: few where one of them is a file."""
+        return MEDIA_GROUP_ROWS if any(map(has_files, self.source.features.values())) else GROUP_ROWS
+
+    def shard(self, index: int) -> _OpenShard:
+        return _OpenShard(index, self.scratch / f"shard-{index:05d}.parquet", self.source)
+
+
+class _OpenShard:
+    """A shard while it is written; leaving it finishes and syncs the file, or deletes it after an error."""
+
+    def __init__(self, index: int, file: Path, source: Source) -> None:
+        self._index, self._file = index, file
+        self._schema = source.columns.stored
+        self._leaves = [(field.name, leaf) for field in self._schema for leaf in _leaves(field.name, field.type)]
+        self._media = {name for name, feature in source.features.items() if has_files(feature)}
+        self._rows = self._groups = self._plain_bytes = 0
+        self._doing = f"writing {file.name}"
+
+    def __enter__(self) -> Self:
+        with faults(self._doing):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._sink = _HashedFile(os.fdopen(os.open(self._file, flags, 0o644), "wb"))
+            self._writer = self._parquet_writer()
+        return self
+
+    def _parquet_writer(self) -> pq.ParquetWriter:
+        # files are as large as they are: to look for equal ones among them costs memory and gains nothing
+        plain = {leaf: "PLAIN" for name, leaf in self._leaves if name in self._media}
+        return pq.ParquetWriter(
+            self._sink,
+            self._schema,
+            compression="zstd",
+            use_dictionary=[leaf for _, leaf in self._leaves if leaf not in plain],
+            column_encoding=plain,
+            write_page_index=True,
+            use_content_defined_chunking=_CHUNKING,
+            store_schema=True,
+        )
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            self._abandon()
+            return
+        try:
+            with faults(self._doing):
+                chunking = orjson.dumps(_CHUNKING).decode()
+                self._writer.add_key_value_metadata({"content_defined_chunking": chunking})
+                self._writer.close()
+                self._sink.sync()
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _abandon(self) -> None:
+        self._sink.drop()
+        self._writer.close()
+        self._file.unlink(missing_ok=True)
+
+    def has_room(self, next_bytes: int, limit: int | None) -> bool:
+        """Whether another row group should go into the file, the first row of which has `next_bytes` uncompressed."""
+        if limit is None or not self._rows:
+            return True
+        return self._size < limit * _FULL and self._size + next_bytes * self._ratio <= limit * _WANTED
+
+    def group_bytes(self, limit: int | None) -> int:
+        """How many bytes the next row group should have, uncompressed."""
+        if limit is None:
+            return GROUP_BYTES
+        room = min(limit / _PARTS_OF_A_SHARD, limit * _WANTED - self._size)
+        return max(1, min(GROUP_BYTES, int(room / self._ratio)))
+
+    @property
+    def _size(self) -> int:
+        """What the file would have if it ended here, about."""
+        return self._sink.size_bytes + self._groups * len(self._leaves) * _FOOTER_BYTES_A_CHUNK
+
+    @property
+    def _ratio(self) -> float:
+        """How much smaller groups became so far; at first nothing is known of it."""
+        return max(0.001, self._size / self._plain_bytes) if self._plain_bytes else 1.0
+
+    def add(self, table: pa.Table, plain_bytes: int) -> int:
+        """Write a row group, which has so many bytes uncompressed; returns its rows."""
+        with faults(self._doing):
+            arrays = [
+                as_type(column.combine_chunks(), field.type)
+                for column, field in zip(table.columns, self._schema, strict=True)
+            ]
+            self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema), row_group_size=table.num_rows)
+        self._rows += table.num_rows
+        self._groups += 1
+        self._plain_bytes += plain_bytes
+        return int(table.num_rows)
+
+    def result(self) -> Shard:
+        """The finished file."""
+        with faults(self._doing):
+            footer = pq.read_metadata(self._file)
+        plain = sum(footer.row_group(i).total_byte_size for i in range(footer.num_row_groups))
+        return Shard(self._index, self._file, self._rows, self._sink.size_bytes, plain, self._sink.sha256)
+
+
+def _leaves(path: str, kind: pa.DataType) -> Iterator[str]:
+    """The names that parquet has for the columns of values that a nested column consists of."""
+    if isinstance(kind, pa.BaseExtensionType):
+        yield from _leaves(path, kind.storage_type)
+    elif pa.types.is_struct(kind):
+        for field in kind:
+            yield from _leaves(f"{path}.{field.name}", field.type)
+    elif pa.types.is_nested(kind):
+        yield from _leaves(f"{path}.list.element", kind.value_type)
+    else:
+        yield path
+
+
+class _HashedFile:
+    """A file that is written front to back, and whose size and hash are known then."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._sha256 = hashlib.sha256()
+        self.size_bytes = 0
+        self.closed = False
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of what was written, in hexadecimal."""
+        return self._sha256.hexdigest()
+
+    def writable(self) -> bool:
+        """For pyarrow."""
+        return True
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Append to the file."""
+        if self.closed:
+            return memoryview(data).nbytes  # given up: the writer still wants to write its end
+        self._file.write(data)
+        self._sha256.update(data)
+        size = memoryview(data).nbytes
+        self.size_bytes += size
+        return size
+
+    def tell(self) -> int:
+        """Where the next bytes go."""
+        return self.size_bytes
+
+    def flush(self) -> None:
+        """Nothing waits for it: the end is synced."""
+
+    def close(self) -> None:
+        """What is written stays open, to be synced."""
+
+    def sync(self) -> None:
+        """Wait until all of it is on the disk, and close it."""
+        with self._file:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        self.closed = True
+
+    def drop(self) -> None:
+        """Close it, whatever is in it; what is written from now on goes nowhere."""
+        self.closed = True
+        with suppress(OSError):  # what waits in its buffer does not matter any more
+            self._file.close()
