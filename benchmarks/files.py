@@ -21,7 +21,7 @@ from benchmarks import measure
 from benchmarks.material import Dataset, Run, audio_table, clips, value_table
 from benchmarks.measure import Sample, Target, print_fact, print_ratio, print_samples, sample
 from hugflow.audio import to_mp3
-from hugflow.plan import EncoderSettings
+from hugflow.records import EncoderSettings
 from hugflow.storage import sync_directory, write_all_synced, write_synced
 from hugflow.workers.run import group_rows
 

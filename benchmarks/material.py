@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from benchmarks.measure import Sample, sample
 from hugflow.events import Event, Progress
 from hugflow.hf_client.connection import Hub
-from hugflow.plan import AddPlan, Column, DownloadPlan, EncoderSettings, HubFacts, Shard
+from hugflow.plan import AddPlan, Column, DownloadPlan, HubFacts, Shard
+from hugflow.records import EncoderSettings
 from hugflow.rows import schema_text
 from hugflow.specs import AddSpec, DatasetIdentity
 from hugflow.state import StateDir
@@ -54,10 +55,10 @@ def _clip(voices: list[NDArray[np.float32]], number: int) -> NDArray[np.int16]:
     return np.rint(np.clip(speech, -0.99, 0.99) * 32767).astype(np.int16)
 
 
-def flac(pcm: NDArray[np.int16]) -> bytes:
-    """A clip as a FLAC file."""
+def audio_file(pcm: NDArray[np.int16], container: str) -> bytes:
+    """A clip as a file of 16 bits: "FLAC" or "WAV"."""
     file = io.BytesIO()
-    soundfile.write(file, pcm, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    soundfile.write(file, pcm, SAMPLE_RATE, format=container, subtype="PCM_16")
     return file.getvalue()
 
 

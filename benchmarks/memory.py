@@ -25,7 +25,7 @@ from benchmarks.command import HF_ID, NAME, local_sync
 from benchmarks.material import ROW_GROUP, SAMPLE_RATE, audio_table, clips
 from benchmarks.measure import Target, print_fact, print_ratio
 from hugflow.audio import to_mp3
-from hugflow.plan import EncoderSettings
+from hugflow.records import EncoderSettings
 from hugflow.storage import Storage
 from localhub import LocalHub
 

@@ -23,8 +23,9 @@ from benchmarks import measure
 from benchmarks.command import HF_ID, NAME, local_sync
 from benchmarks.measure import Target, print_fact, print_ratio
 from hugflow import journal
-from hugflow.journal import Journal, RowRecord
+from hugflow.journal import Journal
 from hugflow.ranges import RowRanges
+from hugflow.records import RowRecord
 from hugflow.state import StateDir, write_progress
 from hugflow.workers.run import group_rows
 from localhub import LocalHub

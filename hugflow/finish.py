@@ -19,8 +19,9 @@ from hugflow import __version__
 from hugflow.card import storage_card
 from hugflow.errors import StorageFault
 from hugflow.failpoints import Failpoints
-from hugflow.journal import JournalState, RowRecord, Tally, records
+from hugflow.journal import JournalState, Tally, records
 from hugflow.plan import AddPlan
+from hugflow.records import RowRecord
 from hugflow.rows import json_array, json_type, schema_of
 from hugflow.state import DatasetRecord
 from hugflow.storage import DatasetDir, NotAFileError, faults, read_regular, sync_directory, write_durably

@@ -15,13 +15,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple, Self
+from typing import Any, BinaryIO, Self
 
 import orjson
 
 from hugflow.errors import StorageFault
 from hugflow.plan import ShardCount
 from hugflow.ranges import RowRanges
+from hugflow.records import RowRecord
 from hugflow.storage import faults, open_regular, sync_directory
 
 JOURNAL_SCHEMA_VERSION = 1
@@ -29,29 +30,6 @@ _PREFIX = b'{"crc":"'
 _REWRITTEN_ROWS = 1000
 _SETTLED_ROWS = 128  # more of them leave the processor's cache before they are counted
 _BODY_AT = len(_PREFIX) + 8 + len(b'","v":')
-
-
-class RowRecord(NamedTuple):
-    """How one row ended. `status` "no_audio" is a row whose audio is null in the source: it has a JSON file only.
-
-    Hashes are SHA-256 in hexadecimal; `samples` counts mono samples at `sample_rate` (Hz).
-    """
-
-    row: int
-    status: Literal["ok", "no_audio", "failed"]
-    audio: str | None = None
-    audio_bytes: int = 0
-    audio_sha256: str | None = None
-    json_bytes: int = 0
-    json_sha256: str | None = None
-    samples: int = 0
-    sample_rate: int = 0
-    source_sample_rate: int = 0
-    source_channels: int = 0
-    clipped: int = 0
-    copied: bool = False
-    reason: str | None = None
-    message: str | None = None
 
 
 @dataclass(slots=True)

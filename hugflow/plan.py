@@ -7,10 +7,12 @@ row counts, and the encoder's settings.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from hugflow.records import EncoderSettings
 from hugflow.specs import AddSpec, DatasetIdentity, PublishSpec, RemoveSpec
 
 PLAN_SCHEMA_VERSION = 1
@@ -57,14 +59,6 @@ class ShardCount(_Frozen):
     first_row: int
     groups: tuple[int, ...]
     arrow_schema: str
-
-
-class EncoderSettings(_Frozen):
-    """What decides the bytes of an MP3; part of the plan, because a resume must not mix two of them."""
-
-    quality: int = 3
-    reencode: bool = False
-    max_audio_s: int = 6 * 3600
 
 
 class DownloadPlan(_Frozen):
@@ -252,7 +246,7 @@ def conflicts(fixed: DownloadPlan, wanted: DownloadPlan) -> list[str]:
         problems.append(f"it holds {_identity(fixed.identity)}, the request asks for {_identity(wanted.identity)}")
     if fixed.audio_column != wanted.audio_column:
         problems.append(f"audio_column was {fixed.audio_column!r} and is now {wanted.audio_column!r}")
-    before, after = fixed.encoder.model_dump(), wanted.encoder.model_dump()
+    before, after = asdict(fixed.encoder), asdict(wanted.encoder)
     problems += [f"{key} was {before[key]!r} and is now {after[key]!r}" for key in before if before[key] != after[key]]
     return problems
 

@@ -16,8 +16,8 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hugflow.errors import StorageFault
-from hugflow.plan import EncoderSettings
 from hugflow.ranges import RowRanges
+from hugflow.records import EncoderSettings
 from hugflow.specs import DatasetIdentity
 from hugflow.storage import NotAFileError, faults, lock, read_regular, refuse_links, sync_directory, write_durably
 

@@ -18,12 +18,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
 from hugflow.errors import Locked, StorageFault
-from hugflow.plan import StorageFacts
+
+if TYPE_CHECKING:
+    from hugflow.plan import StorageFacts
 
 TRASH = ".trash"
 META = ".hugflow"
@@ -308,6 +310,8 @@ class Storage:
 
     def facts(self, quota_bytes: int | None = None) -> StorageFacts:
         """Free bytes and inodes where the datasets are, and what they use when there is a quota to compare it with."""
+        from hugflow.plan import StorageFacts  # noqa: PLC0415 - workers import this module, and need no pydantic
+
         with faults(f"measuring {self.root}"):
             free = os.statvfs(_existing(self.root))
         return StorageFacts(

@@ -6,7 +6,7 @@ It names no reporter. Everything that it needs of the outside is handed to it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hugflow import journal
 from hugflow.errors import ExitCode, HugflowError, InvalidRequest, Paused, StorageFault
@@ -19,7 +19,6 @@ from hugflow.plan import (
     AddAction,
     AddPlan,
     DownloadPlan,
-    EncoderSettings,
     Estimate,
     Finding,
     Plan,
@@ -30,6 +29,7 @@ from hugflow.plan import (
 )
 from hugflow.preflight import estimate, memory, room
 from hugflow.ranges import RowRanges
+from hugflow.records import EncoderSettings
 from hugflow.removal import Remover, read_plan
 from hugflow.repair import Repairer
 from hugflow.request_file import InvalidRequestFile, ParsedRequest
@@ -79,7 +79,7 @@ class Engine:
     def _plan_add(self, request: ParsedRequest, spec: AddSpec, planned: PlanFile | None) -> AddPlan:
         """`planned` is what the Hub said when the request was planned: it is asked once, and gives one commit."""
         kept = None if self.options.restart else read_plan(self.context.storage, spec.name)
-        encoder = self.encoder.model_copy(update={"reencode": spec.reencode})
+        encoder = replace(self.encoder, reencode=spec.reencode)
         if kept is None:
             kept = planned or self._resolve(request, spec, encoder)
             action: AddAction = "download"

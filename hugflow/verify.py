@@ -21,7 +21,7 @@ import numpy as np
 from hugflow import journal
 from hugflow.errors import StorageFault, UsageError
 from hugflow.finish import read_index, sha256_of
-from hugflow.journal import RowRecord
+from hugflow.records import RowRecord
 from hugflow.removal import readable_plan
 from hugflow.state import DatasetRecord, StateDir, readable_marker
 from hugflow.storage import META, DatasetDir, Storage, is_locked

@@ -13,7 +13,7 @@ from hugflow.audio.pcm import Sound
 from hugflow.audio.reasons import AudioReason
 from hugflow.errors import RowError
 from hugflow.mp3 import Scan, scan
-from hugflow.plan import EncoderSettings
+from hugflow.records import EncoderSettings
 
 _COPY_UP_TO_KBPS = 192
 

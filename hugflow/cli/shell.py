@@ -137,7 +137,7 @@ class Session:
         from hugflow.audit import AuditTrail, utc_now
         from hugflow.events import Fanout
         from hugflow.failpoints import Failpoints
-        from hugflow.plan import EncoderSettings
+        from hugflow.records import EncoderSettings
         from hugflow.removal import Remover
         from hugflow.sync import Engine, Options
         from hugflow.workers.pool import PoolSettings

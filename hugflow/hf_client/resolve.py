@@ -19,7 +19,8 @@ from hugflow.hf_client.card_files import check_addresses
 from hugflow.hf_client.connection import Hub, chain, explain, gated
 from hugflow.hf_client.formats import Split
 from hugflow.hf_client.transcode import UNREADABLE
-from hugflow.plan import Column, DownloadPlan, EncoderSettings, HubFacts
+from hugflow.plan import Column, DownloadPlan, HubFacts
+from hugflow.records import EncoderSettings
 from hugflow.request_file import InvalidRequestFile, ParsedRequest, Problem
 from hugflow.rows import schema_text
 from hugflow.specs import AddSpec, DatasetIdentity

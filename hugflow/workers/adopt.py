@@ -16,9 +16,9 @@ from typing import Any
 import orjson
 import soundfile
 
-from hugflow.journal import RowRecord
 from hugflow.plan import DownloadPlan
 from hugflow.ranges import RowRanges
+from hugflow.records import RowRecord
 from hugflow.storage import DatasetDir, read_regular
 
 GROUP_ROWS = 64

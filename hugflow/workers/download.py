@@ -27,8 +27,7 @@ from hugflow.audio import Mp3, audio_name, to_mp3
 from hugflow.errors import HugflowError, RowError, Transient
 from hugflow.failpoints import Failpoints
 from hugflow.hf_client.shard_rows import parquet_batches
-from hugflow.journal import RowRecord
-from hugflow.plan import EncoderSettings
+from hugflow.records import EncoderSettings, RowRecord
 from hugflow.rows import audio_file_name, json_columns, row_json
 from hugflow.storage import DatasetDir, faults, sync_directory, write_all_synced
 
@@ -108,9 +107,16 @@ def convert(part: Slice, conversion: Conversion, observer: Observer, fetch: Fetc
     `fetch(slice, paths)` reads files of the dataset's repository, for audio that is given as a path.
     Raises StorageFault when the disk cannot take the files; rows that cannot be converted are records, not errors.
     """
-    with _Committer(DatasetDir(conversion.dataset), conversion, observer) as committer:
-        for row in _rows(part, conversion, observer, fetch):
-            committer.add(row)
+    with Committer(conversion, observer) as committer:
+        convert_into(committer, part, conversion, observer, fetch)
+
+
+def convert_into(
+    committer: Committer, part: Slice, conversion: Conversion, observer: Observer, fetch: FetchFiles | None
+) -> None:
+    """Convert the rows of a slice without waiting for the last of them to be durable."""
+    for row in _rows(part, conversion, observer, fetch):
+        committer.add(row)
 
 
 def _rows(
@@ -305,35 +311,36 @@ def _with_audio(row: int, name: str, mp3: Mp3, data: bytes) -> _Converted:
     return _Converted(record, mp3.data, data)
 
 
-class _Committer:
-    """Groups converted rows and makes them durable on a thread of its own, one group behind the conversion."""
+class Committer:
+    """Groups converted rows and makes them durable on a thread of its own, one group behind the conversion.
 
-    def __init__(self, dataset: DatasetDir, conversion: Conversion, observer: Observer) -> None:
-        self._dataset = dataset
+    Rows are committed in the order in which they came. Leaving it waits for all of them.
+    """
+
+    def __init__(self, conversion: Conversion, observer: Observer) -> None:
+        self._dataset = DatasetDir(conversion.dataset)
         self._conversion = conversion
         self._observer = observer
         self._group: list[_Converted | RowRecord] = []
         self._bytes = 0
         self._since = time.monotonic()
         # one group waits while one is being written: more would only be more to redo after a kill
-        self._groups: queue.Queue[list[_Converted | RowRecord] | None] = queue.Queue(maxsize=1)
+        self._groups: queue.Queue[list[_Converted | RowRecord] | Callable[[], None] | None] = queue.Queue(maxsize=1)
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._write_groups, name="committer", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="committer", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._group:
-            self._hand_over()
+        self._hand_over()
         self._groups.put(None)
         self._thread.join()
-        if self._error is not None:
-            raise self._error
+        self.check()
 
     def add(self, row: _Converted | RowRecord) -> None:
-        """Take a row; hands the group over when it is full or old."""
+        """Take a row; hands the group over when it is full or old. Raises what went wrong with a group before it."""
         if not self._group:
             self._since = time.monotonic()
         self._group.append(row)
@@ -343,24 +350,40 @@ class _Committer:
         large = self._bytes >= self._conversion.group_bytes
         if old or large or len(self._group) >= self._conversion.group_rows:
             self._hand_over()
+        self.check()
+
+    def when_committed(self, act: Callable[[], None]) -> None:
+        """Call `act` once all rows so far are committed; never, when something goes wrong with one of them."""
+        self._hand_over()
+        self._groups.put(act)
+
+    def check(self) -> None:
+        """Raise what went wrong, if something has: StorageFault."""
         if self._error is not None:
             raise self._error
 
     def _hand_over(self) -> None:
-        self._groups.put(self._group)
+        if self._group:
+            self._groups.put(self._group)
         self._group = []
         self._bytes = 0
 
-    def _write_groups(self) -> None:
-        while (group := self._groups.get()) is not None:
+    def _work(self) -> None:
+        while (item := self._groups.get()) is not None:
             if self._error is not None:
                 continue  # after a fault the rest is only taken off the queue, so that nobody waits
             try:
-                rows = [row for row in group if isinstance(row, _Converted)]
-                commit_group(self._dataset, rows, self._conversion.failpoints)
-                self._observer.committed([row if isinstance(row, RowRecord) else row.record for row in group])
-            except BaseException as error:  # noqa: BLE001 - raised again on the slice's own thread
+                self._do(item)
+            except BaseException as error:  # noqa: BLE001 - raised again on the thread that adds rows
                 self._error = error
+
+    def _do(self, item: list[_Converted | RowRecord] | Callable[[], None]) -> None:
+        if not isinstance(item, list):
+            item()
+            return
+        rows = [row for row in item if isinstance(row, _Converted)]
+        commit_group(self._dataset, rows, self._conversion.failpoints)
+        self._observer.committed([row if isinstance(row, RowRecord) else row.record for row in item])
 
 
 def commit_group(dataset: DatasetDir, rows: list[_Converted], failpoints: Failpoints) -> None:

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -21,9 +22,9 @@ from typing import Self
 
 from hugflow.errors import HugflowError, Paused, Terminal
 from hugflow.hf_client.repository_files import RepositoryFiles
-from hugflow.journal import RowRecord
+from hugflow.records import RowRecord
 from hugflow.workers.download import Conversion, Slice, convert
-from hugflow.workers.process import Committed, Failed, Logged, Message, Status, WorkerSettings
+from hugflow.workers.process import Committed, Converted, Failed, Logged, Message, Status, WorkerSettings
 from hugflow.workers.shards import ShardQueue
 
 log = logging.getLogger(__name__)
@@ -103,14 +104,19 @@ def _run_here(
 
 @dataclass(slots=True)
 class _Worker:
-    """The parent's end of one worker process."""
+    """The parent's end of one worker process.
+
+    `parts` are the slices that it has not finished: it `is_ready` for another when it has converted the rows of all of
+    them, while the last are still on their way to the disk. `next_row` is the first row of `parts[0]` that is not done.
+    """
 
     process: subprocess.Popen[bytes]
     connection: Connection[WorkerSettings | Slice, Message]
     status: Status
     lifeline: int
-    part: Slice | None = None
+    parts: deque[Slice] = field(default_factory=deque)
     next_row: int = 0
+    is_ready: bool = True
 
     @classmethod
     def start(cls, settings: WorkerSettings) -> _Worker:
@@ -134,9 +140,23 @@ class _Worker:
         return worker
 
     def give(self, part: Slice) -> None:
-        self.part = part
-        self.next_row = part.rows.start
+        if not self.parts:
+            self.next_row = part.rows.start
+        self.parts.append(part)
+        self.is_ready = False
         self.connection.send(part)
+
+    def finish(self) -> Slice:
+        """Take away the oldest slice, whose rows are all committed."""
+        part = self.parts.popleft()
+        if self.parts:
+            self.next_row = self.parts[0].rows.start
+        return part
+
+    def left(self) -> list[Slice]:
+        """What of its slices is not committed."""
+        first, *others = self.parts
+        return [replace(first, start=self.next_row - first.first_row), *others]
 
     def kill(self) -> None:
         with suppress(ProcessLookupError):
@@ -168,29 +188,37 @@ class _Workers:
         self.workers.clear()
 
     def run(self, should_stop: Callable[[], bool]) -> None:
+        for _ in range(self.shards.worth_workers):
+            self._start()  # while the first shard is fetched
         while not should_stop():
             self._hand_out()
-            busy = [worker for worker in self.workers if worker.part is not None]
-            if not busy and self.shards.exhausted:
+            if self.shards.exhausted and not any(worker.parts for worker in self.workers):
                 return
-            self._listen(POLL_S if len(busy) < self.settings.workers and not self.shards.exhausted else 0.5)
+            is_waiting = self._has_place() and not self.shards.exhausted
+            self._listen(POLL_S if is_waiting else 0.5)
             self._watch()
         self._stop()
 
     def _hand_out(self) -> None:
-        while self._idle() is not None or len(self.workers) < self.settings.workers:
+        while self._has_place():
             part = self.shards.take()
             if part is None:
                 return
-            idle = self._idle()
-            if idle is None:
-                idle = _Worker.start(self._worker_settings())
-                self.workers.append(idle)
-            with self._blamed_on(idle):
-                idle.give(part)
+            worker = self._ready() or self._start()
+            with self._blamed_on(worker):
+                worker.give(part)
 
-    def _idle(self) -> _Worker | None:
-        return next((worker for worker in self.workers if worker.part is None), None)
+    def _start(self) -> _Worker:
+        worker = _Worker.start(self._worker_settings())
+        self.workers.append(worker)
+        return worker
+
+    def _has_place(self) -> bool:
+        return len(self.workers) < self.settings.workers or self._ready() is not None
+
+    def _ready(self) -> _Worker | None:
+        """Who can begin with a slice: first of all who has nothing else to do."""
+        return min((worker for worker in self.workers if worker.is_ready), key=lambda one: len(one.parts), default=None)
 
     def _worker_settings(self) -> WorkerSettings:
         level = logging.getLogger("hugflow").getEffectiveLevel()
@@ -228,9 +256,10 @@ class _Workers:
             elif isinstance(message, Failed):
                 errors.append(message.error)
                 return
-            elif worker.part is not None:
-                finished.append(worker.part)
-                worker.part = None
+            elif isinstance(message, Converted):
+                worker.is_ready = True
+            else:
+                finished.append(worker.finish())
 
     @contextmanager
     def _blamed_on(self, worker: _Worker) -> Iterator[None]:
@@ -257,34 +286,43 @@ class _Workers:
         row, _ = worker.status.current()
         worker.kill()
         self.workers.remove(worker)
-        part = worker.part
-        if part is None:
+        if not worker.parts:
             return
         log.warning("a worker ended at row %d (%s, exit status %s)", row, reason, worker.process.returncode)
-        rest = replace(part, start=worker.next_row - part.first_row)
-        pieces = [rest]
-        if row not in rest.rows:
-            self.idle_crashes += 1
-            if self.idle_crashes > MAX_IDLE_CRASHES:
-                raise Terminal(
-                    f"converting {part.source}",
-                    f"worker processes keep dying outside of rows (exit status {worker.process.returncode})",
-                    "Look for the reason in the system's log (out of memory?), then run the same command again.",
-                    reason="workers_die",
-                )
-        else:
+        left = [part for part in worker.left() if part.rows]
+        if any(row in part.rows for part in left):
             self.crashes[row] = self.crashes.get(row, 0) + 1
             if self.crashes[row] >= MAX_ROW_CRASHES:
                 self.commit([RowRecord(row, "failed", reason=reason, message=message)])
-                at = row - part.first_row
-                pieces = [replace(rest, stop=at), replace(rest, start=at + 1)]
-        self.shards.put_back(*(piece for piece in pieces if piece.rows))
-        self.shards.finished(part)
+                left = [piece for part in left for piece in _without(part, row)]
+        else:
+            self._count_idle_crash(worker)
+        self.shards.put_back(*left)
+        for part in worker.parts:
+            self.shards.finished(part)
+
+    def _count_idle_crash(self, worker: _Worker) -> None:
+        self.idle_crashes += 1
+        if self.idle_crashes > MAX_IDLE_CRASHES:
+            raise Terminal(
+                f"converting {worker.parts[0].source}",
+                f"worker processes keep dying outside of rows (exit status {worker.process.returncode})",
+                "Look for the reason in the system's log (out of memory?), then run the same command again.",
+                reason="workers_die",
+            )
 
     def _stop(self) -> None:
         """Let every worker finish its row and commit; kill those that do not within a few seconds."""
         deadline = time.monotonic() + STOP_WITHIN_S
         for worker in self.workers:
             worker.status.stop()
-        while any(worker.part is not None for worker in self.workers) and time.monotonic() < deadline:
+        while any(worker.parts for worker in self.workers) and time.monotonic() < deadline:
             self._listen(0.1)
+
+
+def _without(part: Slice, row: int) -> list[Slice]:
+    """The slice's pieces before and behind a row; the slice itself where the row is not in it."""
+    if row not in part.rows:
+        return [part]
+    at = row - part.first_row
+    return [piece for piece in (replace(part, stop=at), replace(part, start=at + 1)) if piece.rows]

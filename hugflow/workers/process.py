@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hugflow.errors import HugflowError, RowError
-from hugflow.journal import RowRecord
-from hugflow.workers.download import Conversion, Slice, convert
+from hugflow.records import RowRecord
+from hugflow.workers.download import Committer, Conversion, Slice, convert_into
 
 if TYPE_CHECKING:
     from hugflow.hf_client.repository_files import RepositoryFiles
 
 _STATUS = struct.Struct("qdq")
+_CHECK_EVERY_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,13 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
+class Converted:
+    """The rows of the slice are converted, not all of them durable yet: the worker can begin with the next slice."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
-    """The slice has ended: all its rows were committed, or the worker was asked to stop."""
+    """The oldest slice has ended: all its rows were committed, or the worker was asked to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,7 @@ class Logged:
     text: str
 
 
-Message = Committed | Finished | Failed | Logged
+Message = Committed | Converted | Finished | Failed | Logged
 
 
 class Status:
@@ -162,11 +168,7 @@ def main(connection_fd: int, status_fd: int, lifeline_fd: int) -> None:
         logging.basicConfig(level=settings.log_level, handlers=[_LogToParent(link)], format="%(message)s")
         _limit_memory(settings.memory_bytes)
         settings.conversion.failpoints.in_worker = True
-        fetch = _Fetch(settings.files)
-        while True:
-            part = link.connection.recv()
-            assert isinstance(part, Slice)
-            link.send(_run(part, settings.conversion, link, fetch))
+        _work(settings.conversion, link, _Fetch(settings.files))
 
 
 @dataclass(slots=True)
@@ -184,12 +186,25 @@ class _Fetch:
         return self.files.read(paths, part.source)
 
 
-def _run(part: Slice, conversion: Conversion, link: _Link, fetch: _Fetch) -> Message:
+def _work(conversion: Conversion, link: _Link, fetch: _Fetch) -> None:
+    """Convert slices, one behind the other without a pause, until one of them fails."""
     try:
-        convert(part, conversion, link, fetch)
+        with Committer(conversion, link) as committer:
+            while True:
+                convert_into(committer, _next_slice(link, committer), conversion, link, fetch)
+                committer.when_committed(lambda: link.send(Finished()))
+                link.send(Converted())
     except HugflowError as error:
-        return Failed(error)
-    return Finished()
+        link.send(Failed(error))
+
+
+def _next_slice(link: _Link, committer: Committer) -> Slice:
+    """Wait for a slice, and for faults that come while the rows of the last one are written."""
+    while not link.connection.poll(_CHECK_EVERY_S):
+        committer.check()
+    part = link.connection.recv()
+    assert isinstance(part, Slice)
+    return part
 
 
 def _die_with_parent(lifeline_fd: int) -> None:

@@ -21,9 +21,10 @@ from hugflow.hf_client.connection import Hub
 from hugflow.hf_client.fetch import fetch_shard
 from hugflow.hf_client.repository_files import RepositoryFiles
 from hugflow.hf_client.resolve import open_split
-from hugflow.journal import Journal, JournalState, RowRecord
+from hugflow.journal import Journal, JournalState
 from hugflow.plan import AddPlan, DownloadPlan, PlanFile
 from hugflow.ranges import RowRanges
+from hugflow.records import RowRecord
 from hugflow.removal import write_plan
 from hugflow.rows import common_schema
 from hugflow.state import DatasetRecord, ManifestEntry, StateDir, read_progress, write_progress

@@ -141,13 +141,20 @@ class ShardQueue:
         """Slices whose worker died before it finished them."""
         for part in slices:
             self._open[part.shard] += 1
-            self._slices.insert(0, part)
+        self._slices[:0] = slices
 
     def finished(self, part: Slice) -> None:
         """A slice has ended; the last one of a shard frees its place in scratch."""
         self._open[part.shard] -= 1
         if not self._open[part.shard]:
             self._free(part.shard)
+
+    @property
+    def worth_workers(self) -> int:
+        """How many workers will find something to do, before anything is fetched."""
+        if any(self._shards[index].first_row is None for index in self._pending):
+            return self.workers
+        return min(self.workers, -(-self._later // MIN_SLICE_ROWS))
 
     @property
     def exhausted(self) -> bool:

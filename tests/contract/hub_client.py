@@ -29,10 +29,10 @@ class HubClient:
 
     @classmethod
     @contextmanager
-    def running(cls, environ: Mapping[str, str], folder: Path) -> Iterator[HubClient]:
-        """A client for as long as the block lasts; its environment names the Hub."""
+    def running(cls, environ: Mapping[str, str], folder: Path, module: str = __name__) -> Iterator[HubClient]:
+        """A client for as long as the block lasts; its environment names the Hub, `module` answers."""
         with subprocess.Popen(
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-m", module],
             cwd=Path(__file__).resolve().parents[2],
             env={**environ, "TMPDIR": str(folder)},
             stdin=subprocess.PIPE,
@@ -92,7 +92,7 @@ def split(
 ) -> Answer:
     """Resolve a request and read all of its shards."""
     from hugflow.hf_client.resolve import open_split, resolve
-    from hugflow.plan import EncoderSettings
+    from hugflow.records import EncoderSettings
     from hugflow.request_file import ParsedRequest
     from hugflow.specs import AddSpec
 
@@ -199,7 +199,7 @@ def fetch(hf_id: str, left: str = "", limit_bytes: int | None = None, hub: Mappi
 
 def _plan(hub: Any, hf_id: str) -> Any:
     from hugflow.hf_client.resolve import resolve
-    from hugflow.plan import EncoderSettings
+    from hugflow.records import EncoderSettings
     from hugflow.request_file import ParsedRequest
     from hugflow.specs import AddSpec
 
@@ -221,7 +221,8 @@ def ranges(hf_id: str, path: str, size: int, reads: list[list[int]], hub: Mappin
 
 def _error(error: Any) -> Answer:
     fields = {"type": type(error).__name__, "doing": error.doing, "problem": error.problem, "fix": error.fix}
-    return {"error": fields | {"reason": error.reason, "exit_code": int(error.exit_code)}}
+    known = {"reason": error.reason, "exit_code": int(error.exit_code), "status_code": error.status_code}
+    return {"error": fields | known | {"paths": getattr(error, "paths", None)}}
 
 
 QUESTIONS: dict[str, Callable[..., Answer]] = {
@@ -229,14 +230,14 @@ QUESTIONS: dict[str, Callable[..., Answer]] = {
 }
 
 
-def main() -> None:
+def serve(questions: Mapping[str, Callable[..., Answer]]) -> None:
     """Answer questions until there are no more."""
     from hugflow.errors import HugflowError
 
     for line in sys.stdin:
         question, arguments = json.loads(line)
         try:
-            answer = QUESTIONS[question](**arguments)
+            answer = questions[question](**arguments)
         except HugflowError as error:
             answer = _error(error)
         except Exception:  # noqa: BLE001 - a bug: the test that asked shows it, and the next one can ask
@@ -245,4 +246,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(QUESTIONS)

@@ -14,7 +14,7 @@ import soundfile
 from torchcodec.decoders import AudioDecoder
 
 from hugflow.audio import audio_name, to_mp3
-from hugflow.plan import EncoderSettings
+from hugflow.records import EncoderSettings
 from tests.conftest import ROOT
 from tests.integration.support import clip, sound_file
 

@@ -10,7 +10,6 @@ from hugflow.plan import (
     AddPlan,
     Column,
     DownloadPlan,
-    EncoderSettings,
     Estimate,
     Finding,
     HubFacts,
@@ -21,6 +20,7 @@ from hugflow.plan import (
     TablePlan,
 )
 from hugflow.publish_spec import PublishSpec, Table
+from hugflow.records import EncoderSettings
 from hugflow.render.views import Annotation, PullRequestView, RequestView
 from hugflow.specs import AddSpec, DatasetIdentity, RemoveSpec
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hugflow.audio import Mp3, to_mp3
 from hugflow.errors import RowError
-from hugflow.plan import EncoderSettings
+from hugflow.records import EncoderSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SPEECH = REPOSITORY.parent / "shared" / "data" / "speech"

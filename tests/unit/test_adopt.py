@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from hugflow.plan import Column, DownloadPlan, EncoderSettings, Shard
+from hugflow.plan import Column, DownloadPlan, Shard
 from hugflow.ranges import RowRanges
+from hugflow.records import EncoderSettings
 from hugflow.specs import DatasetIdentity
 from hugflow.storage import DatasetDir
 from hugflow.workers.adopt import adopt

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hugflow.audio import AudioReason, audio_name, to_mp3
 from hugflow.errors import RowError
-from hugflow.plan import EncoderSettings
+from hugflow.records import EncoderSettings
 from tests.unit.sounds import converted, converted_or_reason, correlation, decoded, packed, pcm16, reason, voice
 
 SETTINGS = EncoderSettings()

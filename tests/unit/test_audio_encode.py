@@ -22,7 +22,7 @@ from hugflow.audio import AudioReason
 from hugflow.audio.encode import encode
 from hugflow.audio.pcm import Sound
 from hugflow.mp3 import SAMPLE_RATES, info_frame_size, scan
-from hugflow.plan import EncoderSettings
+from hugflow.records import EncoderSettings
 from tests.unit.sounds import (
     REPOSITORY,
     SPEECH,

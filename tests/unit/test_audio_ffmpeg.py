@@ -14,7 +14,7 @@ import pytest
 
 from hugflow.audio import AudioReason, ffmpeg, to_mp3
 from hugflow.errors import RowError
-from hugflow.plan import EncoderSettings
+from hugflow.records import EncoderSettings
 from tests.unit.sounds import by_ffmpeg, needs_ffmpeg, packed, reason, voice
 
 pytestmark = needs_ffmpeg

@@ -422,7 +422,7 @@ def test_a_video_gives_its_sound_and_one_without_sound_none() -> None:
 def test_what_is_no_sound_is_named(content: bytes, words: str) -> None:
     from hugflow.audio import to_mp3
     from hugflow.errors import RowError
-    from hugflow.plan import EncoderSettings
+    from hugflow.records import EncoderSettings
 
     with pytest.raises(RowError, match=words) as caught:
         to_mp3(content, EncoderSettings())

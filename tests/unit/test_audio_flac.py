@@ -13,7 +13,7 @@ from hugflow.audio.containers import FLAC
 from hugflow.audio.convert import _decode
 from hugflow.audio.pcm import BLOCK_SAMPLES, Sound
 from hugflow.errors import RowError
-from hugflow.plan import EncoderSettings
+from hugflow.records import EncoderSettings
 from tests.unit.sounds import converted, converted_or_reason, packed, voice
 
 needs_dr_flac = pytest.mark.skipif(flac.lib is None, reason="there is no miniaudio for this machine")

@@ -23,10 +23,10 @@ SAMPLES = re.compile(r"  \S.*?(?:  +[\d,]+\.\d){3}  +[\d,]+\.\d{3}|   +rows/s +f
 EXPECTED = {
     "startup": {"hugflow --help / python -c pass"},
     "encode": {
-        "hugflow, 1 shard / LAME alone",
-        "hugflow, 10 shards / LAME alone",
-        "hugflow, 1 shard / pydub",
-        "hugflow, 10 shards / pydub",
+        f"hugflow, {container}, {shards} / {other}"
+        for container in ("WAV", "FLAC")
+        for shards in ("1 shard", "10 shards")
+        for other in ("LAME alone", "pydub")
     },
     "files": {"copied rows / bare loop, synced one by one", "JSON-only rows / bare loop, synced one by one"},
     "resume": {

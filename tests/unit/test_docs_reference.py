@@ -15,8 +15,8 @@ from hugflow.audit import AuditTrail
 from hugflow.errors import ExitCode
 from hugflow.events import Result, RunFinished
 from hugflow.finish import INDEX_SCHEMA
-from hugflow.journal import RowRecord
 from hugflow.ranges import RowRanges
+from hugflow.records import RowRecord
 from hugflow.state import ArchivedRecord, DatasetRecord, ManifestEntry, write_progress
 from tests.unit.program import runnable_commands
 

@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hugflow.errors import RowError, StorageFault, Transient
-from hugflow.journal import RowRecord
-from hugflow.plan import EncoderSettings
+from hugflow.records import EncoderSettings, RowRecord
 from hugflow.storage import DatasetDir
 from hugflow.workers.download import Conversion, Slice, convert
 from tests.integration.support import audio_cell, clip, decode, sound_file, strict_json, table_of

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from hugflow import journal
 from hugflow.errors import ExitCode, StorageFault
-from hugflow.journal import Journal, JournalState, RowRecord
+from hugflow.journal import Journal, JournalState
+from hugflow.records import RowRecord
 
 NAME, SHA = "acme__speech__split_train__rev_main", "c0ffee" * 6 + "beef"
 

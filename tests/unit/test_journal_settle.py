@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hugflow.journal import JournalState, RowRecord
+from hugflow.journal import JournalState
+from hugflow.records import RowRecord
 
 ROWS = st.integers(min_value=0, max_value=30)
 

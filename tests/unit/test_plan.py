@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
-from hugflow.plan import AddPlan, DownloadPlan, EncoderSettings, Shard, ShardCount, conflicts, has_changes
+from hugflow.plan import AddPlan, DownloadPlan, Shard, ShardCount, conflicts, has_changes
+from hugflow.records import EncoderSettings
 from hugflow.specs import DatasetIdentity
 from tests.unit import sample_views as sample
 
@@ -40,7 +42,7 @@ def test_each_difference_is_named(changes: dict[str, Any], said: str) -> None:
 
 
 def test_every_setting_of_the_encoder_is_compared() -> None:
-    for name, value in EncoderSettings().model_dump().items():
+    for name, value in asdict(EncoderSettings()).items():
         other = EncoderSettings(**{name: (not value) if isinstance(value, bool) else value + 1})
         assert len(conflicts(download(), download(encoder=other))) == 1, name
 

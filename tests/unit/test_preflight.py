@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hugflow.plan import DownloadPlan, EncoderSettings, Shard
+from hugflow.plan import DownloadPlan, Shard
 from hugflow.preflight import estimate, memory
+from hugflow.records import EncoderSettings
 from hugflow.specs import DatasetIdentity
 
 

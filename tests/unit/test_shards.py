@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hugflow.errors import Terminal, Transient
-from hugflow.plan import DownloadPlan, EncoderSettings, Shard, ShardCount
+from hugflow.plan import DownloadPlan, Shard, ShardCount
 from hugflow.ranges import RowRanges
+from hugflow.records import EncoderSettings
 from hugflow.specs import DatasetIdentity
 from hugflow.storage import DatasetDir
 from hugflow.workers.download import Slice
@@ -130,6 +131,7 @@ def queue_of(
     *,
     counted: bool,
     ahead: int = 3,
+    workers: int = 1,
 ) -> ShardQueue:
     first_rows = [sum(source.rows[:index]) for index in range(len(source.rows))]
     shards = tuple(
@@ -161,7 +163,7 @@ def queue_of(
         settled=settled,
         fetch_rows=source,
         counted=counts.__setitem__,
-        workers=1,
+        workers=workers,
         ahead=ahead,
         threads=2,
     )
@@ -239,3 +241,15 @@ def test_a_shard_that_is_not_as_planned_is_refused(dataset: DatasetDir) -> None:
     queue._shards[0] = queue._shards[0].model_copy(update={"groups": (10, 20)})
     with pytest.raises(Terminal, match="footer"):
         drain(queue)
+
+
+@pytest.mark.parametrize(
+    ("settled", "counted", "workers"),
+    [([], True, 4), ([[0, 504]], True, 0), ([[1, 504]], True, 1), ([[40, 504]], True, 3), ([[1, 504]], False, 4)],
+)
+def test_no_worker_is_started_for_nothing(
+    dataset: DatasetDir, settled: list[list[int]], counted: bool, workers: int
+) -> None:
+    """Shards that are not counted may have any number of rows."""
+    queue = queue_of(dataset, Source(ROWS), RowRanges(settled), {}, counted=counted, workers=4)
+    assert queue.worth_workers == workers

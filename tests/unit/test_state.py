@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hugflow.errors import ExitCode, StorageFault
-from hugflow.plan import EncoderSettings
 from hugflow.ranges import RowRanges
+from hugflow.records import EncoderSettings
 from hugflow.specs import DatasetIdentity
 from hugflow.state import (
     ArchivedRecord,
