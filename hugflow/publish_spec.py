@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, Field, PlainValidator, StrictBool, StrictInt, StrictStr, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StrictStr, WithJsonSchema
 
 from hugflow.spec_types import (
     Branch,
@@ -123,7 +123,7 @@ FactName = Annotated[
 _LIMITS = {"type": "array", "items": {"type": ["number", "null"]}, "minItems": 2, "maxItems": 2}
 Range = Annotated[
     tuple[int | float | None, int | float | None],
-    PlainValidator(_range),
+    BeforeValidator(_range),
     WithJsonSchema({**_LIMITS, "examples": [[0, None]]}),
 ]
 Columns = Annotated[tuple[Column, ...], Field(min_length=1)]
