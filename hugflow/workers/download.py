@@ -21,14 +21,13 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hugflow.audio import Mp3, audio_name, to_mp3
 from hugflow.errors import HugflowError, RowError, Transient
 from hugflow.failpoints import Failpoints
 from hugflow.hf_client.shard_rows import parquet_batches
 from hugflow.records import EncoderSettings, RowRecord
-from hugflow.rows import audio_file_name, json_columns, row_json
+from hugflow.rows import audio_file_name, compute, json_columns, row_json
 from hugflow.storage import DatasetDir, faults, sync_directory, write_all_synced
 
 log = logging.getLogger(__name__)
@@ -181,10 +180,13 @@ def _paths(batch: pa.RecordBatch, audio_column: str | None) -> list[str]:
     column = batch.column(audio_column)
     if pa.types.is_struct(column.type):
         fields = [field.name for field in column.type]
-        has_more = [pc.is_valid(pc.struct_field(column, name)) for name in ("bytes", "array") if name in fields]
-        column = pc.struct_field(column, "path") if "path" in fields else pa.nulls(len(column), pa.string())
-        for has in has_more:
-            column = pc.if_else(has, pa.scalar(None, column.type), column)
+        contents = [column.field(name) for name in ("bytes", "array") if name in fields]
+        if "path" not in fields or any(not content.null_count for content in contents):
+            return []
+        paths = compute().struct_field(column, "path")
+        for content in contents:
+            paths = compute().if_else(content.is_valid(), pa.scalar(None, paths.type), paths)
+        column = paths
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):

@@ -34,6 +34,9 @@ POLL_S = 0.05
 MAX_ROW_CRASHES = 2
 MAX_IDLE_CRASHES = 3
 
+# numpy would start a thread a core in each worker, for linear algebra that nobody does
+_PROGRAM = "import os; os.environ['OPENBLAS_NUM_THREADS'] = '1'; from hugflow.workers.process import main"
+
 Commit = Callable[[list[RowRecord]], None]
 
 
@@ -126,7 +129,7 @@ class _Worker:
         inherited = (theirs.fileno(), status_fd, lifeline_read)
         process = subprocess.Popen(  # noqa: S603 - our own module, with numbers as arguments
             # -P: the current folder is somebody's checkout, and no place to import from
-            [sys.executable, "-P", "-c", f"from hugflow.workers.process import main; main{inherited}"],
+            [sys.executable, "-P", "-c", f"{_PROGRAM}; main{inherited}"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=inherited,
