@@ -97,9 +97,7 @@ def _problem(use: _Use, schema: pa.Schema) -> str:
         return f"must name a column of the table, and {shown(use.column)} is none; {advice}"
     kind = plain_type(schema.field(use.column).type)
     if not use.fits(kind):
-        return (
-            f"must name a column with other values: {shown(use.column)} has to {use.wanted}, and its type is `{kind}`"
-        )
+        return f"must name a column with other values: {shown(use.column)} should {use.wanted}, and is `{kind}`"
     return ""
 
 

@@ -59,7 +59,7 @@ class Count:
     @property
     def time_column(self) -> str | None:
         """The column with the rows' time: the one that the request names, or one that is found by its type."""
-        return self.table.timestamp_column or found_by_type(self.schema)
+        return self.table.timestamp_column or found_by_type({name: self._type(name) for name in self.schema.names})
 
     @property
     def key(self) -> tuple[str, ...]:

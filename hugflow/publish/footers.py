@@ -102,11 +102,14 @@ def _nulls(group: _Group, name: str) -> int | None:
     leaves = group.leaves.get(name)
     if leaves is None:
         return None
-    if group.types[name][0]["Type"] == "Null":
+    if group.rows == 0:
+        return 0
+    flat = len(leaves) == 1 and leaves[0].path_in_schema == name
+    if flat and group.types[name][0]["Type"] == "Null":
         return group.rows
     statistics = [leaf.statistics for leaf in leaves]
     counts = [each.null_count for each in statistics if each is not None and each.has_null_count]
-    if "." not in leaves[0].path_in_schema and len(leaves) == 1:
+    if flat:
         return counts[0] if counts else None
     # the parts of a list or struct count their own gaps; where one part has none, nothing around it is missing
     return 0 if 0 in counts else None

@@ -6,6 +6,7 @@ as `2024-01-31`, times with a zone in UTC as `2024-01-31T08:00:00Z`, times witho
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -46,9 +47,9 @@ def may_be_time(kind: pa.DataType) -> bool:
     return bool(is_time(kind) or text or pa.types.is_integer(kind))
 
 
-def found_by_type(schema: pa.Schema) -> str | None:
-    """The column with the rows' time in a table whose request names none."""
-    names = [column.name for column in schema if is_time(column.type)]
+def found_by_type(types: Mapping[str, pa.DataType]) -> str | None:
+    """The column with the rows' time in a table whose request names none; `types` are those of the values."""
+    names = [name for name, kind in types.items() if is_time(kind)]
     usual = [name for wanted in USUAL_NAMES for name in names if name.casefold() == wanted]
     return next(iter(usual + names), None)
 
