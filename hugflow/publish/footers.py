@@ -6,6 +6,7 @@ least and the greatest of a date or time. A footer knows nothing of NaN.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hugflow.errors import InvalidRequest
+from hugflow.printable import shown
 from hugflow.publish.times import NS_IN
+from hugflow.storage import faults
 
 _UNITS = {"milliseconds": "ms", "microseconds": "us", "nanoseconds": "ns"}
 
@@ -25,8 +28,8 @@ _UNITS = {"milliseconds": "ms", "microseconds": "us", "nanoseconds": "ns"}
 class Footers:
     """The facts of all files together. `nulls` has the columns whose count is known.
 
-    `times` is the range of the column with the rows' time, in nanoseconds since 1970; None where a footer does not
-    tell. `has_times` is false where it tells that there are none.
+    `times` is the range of the column with the rows' time, in nanoseconds since 1970; None where there are none.
+    `times_known`: the footers tell so, and the column need not be read.
     """
 
     rows: int
@@ -46,33 +49,40 @@ class _Group:
 
 def read_footers(files: Sequence[Path], time_column: str | None) -> Footers:
     """The facts that stand in the footers of `files`; InvalidRequest for a file that is no parquet."""
-    groups = [group for file in files for group in _groups(file)]
-    names = dict.fromkeys(name for group in groups for name in group.leaves)
-    nulls: dict[str, int] = {}
-    for name in names:
-        counts = [_nulls(group, name) for group in groups]
-        if None not in counts:
-            nulls[name] = sum(count or 0 for count in counts)
-    if time_column is None:
-        return Footers(sum(group.rows for group in groups), nulls)
-    ranges = [_times(group, time_column) for group in groups]
-    known = None not in ranges
-    both = [value for each in ranges for value in each or ()]
-    return Footers(
-        sum(group.rows for group in groups), nulls, (min(both), max(both)) if known and both else None, known
-    )
+    rows, groups, times_known = 0, 0, time_column is not None
+    nulls: Counter[str] = Counter()
+    told: Counter[str] = Counter()
+    times: list[int] = []
+    for group in (group for file in files for group in _groups(file)):
+        rows, groups = rows + group.rows, groups + 1
+        for name in group.leaves:
+            if (count := _nulls(group, name)) is not None:
+                nulls[name] += count
+                told[name] += 1
+        both = _times(group, time_column) if time_column is not None and times_known else None
+        times_known = both is not None
+        times = [min(found), max(found)] if (found := [*times, *(both or ())]) else []
+    known = {name: nulls[name] for name, count in told.items() if count == groups}
+    return Footers(rows, known, (times[0], times[1]) if times and times_known else None, times_known)
+
+
+def _footer(file: Path) -> pq.FileMetaData:
+    with faults(f"reading {file.name}"):
+        try:
+            return pq.read_metadata(file)
+        except (pa.ArrowInvalid, OSError) as error:
+            if isinstance(error, OSError) and error.errno:
+                raise  # the disk's, not the file's
+            raise InvalidRequest(
+                "reading the tables",
+                f"{shown(file.name)} is no parquet file that can be read",
+                "Write it again.",
+                reason="bad_file",
+            ) from error
 
 
 def _groups(file: Path) -> Iterator[_Group]:
-    try:
-        footer = pq.read_metadata(file)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InvalidRequest(
-            "reading the tables",
-            f"{file.name} is no parquet file that can be read",
-            "Write it again.",
-            reason="bad_file",
-        ) from error
+    footer = _footer(file)
     schema = footer.schema.to_arrow_schema()
     owners = [field.name for field in schema for _ in range(_leaf_count(field.type))]
     if len(owners) != footer.num_columns or len(set(schema.names)) != len(schema.names):

@@ -142,8 +142,10 @@ def test_without_statistics_everything_is_read(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"PAR1 no")
-    with pytest.raises(InvalidRequest, match=r"x\.parquet is no parquet file"):
+    with pytest.raises(InvalidRequest, match=r"`x\.parquet` is no parquet file"):
         read_footers([tmp_path / "x.parquet"], None)
+    with pytest.raises(StorageFault, match=r"reading gone\.parquet"):
+        read_footers([tmp_path / "gone.parquet"], None)
 
 
 def test_a_dot_in_a_name_is_no_struct(tmp_path: Path) -> None:
