@@ -85,7 +85,6 @@ def _round(
         tables = (audio_table(files[container], f".{container.lower()}", first, stop) for first, stop in parts)
         place = folder / f"{container}-{shards}"
         run = Dataset.build(place, tables).download(options.workers)
-        shutil.rmtree(place)
         lame_after = _lame(sounds, options.lame_rows, options.workers)
         results.lame.append(lame_after)
         results.runs[container, shards].append(run)
