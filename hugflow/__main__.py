@@ -19,7 +19,7 @@ def main() -> None:
         sys.stdout.write(Path(__file__).with_name("cli").joinpath("help.txt").read_text(encoding="utf-8"))
         sys.exit(0)
     if arguments == ["--version"]:
-        from hugflow import __version__  # noqa: PLC0415 - as light as can be
+        from hugflow.version import __version__  # noqa: PLC0415 - as light as can be
 
         sys.stdout.write(f"hugflow {__version__}\n")
         sys.exit(0)

@@ -33,6 +33,14 @@ Step = Literal[
     "remove_trashed",
     "remove_forgotten",
     "remove_archived",
+    "publish_counted",
+    "publish_prepared",
+    "publish_written",
+    "publish_sent",
+    "publish_noted",
+    "publish_commit",
+    "publish_committed",
+    "publish_tagged",
 ]
 RowAction = Literal["crash", "hang", "memory", "raise"]
 STEPS: Final[tuple[str, ...]] = get_args(Step)

@@ -15,7 +15,6 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hugflow import __version__
 from hugflow.card import storage_card
 from hugflow.errors import StorageFault
 from hugflow.failpoints import Failpoints
@@ -25,6 +24,7 @@ from hugflow.records import RowRecord
 from hugflow.rows import json_array, json_type, schema_of
 from hugflow.state import DatasetRecord
 from hugflow.storage import DatasetDir, NotAFileError, faults, read_regular, sync_directory, write_durably
+from hugflow.version import __version__
 
 BATCH_ROWS = 1000
 

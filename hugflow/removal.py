@@ -13,7 +13,7 @@ from datetime import datetime
 import orjson
 from pydantic import ValidationError
 
-from hugflow.errors import ExitCode, InvalidRequest, StorageFault
+from hugflow.errors import ExitCode, StorageFault
 from hugflow.events import Reporter, Result, Warned
 from hugflow.failpoints import Failpoints
 from hugflow.plan import PLAN_SCHEMA_VERSION, PlanFile, RemovePlan
@@ -38,14 +38,6 @@ class Remover:
 
     def plan(self, request: ParsedRequest, spec: RemoveSpec) -> RemovePlan:
         """Find the one dataset that a request speaks of. Raises InvalidRequestFile when there is none, or several."""
-        doing = f"looking for {spec.hf_id} in storage"
-        if spec.target == "hub":
-            raise InvalidRequest(
-                doing,
-                "configs of a repository on the Hub are deleted where datasets are published",
-                "This command removes from storage only: use `target: storage`.",
-                field="target",
-            )
         found = matching(request, self.known().values())
         if isinstance(found, Problem):
             raise InvalidRequestFile([found])

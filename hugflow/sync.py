@@ -23,11 +23,14 @@ from hugflow.plan import (
     Finding,
     Plan,
     PlanFile,
+    PublishPlan,
     RemovePlan,
     StorageFacts,
     conflicts,
 )
 from hugflow.preflight import estimate, memory, room
+from hugflow.publish.deletion import HubRemover
+from hugflow.publish.run import Publisher
 from hugflow.ranges import RowRanges
 from hugflow.records import EncoderSettings
 from hugflow.removal import Remover, read_plan
@@ -57,6 +60,8 @@ class Engine:
 
     context: RunContext
     remover: Remover
+    publisher: Publisher
+    hub_remover: HubRemover
     encoder: EncoderSettings
     quota_bytes: int | None = None
     check_duplicates: bool = True
@@ -70,11 +75,12 @@ class Engine:
 
         Raises InvalidRequest, AuthenticationError, Transient, StorageFault.
         """
-        if isinstance(request.spec, AddSpec):
-            return self._plan_add(request, request.spec, None)
-        if isinstance(request.spec, RemoveSpec):
-            return self.remover.plan(request, request.spec)
-        raise InvalidRequest(f"planning {request.path}", f"{request.kind} requests are not planned by this command")
+        spec = request.spec
+        if isinstance(spec, AddSpec):
+            return self._plan_add(request, spec, None)
+        if isinstance(spec, RemoveSpec):
+            return (self.hub_remover if spec.target == "hub" else self.remover).plan(request, spec)
+        return self.publisher.plan(request, spec)
 
     def _plan_add(self, request: ParsedRequest, spec: AddSpec, planned: PlanFile | None) -> AddPlan:
         """`planned` is what the Hub said when the request was planned: it is asked once, and gives one commit."""
@@ -177,8 +183,9 @@ class Engine:
         """
         self.context.emit(RunStarted(plan.request, plan))
         try:
-            # a manifest that is written anew must not hold only what this request is about
-            Inventory(self.context.storage, self.context.state).recover()
+            if not _is_of_the_hub(plan):
+                # a manifest that is written anew must not hold only what this request is about
+                Inventory(self.context.storage, self.context.state).recover()
             result = self._execute(plan)
         except HugflowError as error:
             result = failure(plan.request, _kind(plan), _name(plan), error)
@@ -204,9 +211,9 @@ class Engine:
 
     def _execute(self, plan: Plan) -> Result:
         if isinstance(plan, RemovePlan):
-            return self.remover.execute(plan)
-        if not isinstance(plan, AddPlan):
-            raise InvalidRequest(f"executing {plan.request}", "publish requests are not executed by this command")
+            return (self.hub_remover if plan.spec.target == "hub" else self.remover).execute(plan)
+        if isinstance(plan, PublishPlan):
+            return self.publisher.execute(plan)
         with self.context.state.lock(plan.name, f"downloading {plan.name}"):
             self.remover.settle(plan.name)
             # what was planned without the lock is looked at again: another run may have come first
@@ -281,6 +288,11 @@ class Engine:
             duration_s=record.duration_s,
             message="Dataset already exists in storage",
         )
+
+
+def _is_of_the_hub(plan: Plan) -> bool:
+    """Whether a plan changes nothing on this server."""
+    return isinstance(plan, PublishPlan) or (isinstance(plan, RemovePlan) and plan.spec.target == "hub")
 
 
 def _room(storage: StorageFacts | None) -> int | None:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from hugflow import __version__
-from hugflow.cli import datasets, doctor, requests, run, sync
+from hugflow.cli import datasets, doctor, publish, requests, run, sync
+from hugflow.version import __version__
 
 ABOUT = """
 GitOps for datasets: Hugging Face datasets on your server, as YAML requests describe them.
@@ -53,5 +53,5 @@ def _main(
     """What is done for every command: nothing; the options of the program itself act by themselves."""
 
 
-for module in (requests, run, sync, datasets, doctor):
+for module in (requests, run, publish, sync, datasets, doctor):
     module.register(app)

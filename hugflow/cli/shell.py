@@ -132,11 +132,19 @@ class Session:
         hub.connect()
         return hub
 
-    def engine(self, reporters: tuple[Reporter, ...], interrupts: Interrupts, options: Options | None = None) -> Engine:
-        """The engine, with the audit trail and `reporters` listening."""
+    def engine(
+        self,
+        reporters: tuple[Reporter, ...],
+        interrupts: Interrupts,
+        options: Options | None = None,
+        publish_root: Path | None = None,
+    ) -> Engine:
+        """The engine, with the audit trail and `reporters` listening; `publish_root` in place of PUBLISH_ROOT."""
         from hugflow.audit import AuditTrail, utc_now
         from hugflow.events import Fanout
         from hugflow.failpoints import Failpoints
+        from hugflow.publish.deletion import HubRemover
+        from hugflow.publish.run import Publisher
         from hugflow.records import EncoderSettings
         from hugflow.removal import Remover
         from hugflow.sync import Engine, Options
@@ -148,8 +156,9 @@ class Session:
         trail = AuditTrail(state.audit, self.actor(), redact=self.output.redactor.text)
         emit = Fanout((*reporters, trail))
         quota = int(settings.storage_quota_gb * 1e9) or None
+        hub = self.hub(interrupts)
         context = RunContext(
-            hub=self.hub(interrupts),
+            hub=hub,
             storage=storage,
             state=state,
             pool=PoolSettings(
@@ -165,9 +174,21 @@ class Session:
             now=utc_now,
             failpoints=failpoints,
         )
+        publisher = Publisher(
+            hub=hub,
+            state=state,
+            storage=storage,
+            root=publish_root or self.shell.cwd / settings.publish_root,
+            emit=emit,
+            should_stop=interrupts.should_stop,
+            now=utc_now,
+            failpoints=failpoints,
+        )
         return Engine(
             context=context,
             remover=Remover(storage, state, self.actor(), settings.trash_days, utc_now, emit, failpoints),
+            publisher=publisher,
+            hub_remover=HubRemover(hub, state, utc_now),
             encoder=EncoderSettings(quality=settings.lame_quality, max_audio_s=settings.max_audio_seconds),
             quota_bytes=quota,
             check_duplicates=settings.check_duplicates,

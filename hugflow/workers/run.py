@@ -12,7 +12,6 @@ from typing import Literal
 
 import orjson
 
-from hugflow import __version__
 from hugflow.errors import ExitCode, HugflowError, Paused, StorageFault
 from hugflow.events import FailedRow, Preview, Progress, Reporter, Result, RowFailed, Warned
 from hugflow.failpoints import Failpoints
@@ -30,6 +29,7 @@ from hugflow.rows import common_schema
 from hugflow.state import DatasetRecord, ManifestEntry, StateDir, read_progress, write_progress
 from hugflow.state import Progress as KnownProgress
 from hugflow.storage import DatasetDir, Storage, faults
+from hugflow.version import __version__
 from hugflow.workers import pool
 from hugflow.workers.adopt import adopt, holds
 from hugflow.workers.download import Conversion

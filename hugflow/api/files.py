@@ -1,0 +1,194 @@
+"""Single files, cards and whole configs on the Hub, from Python; and how old what stands there is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from hugflow import freshness as ages
+from hugflow.api.connection import Uploaded, now, state_of, uploaded
+from hugflow.card_rules import CardProblem, check_fields
+from hugflow.errors import InvalidRequest, NotFoundError
+from hugflow.finish import sha256_of
+from hugflow.freshness import Freshness
+from hugflow.front_matter import GONE, CardText, parse, updated
+from hugflow.hf_client.ambient import ambient_hub
+from hugflow.hf_client.repository import Repository
+from hugflow.publish.commit import Changes, publish_changes
+from hugflow.publish.deletion import HubRemover
+from hugflow.publish.layout import CARD_FILE
+from hugflow.specs import repository_name
+
+
+def upload_file(
+    file: str | os.PathLike[str] | bytes,
+    repo_id: str,
+    path_in_repo: str,
+    *,
+    private: bool = False,
+    revision: str = "main",
+    create_pr: bool = False,
+    commit_message: str = "Upload via hugflow",
+    commit_description: str = "",
+    token: str | None = None,
+    endpoint: str | None = None,
+) -> Uploaded:
+    """Put one file (or bytes) at a path of a repository, in one commit; a file that is there already makes none.
+
+    For what stands beside tables: a licence, a notebook, pictures of the card. Raises what `push_to_hub` raises.
+    """
+    path = _path_in_repo(path_in_repo)
+    repository = Repository(ambient_hub(token, endpoint), repo_id, revision, create_pr)
+    repository.ensure(private=private)
+    repository.ensure_branch()
+    base = repository.read_head()
+    content: Any = file
+    if isinstance(file, bytes):
+        if path == CARD_FILE:
+            repository.check_card(file)
+    else:
+        local = Path(file)
+        content = repository.upload(local, path, sha256=sha256_of(local), size_bytes=local.stat().st_size)
+    commit = publish_changes(
+        repository,
+        lambda _: Changes(adds={path: content}),
+        path.__eq__,
+        message=commit_message,
+        description=commit_description,
+        base=base,
+    )
+    return uploaded(repository, commit)
+
+
+def _path_in_repo(path: str) -> str:
+    pure = PurePosixPath(path)
+    if not path or path.endswith("/") or pure.is_absolute() or ".." in pure.parts or not path.isprintable():
+        raise InvalidRequest(
+            "uploading a file", f"{path!r} is no path in a repository", "Write one like `docs/licence.txt`."
+        )
+    return str(pure)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetCard:
+    """A dataset's card: the fields of its head, and the text below. Changing it gives a new one.
+
+    What is not changed stays byte for byte, comments and the order of fields included.
+    """
+
+    content: str = ""
+
+    @classmethod
+    def load(
+        cls, repo_id: str, *, revision: str = "main", token: str | None = None, endpoint: str | None = None
+    ) -> DatasetCard:
+        """The card of a repository. Raises NotFoundError where there is none."""
+        repository = Repository(ambient_hub(token, endpoint), repo_id, revision)
+        content = repository.read(CARD_FILE, repository.head())
+        if content is None:
+            raise NotFoundError(f"reading the card of {repo_id}", f"it has no {CARD_FILE}", "Publish something to it.")
+        return cls(content.decode("utf-8", "surrogateescape"))
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of its head. Raises InvalidRequest for a head that is no YAML mapping."""
+        return parse(CardText.of(self.content).matter)
+
+    @property
+    def text(self) -> str:
+        """The Markdown below the head."""
+        return CardText.of(self.content).body
+
+    def with_fields(self, **fields: Any) -> DatasetCard:
+        """The card with these fields; None takes one away."""
+        parts = CardText.of(self.content)
+        wanted = {name: GONE if value is None else value for name, value in fields.items()}
+        return DatasetCard(replace(parts, matter=updated(parts.matter, wanted, "\n")).joined("\n"))
+
+    def with_text(self, text: str) -> DatasetCard:
+        """The card with another text."""
+        return DatasetCard(replace(CardText.of(self.content), body=text).joined("\n"))
+
+    def problems(self) -> tuple[CardProblem, ...]:
+        """What the Hub's own rules say to its fields, with suggestions; asks nobody."""
+        return tuple(check_fields(self.fields))
+
+    def push(
+        self,
+        repo_id: str,
+        *,
+        revision: str = "main",
+        create_pr: bool = False,
+        commit_message: str = "Update the card via hugflow",
+        token: str | None = None,
+        endpoint: str | None = None,
+    ) -> Uploaded:
+        """Make it the card of a repository, in one commit. Raises InvalidRequest for what the Hub would refuse."""
+        if errors := [problem for problem in self.problems() if problem.level == "error"]:
+            described = "; ".join(f"{problem.field}: {problem.message}" for problem in errors)
+            raise InvalidRequest("checking the card", described, "Correct it.", reason="invalid_card")
+        return upload_file(
+            self.content.encode("utf-8", "surrogateescape"),
+            repo_id,
+            CARD_FILE,
+            revision=revision,
+            create_pr=create_pr,
+            commit_message=commit_message,
+            token=token,
+            endpoint=endpoint,
+        )
+
+
+def delete_from_hub(
+    repo_id: str,
+    config_name: str,
+    *,
+    reason: str = "",
+    revision: str = "main",
+    token: str | None = None,
+    endpoint: str | None = None,
+) -> Uploaded:
+    """Delete a config: its files, its entries in card and spec.json, in one commit. `reason` stands in the commit.
+
+    Raises InvalidRequest where there is no such config, and what `push_to_hub` raises.
+    """
+    repository = Repository(ambient_hub(token, endpoint), repo_id, revision)
+    with state_of(None) as state:
+        remover = HubRemover(repository.hub, state, now)
+        with state.lock(repository_name(repo_id), f"deleting {config_name} of {repo_id}"):
+            gone = remover.delete(repository, config_name, reason)
+    return uploaded(repository, gone.commit)
+
+
+def check_freshness(
+    repo_id: str,
+    max_age: timedelta = timedelta(days=2),
+    *,
+    revision: str = "main",
+    token: str | None = None,
+    endpoint: str | None = None,
+) -> Freshness:
+    """How old a repository's data is by its spec.json, and whether that is more than `max_age` (`is_stale`).
+
+    Raises NotFoundError, Terminal, AuthenticationError, Transient.
+    """
+    return ages.freshness(ambient_hub(token, endpoint), repo_id, revision, max_age.total_seconds(), now())
+
+
+def spec_changed(
+    repo_id: str,
+    since: str | date,
+    *,
+    revision: str = "main",
+    token: str | None = None,
+    endpoint: str | None = None,
+) -> bool:
+    """Whether the data was updated after `since`, for programs that keep a copy of it.
+
+    `since` is what the copy's own spec.json says: `updated_at` (or a datetime), or `update_time` (or a date). Without
+    an answer of the Hub the copy counts as good, and a warning is logged: "Cache validation failed: ...".
+    """
+    return ages.spec_changed(ambient_hub(token, endpoint), repo_id, since, revision)

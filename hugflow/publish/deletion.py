@@ -1,0 +1,167 @@
+"""A config of a repository on the Hub goes: its files, its entries in card and spec.json, in one commit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from hugflow import dataset_card, spec_json
+from hugflow.errors import ExitCode, InvalidRequest, NotFoundError
+from hugflow.events import Result
+from hugflow.hf_client.connection import Hub
+from hugflow.hf_client.repository import Commit, Head, Repository, Upload
+from hugflow.plan import RemovePlan
+from hugflow.printable import closest, listed, shown
+from hugflow.publish.commit import Changes, publish_changes
+from hugflow.publish.layout import CARD_FILE, SPEC_FILE, configs_of, files_of
+from hugflow.request_file import ParsedRequest
+from hugflow.spec_json import SpecJson
+from hugflow.specs import RemoveSpec, repository_name
+from hugflow.state import StateDir
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A config that is gone: the commit that did it, and what it held."""
+
+    commit: Commit
+    rows: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Config:
+    """What a head has of a config. `rows` is what spec.json says, 0 where it does not."""
+
+    files: frozenset[str]
+    size_bytes: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class HubRemover:
+    """Plans and executes remove requests with `target: hub`."""
+
+    hub: Hub
+    state: StateDir
+    now: Callable[[], datetime]
+
+    def plan(self, request: ParsedRequest, spec: RemoveSpec) -> RemovePlan:
+        """What would go; changes nothing. Raises InvalidRequest where there is no such config, and the Hub's errors."""
+        config, repository = spec.subset or "", _repository(self.hub, spec)
+        found = self._find(repository, config, repository.read_head())
+        return RemovePlan(
+            request=request.path,
+            spec=spec,
+            names=(name_of(spec.hf_id, config),),
+            rows=found.rows,
+            stored_bytes=found.size_bytes,
+        )
+
+    def execute(self, plan: RemovePlan) -> Result:
+        """Delete the config. Raises InvalidRequest where it is gone, Locked, and the errors of the Hub."""
+        began, spec = time.monotonic(), plan.spec
+        repository, config = _repository(self.hub, spec), spec.subset or ""
+        with self.state.lock(repository_name(spec.hf_id), f"deleting {config} of {spec.hf_id}"):
+            gone = self.delete(repository, config, spec.reason)
+        return Result(
+            request=plan.request,
+            kind="remove",
+            name=plan.names[0],
+            status="removed",
+            exit_code=ExitCode.DONE,
+            location=repository.url,
+            sha=gone.commit.sha,
+            rows_total=gone.rows,
+            elapsed_s=time.monotonic() - began,
+            message=f"Deleted the config {config} of {spec.hf_id} on the Hub",
+        )
+
+    def delete(self, repository: Repository, config: str, reason: str) -> Deleted:
+        """Delete a config in one commit. Raises InvalidRequest where there is none of this name."""
+        found: _Config | None = None
+
+        def build(head: Head) -> Changes:
+            nonlocal found
+            found = self._find(repository, config, head)
+            return self._changes(repository, config, head, found)
+
+        base = repository.read_head()
+        before = self._find(repository, config, base)
+        commit = publish_changes(
+            repository,
+            build,
+            before.files.__contains__,
+            message=f"Delete the config {config}",
+            description=reason,
+            base=base,
+        )
+        assert commit is not None, "a config that is there leaves something to delete"
+        assert found is not None, "there is no commit without its contents"
+        return Deleted(commit, found.rows, found.size_bytes)
+
+    def _changes(self, repository: Repository, config: str, head: Head, found: _Config) -> Changes:
+        adds: dict[str, Upload | bytes] = {}
+        spec = _spec(repository, head)
+        if spec is not None and spec.table(config) is not None:
+            spec = spec_json.without(spec, config, self.now())
+            adds[SPEC_FILE] = spec_json.write(spec)
+        card = _read(repository, head, CARD_FILE)
+        if card is not None:
+            adds[CARD_FILE] = dataset_card.without_config(card, repository.repo_id, config, spec)
+        return Changes(adds=adds, deletes=found.files)
+
+    def _find(self, repository: Repository, config: str, head: Head) -> _Config:
+        """What a head has of the config. Raises InvalidRequest where it has nothing."""
+        card, spec = _read(repository, head, CARD_FILE), _spec(repository, head)
+        files = files_of(head.files, config, card)
+        table = spec.table(config) if spec else None
+        if not files and table is None and config not in configs_of(card):
+            raise _unknown(repository.repo_id, config, _configs(card, spec))
+        rows = (table.row_count or 0) if table else 0
+        return _Config(frozenset(files), sum(head.files[path].size_bytes for path in files), rows)
+
+
+def name_of(repo_id: str, config: str) -> str:
+    """How a config of a repository is called in plans and results."""
+    return f"{repo_id}, config {config}"
+
+
+def _repository(hub: Hub, spec: RemoveSpec) -> Repository:
+    repository = Repository(hub, spec.hf_id, spec.revision or "main")
+    if repository.info() is None:
+        raise NotFoundError(
+            f"looking for {spec.hf_id} on the Hub",
+            f"Repository not found: {spec.hf_id}",
+            "Check the id for typing errors. For a private repository set HF_TOKEN to a token that may write to it.",
+            reason="no_repository",
+            field="hf_id",
+        )
+    return repository
+
+
+def _configs(card: bytes | None, spec: SpecJson | None) -> list[str]:
+    return sorted({*configs_of(card), *(table.name for table in (spec.tables if spec else ()))})
+
+
+def _unknown(repo_id: str, config: str, known: list[str]) -> InvalidRequest:
+    near = closest(config, known)
+    others = f"it has {listed(known)}" if known else "it has none"
+    return InvalidRequest(
+        f"looking for the config {shown(config)} of {repo_id}",
+        "the repository has no such config; " + (f"did you mean {shown(near)}?" if near else others),
+        "Name one of its configs as `subset`.",
+        reason="not_found",
+        field="subset",
+    )
+
+
+def _spec(repository: Repository, head: Head) -> SpecJson | None:
+    content = _read(repository, head, SPEC_FILE)
+    return spec_json.read(content) if content is not None else None
+
+
+def _read(repository: Repository, head: Head, path: str) -> bytes | None:
+    return repository.read(path, head.sha) if path in head.files else None

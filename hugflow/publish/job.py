@@ -1,0 +1,131 @@
+"""What one publish is about: its tables with their sources, opened, and the fingerprints that tell them apart."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hugflow.errors import InvalidRequest
+from hugflow.printable import shown
+from hugflow.publish import shards
+from hugflow.publish.shards import ShardOptions
+from hugflow.publish.sources import Source, open_storage, open_tables
+from hugflow.publish_spec import PublishSpec, Table
+from hugflow.storage import Storage, faults
+from hugflow.version import __version__
+
+STAND_IN = "in-memory"
+"""The path of a table that has none; nothing opens it."""
+_TABLE_FIELDS = ("description", "timestamp_column", "interval", "distinct", "quality")
+
+
+@dataclass(frozen=True, slots=True)
+class TableJob:
+    """A table with its splits. `at` is where it stands in the request, such as `tables[0]`; empty for the only one."""
+
+    table: Table
+    sources: tuple[Source, ...]
+    at: str = ""
+
+    @property
+    def name(self) -> str:
+        """The config's name."""
+        return self.table.name
+
+    @property
+    def features(self) -> Mapping[str, Any]:
+        """The table's columns as the Hub writes them; all splits have the same."""
+        return self.sources[0].features
+
+    def fingerprint(self) -> str | None:
+        """What its facts depend on; None where that cannot be told without reading."""
+        files = [_files(source) for source in self.sources]
+        if not all(files):
+            return None
+        return _digest("facts", __version__, self.table.model_dump(mode="json"), files)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A publish: the request's path (empty for one without a file), what it says, and its tables."""
+
+    request: str
+    spec: PublishSpec
+    tables: tuple[TableJob, ...]
+
+    @property
+    def options(self) -> ShardOptions:
+        """How rows become shards."""
+        spec = self.spec
+        size = None if spec.num_shards is not None else spec.shard_size_bytes
+        return ShardOptions(max_shard_bytes=size, num_shards=spec.num_shards, embed=spec.embed_external_files)
+
+    def fingerprint(self, source: Source) -> str | None:
+        """What the bytes of a split's shards depend on; None for rows in memory."""
+        files, options = _files(source), self.options
+        if not files:
+            return None
+        how = [options.max_shard_bytes, options.num_shards, options.embed, shards.LAYOUT, __version__]
+        return _digest("shards", how, source.config, source.split, dict(source.features), str(source.schema), files)
+
+
+def open_job(request: str, spec: PublishSpec, root: Path, storage: Storage) -> Job:
+    """Open what a request names. Raises InvalidRequest (with its field), StorageFault."""
+    if spec.from_storage is not None:
+        table = only_table(spec)
+        return Job(request, spec, (TableJob(table, tuple(_stored(spec, table, storage))),))
+    sources = open_tables(spec, root)
+    return Job(request, spec, tuple(_grouped(spec, sources)))
+
+
+def job_of(spec: PublishSpec, sources: Sequence[Source]) -> Job:
+    """A publish of one table whose sources are opened already, such as those of Arrow data."""
+    return Job("", spec, (TableJob(only_table(spec), tuple(sources)),))
+
+
+def only_table(spec: PublishSpec) -> Table:
+    """The table of a request that has one source for the whole of it."""
+    values = {field: getattr(spec, field) for field in _TABLE_FIELDS if getattr(spec, field) is not None}
+    return Table(name=spec.config_names[0], path=STAND_IN, **values)
+
+
+def _stored(spec: PublishSpec, table: Table, storage: Storage) -> list[Source]:
+    name = spec.from_storage or ""
+    try:
+        dataset = storage.dataset(name)
+    except ValueError:
+        problem = f"{shown(name)} is not the name of a dataset"
+        fix = "`hugflow status` lists the datasets."
+        raise InvalidRequest(f"opening {shown(name)}", problem, fix, field="from_storage") from None
+    return open_storage(dataset, table.name)
+
+
+def _grouped(spec: PublishSpec, sources: Sequence[Source]) -> list[TableJob]:
+    """The sources of each table, in the order of the request."""
+    one = spec.tables is None
+    return [
+        TableJob(
+            table,
+            tuple(source for source in sources if source.config == table.name),
+            "" if one else f"tables[{place}]",
+        )
+        for place, table in enumerate(spec.local_tables)
+    ]
+
+
+def _files(source: Source) -> list[list[object]]:
+    """What tells the files of a source from changed ones: place, size, times and inode. Empty for rows in memory."""
+    found: list[list[object]] = []
+    for file in source.files:
+        with faults(f"looking at {file}"):
+            state = file.stat()
+        found.append([str(file), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino])
+    return found
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
