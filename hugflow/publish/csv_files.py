@@ -27,17 +27,17 @@ class CsvFile:
     file: DataFile
     names: tuple[str, ...]
     delimiter: str
-    block_bytes: int = BLOCK_BYTES
+    block_bytes: int
 
     @classmethod
-    def of(cls, file: DataFile) -> CsvFile:
+    def of(cls, file: DataFile, block_bytes: int) -> CsvFile:
         """Read the header of a file. Raises InvalidRequest for one that has none."""
         with file.unpacked() as content:
             names, delimiter = _header(file, content)
         doubled = next((name for name in names if names.count(name) > 1), None)
         if doubled is not None:
             raise file.error(f"two of its columns are called {shown(doubled)}", "Give every column its own name.")
-        return cls(file, tuple(names), delimiter)
+        return cls(file, tuple(names), delimiter, block_bytes)
 
     def texts(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """The rows as texts, of those columns of `names` that the file has; what is empty without quotes is null."""
@@ -85,12 +85,15 @@ class CsvFiles:
     rows: Mapping[DataFile, int]
 
     @classmethod
-    def open(cls, files: Sequence[DataFile]) -> CsvFiles:
-        """Find out columns and types, by reading everything once. Raises InvalidRequest naming file and row."""
+    def open(cls, files: Sequence[DataFile], block_bytes: int = BLOCK_BYTES) -> CsvFiles:
+        """Find out columns and types, by reading everything once, `block_bytes` at a time.
+
+        Raises InvalidRequest naming file and row.
+        """
         found: dict[str, TextColumn] = {}
         opened, rows = {}, {}
         for file in dict.fromkeys(files):
-            opened[file], rows[file] = _settle(CsvFile.of(file), found)
+            opened[file], rows[file] = _settle(CsvFile.of(file, block_bytes), found)
         schema = pa.schema([(name, column.kind) for name, column in found.items()])
         return cls(opened, columns_of(schema, files[0].error), rows)
 

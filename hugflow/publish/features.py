@@ -175,4 +175,15 @@ def as_type(array: pa.Array, kind: pa.DataType) -> pa.Array:
     """Values as another type that holds each of them exactly; raises pa.ArrowInvalid where it does not."""
     if pa.types.is_run_end_encoded(array.type):
         array = pc.run_end_decode(array)
-    return array if array.type == kind else array.cast(kind)
+    if array.type == kind:
+        return array
+    if _has_lists_of_nulls(array.type):
+        return pa.array(array.to_pylist(), kind)  # Arrow's cast gives arrays that are too short
+    return array.cast(kind)
+
+
+def _has_lists_of_nulls(kind: pa.DataType) -> bool:
+    if not pa.types.is_nested(kind):
+        return False
+    inner = [kind.field(i).type for i in range(kind.num_fields)]
+    return (not pa.types.is_struct(kind) and any(map(pa.types.is_null, inner))) or any(map(_has_lists_of_nulls, inner))

@@ -14,6 +14,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
+import pyarrow as pa
+
 from hugflow.errors import HugflowError, InvalidRequest, Terminal
 from hugflow.hf_client.json_lines import decompressed
 from hugflow.hf_client.transcode import UNREADABLE
@@ -85,7 +87,7 @@ class DataFile:
     def unpacked(self) -> Iterator[io.BufferedReader]:
         """Its content as text is read: decompressed as its name says, without a byte order mark."""
         with self.opened() as raw:
-            unpacked = cast("io.RawIOBase", decompressed(raw, self.name.lower()))
+            unpacked = _Borrowed(_unpacked(raw, self.name.lower()))
             content: io.BufferedReader = io.BufferedReader(unpacked, _BUFFER_BYTES)
             if content.peek(len(_BOM)).startswith(_BOM):
                 content.read(len(_BOM))
@@ -122,6 +124,29 @@ class DataFile:
     def _unreadable(self, error: Exception) -> InvalidRequest:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         return self.error(f"it cannot be read: {shown(lines[0], 300)}", "Make the file again, or leave it out.")
+
+
+def _unpacked(raw: BinaryIO, name: str) -> BinaryIO:
+    """The content of a file that may be compressed; one that is cut off is an error, which zstandard's own is not."""
+    if name.endswith(".zst"):
+        return cast("BinaryIO", pa.CompressedInputStream(raw, "zstd"))
+    return decompressed(raw, name)
+
+
+class _Borrowed(io.RawIOBase):
+    """What a file holds; to close this leaves the file open, for those whose it is."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # the one kind of buffer that asks for it
+        data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.json as pa_json
 
 from hugflow.hf_client.json_lines import elements, is_array
 from hugflow.printable import shown
-from hugflow.publish.features import Columns, columns_of
+from hugflow.publish.features import Columns, as_type, columns_of
 from hugflow.publish.files import DataFile
 from hugflow.publish.json_types import (
+    MAX_DEPTH,
     fit,
     has_floats,
     is_regular,
@@ -31,6 +33,8 @@ CHUNK_BYTES = 4 << 20
 MAX_LINE_BYTES = 1 << 28
 MAX_COLUMNS = 10_000
 _LONG_INTEGER = re.compile(rb"[\[:,\s]-?\d{16,}\s*[,\]}\s]")
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _SPACE = re.compile(r"\s*")
 
 Kinds = Mapping[str, pa.DataType]
@@ -45,6 +49,12 @@ class Chunk:
     first: int
     unit: str
 
+    @property
+    def is_deep(self) -> bool:
+        """Whether values are nested so deeply that Arrow's reader could end the process."""
+        # brackets in texts count only where there are many
+        return _depth(self.text) > MAX_DEPTH and _depth(_TEXT.sub(b"", self.text)) > MAX_DEPTH
+
     def fail(self, at: int, problem: str) -> NoReturn:
         """Raise InvalidRequest for what stands at a place of the text."""
         number = self.first + self.text.count(b"\n", 0, min(at, len(self.text.rstrip())))
@@ -58,7 +68,9 @@ class Chunk:
         while at < len(text):
             try:
                 value, end = decoder.raw_decode(text, at)
-            except (ValueError, RecursionError) as error:
+            except RecursionError:
+                self.fail(len(text[:at].encode()), "it is nested too deeply")
+            except ValueError as error:
                 problem = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
                 self.fail(len(text[: getattr(error, "pos", at)].encode()), f"it is no JSON: {problem}")
             place = len(text[:at].encode()) if not text.isascii() else at
@@ -67,6 +79,13 @@ class Chunk:
             found.append((place, value))
             at = _space(text, end)
         return found
+
+
+def _depth(text: bytes) -> int:
+    """How many brackets are open at once, at most."""
+    brackets = np.frombuffer(text.translate(None, _NO_BRACKETS), np.uint8)
+    opening = (brackets == ord("[")) | (brackets == ord("{"))
+    return int(np.cumsum(np.where(opening, 1, -1)).max(initial=0))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -92,21 +111,25 @@ class JsonFiles:
     kinds: Kinds
     columns: Columns
     rows: Mapping[DataFile, int]
+    chunk_bytes: int
 
     @classmethod
-    def open(cls, files: Sequence[DataFile]) -> JsonFiles:
-        """Find out columns and types, by reading everything once. Raises InvalidRequest naming file and line."""
+    def open(cls, files: Sequence[DataFile], chunk_bytes: int = CHUNK_BYTES) -> JsonFiles:
+        """Find out columns and types, by reading everything once, some `chunk_bytes` at a time.
+
+        Raises InvalidRequest naming file and line.
+        """
         known: dict[str, pa.DataType] = {}
         times: dict[str, TextColumn] = {}
         rows = dict.fromkeys(files, 0)
-        for chunk in _chunks(rows):
+        for chunk in _chunks(rows, chunk_bytes):
             table = _learn(chunk, known)
             rows[chunk.file] += table.num_rows
             for name in table.column_names:
                 if pa.types.is_string(known[name]):
                     times.setdefault(name, TextColumn.of_times()).add(table.column(name).combine_chunks())
         found = {name: _final(kind, times.get(name)) for name, kind in known.items()}
-        return cls(known, columns_of(pa.schema(found.items()), files[0].error), rows)
+        return cls(known, columns_of(pa.schema(found.items()), files[0].error), rows, chunk_bytes)
 
     def parts(
         self, files: Iterable[DataFile], names: Sequence[str] | None
@@ -114,9 +137,9 @@ class JsonFiles:
         """The rows of some of the files, in order, with their types; `names` are the wanted columns."""
         wanted = self.columns.only(names)
         kinds = {name: self.kinds[name] for name in wanted.names}
-        for chunk in _chunks(files):
+        for chunk in _chunks(files, self.chunk_bytes):
             table = _table(chunk, kinds)
-            arrays = [table.column(field.name).combine_chunks().cast(field.type) for field in wanted]
+            arrays = [as_type(table.column(field.name).combine_chunks(), field.type) for field in wanted]
             yield chunk.file, pa.RecordBatch.from_arrays(arrays, schema=wanted)
 
 
@@ -125,36 +148,22 @@ def _final(kind: pa.DataType, times: TextColumn | None) -> pa.DataType:
 
 
 def _learn(chunk: Chunk, known: dict[str, pa.DataType]) -> pa.Table:
-    """Take note of the kinds of a chunk's values; returns its rows as what is known of them by then."""
-    table = _read(chunk, known, "infer") if all(map(is_regular, known.values())) else None
-    if table is None or table.column_names != list(known) or _may_be_rounded(chunk, table.schema):
-        _merge(chunk, known, _kinds(chunk))
+    """Take note of the kinds of a chunk's values; returns its rows as what is known of them by then.
+
+    Arrow's reader checks that nothing is new, which is the rule. What is new is found out in Python: Arrow's reader
+    would round long integers, take texts for times, and need memory for every row times every key.
+    """
+    table = _read(chunk, known, "error") if all(map(is_regular, known.values())) else None
+    if table is None or _may_be_rounded(chunk, table.schema):
+        for place, row in chunk.rows():
+            for name, value in row.items():
+                known[name] = merged(known.get(name, pa.null()), kind_of_value(value))
+            if len(known) > MAX_COLUMNS:
+                chunk.fail(place, f"by here there are more than {MAX_COLUMNS} different keys, each of them a column")
         return _table(chunk, known)
-    _merge(chunk, known, _kinds_of(table))
+    for name in table.column_names:
+        known[name] = merged(known[name], kind_of_array(table.column(name).combine_chunks()))
     return table
-
-
-def _merge(chunk: Chunk, known: dict[str, pa.DataType], found: Kinds) -> None:
-    for name, kind in found.items():
-        known[name] = merged(known.get(name, pa.null()), kind)
-    if len(known) > MAX_COLUMNS:
-        chunk.fail(0, f"by here the file has more than {MAX_COLUMNS} different keys, each of which would be a column")
-
-
-def _kinds(chunk: Chunk) -> Kinds:
-    """The kinds of a chunk's values, by Arrow's reader, or by Python's where that would round or does not get on."""
-    table = _read(chunk, {}, "infer")
-    if table is not None and not _may_be_rounded(chunk, table.schema):
-        return _kinds_of(table)
-    found: dict[str, pa.DataType] = {}
-    for _, row in chunk.rows():
-        for name, value in row.items():
-            found[name] = merged(found.get(name, pa.null()), kind_of_value(value))
-    return found
-
-
-def _kinds_of(table: pa.Table) -> Kinds:
-    return {name: kind_of_array(table.column(name).combine_chunks()) for name in table.column_names}
 
 
 def _may_be_rounded(chunk: Chunk, schema: pa.Schema) -> bool:
@@ -165,6 +174,8 @@ def _may_be_rounded(chunk: Chunk, schema: pa.Schema) -> bool:
 def _read(chunk: Chunk, kinds: Kinds, others: str) -> pa.Table | None:
     """The chunk by Arrow's reader; `others` is what it does with other columns. None when it does not get on."""
     schema = pa.schema([(name, type_of(kind)) for name, kind in kinds.items()])
+    if chunk.is_deep:
+        return None
     try:
         return pa_json.read_json(
             io.BytesIO(chunk.text),
@@ -205,12 +216,12 @@ def _array(chunk: Chunk, rows: list[tuple[int, dict[str, Any]]], name: str, kind
 # -- the text of files, in whole rows ---------------------------------------------------------------------------------
 
 
-def _chunks(files: Iterable[DataFile]) -> Iterator[Chunk]:
+def _chunks(files: Iterable[DataFile], size_bytes: int) -> Iterator[Chunk]:
     for file in files:
         with file.unpacked() as content:
             chunks = _elements if is_array(content) else _lines
         with file.unpacked() as content:
-            for chunk in chunks(file, content):
+            for chunk in chunks(file, content, size_bytes):
                 _check_text(chunk)
                 yield chunk
 
@@ -223,25 +234,25 @@ def _check_text(chunk: Chunk) -> None:
         chunk.fail(error.start, "it is not UTF-8")
 
 
-def _lines(file: DataFile, content: io.BufferedReader) -> Iterator[Chunk]:
+def _lines(file: DataFile, content: io.BufferedReader, size_bytes: int) -> Iterator[Chunk]:
     first = 1
-    while text := content.read(CHUNK_BYTES):
+    while text := content.read(size_bytes):
         text += content.readline(MAX_LINE_BYTES)
         chunk = Chunk(file, text, first, "line")
-        if len(text) >= CHUNK_BYTES + MAX_LINE_BYTES:
+        if len(text) >= size_bytes + MAX_LINE_BYTES:
             chunk.fail(len(text), "it has more than 256 MiB")
         first += text.count(b"\n")
         if text.strip():
             yield chunk
 
 
-def _elements(file: DataFile, content: io.BufferedReader) -> Iterator[Chunk]:
+def _elements(file: DataFile, content: io.BufferedReader, size_bytes: int) -> Iterator[Chunk]:
     rows: list[str] = []
     first, size = 1, 0
     for row in elements(content):
         rows.append(row)
         size += len(row)
-        if size >= CHUNK_BYTES:
+        if size >= size_bytes:
             yield Chunk(file, "\n".join(rows).encode(), first, "row")
             first, size, rows = first + len(rows), 0, []
     if rows:

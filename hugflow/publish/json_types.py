@@ -19,6 +19,9 @@ MIXED = pa.large_string()
 MAX_KEYS = 1000
 """Objects with more different keys than this are dictionaries, not records: they become text."""
 
+MAX_DEPTH = 100
+"""Values that are nested more deeply become text."""
+
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -45,8 +48,10 @@ def _struct(known: dict[str, pa.DataType], other: dict[str, pa.DataType]) -> pa.
     return pa.struct(list(known.items())) if len(known) <= MAX_KEYS else MIXED
 
 
-def kind_of_value(value: Any) -> pa.DataType:
-    """The kind of a value of JSON as Python has it."""
+def kind_of_value(value: Any, depth: int = 0) -> pa.DataType:
+    """The kind of a value of JSON as Python has it, which stands `depth` levels inside of others."""
+    if depth > MAX_DEPTH:
+        return MIXED
     match value:
         case None:
             return pa.null()
@@ -61,16 +66,14 @@ def kind_of_value(value: Any) -> pa.DataType:
         case list():
             kind = pa.null()
             for item in value:
-                kind = merged(kind, kind_of_value(item))
+                kind = merged(kind, kind_of_value(item, depth + 1))
             return pa.list_(kind)
         case _:
-            return _struct({}, {key: kind_of_value(item) for key, item in value.items()})
+            return _struct({}, {key: kind_of_value(item, depth + 1) for key, item in value.items()})
 
 
 def kind_of_array(array: pa.Array) -> pa.DataType:
-    """The kind of values that Arrow's JSON reader made; texts that it takes for times are texts."""
-    if pa.types.is_timestamp(array.type):
-        return pa.string()
+    """The kind of values that Arrow's JSON reader made."""
     if pa.types.is_integer(array.type):
         return INTEGER if is_exact(array) else WIDE
     if pa.types.is_struct(array.type):
@@ -89,10 +92,15 @@ def has_floats(kind: pa.DataType) -> bool:
 
 
 def is_regular(kind: pa.DataType) -> bool:
-    """Whether Arrow's JSON reader makes the right type of such values; it knows nothing of MIXED."""
+    """Whether Arrow's JSON reader makes the right type of such values.
+
+    It knows nothing of MIXED, and makes arrays of a wrong length of lists of nulls.
+    """
     if pa.types.is_struct(kind):
         return kind.num_fields > 0 and all(is_regular(field.type) for field in kind)
-    return is_regular(kind.value_type) if pa.types.is_list(kind) else kind != MIXED
+    if pa.types.is_list(kind):
+        return not pa.types.is_null(kind.value_type) and is_regular(kind.value_type)
+    return bool(kind != MIXED)
 
 
 def type_of(kind: pa.DataType) -> pa.DataType:

@@ -64,7 +64,7 @@ class RowQueue:
 
     def _fill(self, rows: int, size_bytes: int) -> bool:
         """Have at least `rows` or `size_bytes` waiting, or all that there is; says whether any row waits."""
-        have_rows = sum(batch.num_rows for batch, _ in self._waiting)
+        have_rows: int = sum(batch.num_rows for batch, _ in self._waiting)
         have_bytes = sum(int(sizes.sum()) for _, sizes in self._waiting)
         while have_rows < rows and have_bytes <= size_bytes:
             batch = next(self._batches, None)

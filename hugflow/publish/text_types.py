@@ -117,9 +117,13 @@ def from_text(text: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_null(kind) and text.null_count == len(text):
         return pa.nulls(len(text))
     no_value = pc.or_kleene(pc.is_null(text), pc.is_in(text, value_set=_NO_VALUE))
-    values = _CONVERTERS[kind](text.filter(pc.invert(no_value))) if kind in _CONVERTERS else None
+    has_value = pc.invert(no_value)
+    words = text.filter(has_value)
+    if not len(words):
+        return pa.nulls(len(text), kind)
+    values = _CONVERTERS[kind](words) if kind in _CONVERTERS else None
     if values is None:
         raise pa.ArrowInvalid(f"a value is no {kind}, as all before were")
     if len(values) == len(text):
         return values
-    return pc.replace_with_mask(pa.nulls(len(text), kind), pc.invert(no_value), values)
+    return pc.replace_with_mask(pa.nulls(len(text), kind), has_value, values)
