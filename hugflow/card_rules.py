@@ -132,7 +132,10 @@ def _licence(licence: str) -> Iterator[CardProblem]:
     if licence not in LICENCES:
         words = re.sub(r"\b(the|licen[cs]e|version)\b", " ", licence.casefold())
         plain = "-".join(re.sub(r"(?<=\D)v(?=\d)", " ", words).split())
-        near = plain if plain in LICENCES else closest(plain, LICENCES)
+        begun = sorted(
+            (known for known in LICENCES if known.startswith(plain or " ")), key=lambda known: (len(known), known)
+        )
+        near = begun[0] if begun else closest(plain, LICENCES)
         meant = f"; did you mean {shown(near)}?" if near else "; write `other`, and its name as `license_name`"
         yield CardProblem("license", f"{shown(licence)} is no licence that the Hub lists{meant}")
 

@@ -41,7 +41,7 @@ def _tables(tables: Sequence[TableEntry]) -> str | None:
     rows = [
         (
             code(each.name),
-            sentence(each.description or ""),
+            sentence(" ".join((each.description or "").split())),
             "" if each.row_count is None else count(each.row_count),
             "" if each.size_bytes is None else size(each.size_bytes),
             _period(each),
