@@ -23,8 +23,7 @@ def features_of(schema: pa.Schema) -> dict[str, Any]:
 
     Raises ValueError for a type that `datasets` has no feature for.
     """
-    features: dict[str, Any] = datasets.Features.from_arrow_schema(schema.remove_metadata()).to_dict()
-    return features
+    return _as_json(datasets.Features.from_arrow_schema(schema.remove_metadata()))
 
 
 def declared_features(schema: pa.Schema) -> dict[str, tuple[dict[str, Any], pa.DataType]]:
@@ -34,7 +33,12 @@ def declared_features(schema: pa.Schema) -> dict[str, tuple[dict[str, Any], pa.D
         # of a newer `datasets`, or written by hand
         with suppress(ValueError, TypeError, KeyError, AttributeError):
             features = datasets.Features.from_dict({name: feature})
-            found[name] = features.to_dict()[name], features.arrow_schema.field(name).type
+            found[name] = _as_json(features)[name], features.arrow_schema.field(name).type
+    return found
+
+
+def _as_json(features: datasets.Features) -> dict[str, Any]:
+    found: dict[str, Any] = orjson.loads(orjson.dumps(features.to_dict()))
     return found
 
 

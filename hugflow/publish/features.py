@@ -177,13 +177,16 @@ def as_type(array: pa.Array, kind: pa.DataType) -> pa.Array:
         array = pc.run_end_decode(array)
     if array.type == kind:
         return array
-    if _has_lists_of_nulls(array.type):
-        return pa.array(array.to_pylist(), kind)  # Arrow's cast gives arrays that are too short
+    if _is_cast_wrong(array.type):
+        return pa.array(array.to_pylist(), kind)
     return array.cast(kind)
 
 
-def _has_lists_of_nulls(kind: pa.DataType) -> bool:
+def _is_cast_wrong(kind: pa.DataType) -> bool:
+    """Whether there are lists of nulls, or views of lists: of these Arrow's cast makes arrays that are too short."""
     if not pa.types.is_nested(kind):
         return False
     inner = [kind.field(i).type for i in range(kind.num_fields)]
-    return (not pa.types.is_struct(kind) and any(map(pa.types.is_null, inner))) or any(map(_has_lists_of_nulls, inner))
+    is_null_list = not pa.types.is_struct(kind) and any(map(pa.types.is_null, inner))
+    is_view = pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind)
+    return is_null_list or is_view or any(map(_is_cast_wrong, inner))
