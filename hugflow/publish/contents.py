@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -117,6 +119,14 @@ class Contents:
         if merged is not old:
             texts[SPEC_FILE] = spec_json.write(merged)
         return Changes(adds={**data.adds, **texts}, deletes=data.deletes, copies=data.copies), merged
+
+    @property
+    def fingerprint(self) -> str:
+        """What it comes to, but for the time."""
+        files = {path: upload.sha256 for table in self.tables for path, upload in table.files.items()}
+        entries = [table.entry().model_dump(mode="json") for table in self.tables]
+        parts = [files, entries, self.spec.model_dump(mode="json")]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def merged(self, old: SpecJson | None) -> SpecJson:
         """The spec.json that would be written now."""

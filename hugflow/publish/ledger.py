@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,13 @@ class FactsRecord(_Record):
     facts: dict[str, Any]
 
 
+class Proposal(_Record):
+    """The newest pull request: what it proposes, as a fingerprint, and the time that stands in it."""
+
+    fingerprint: str
+    at: datetime
+
+
 class LedgerFile(_Record):
     """The content of `publish/<repository>__rev_<branch>.json`. Splits are named `<config>/<split>`."""
 
@@ -60,6 +68,7 @@ class LedgerFile(_Record):
     revision: str
     splits: dict[str, SplitRecord] = {}
     tables: dict[str, FactsRecord] = {}
+    proposal: Proposal | None = None
 
 
 @dataclass(slots=True)
@@ -71,6 +80,7 @@ class Ledger:
     revision: str
     _splits: dict[str, SplitRecord] = field(default_factory=dict)
     _tables: dict[str, FactsRecord] = field(default_factory=dict)
+    _proposal: Proposal | None = None
     _written: float = 0.0
 
     @classmethod
@@ -80,7 +90,7 @@ class Ledger:
         content = _read(path)
         if content is None or (content.repo_id, content.revision) != (repo_id, revision):
             return cls(path, repo_id, revision)
-        return cls(path, repo_id, revision, dict(content.splits), dict(content.tables))
+        return cls(path, repo_id, revision, dict(content.splits), dict(content.tables), content.proposal)
 
     # --- shards ----------------------------------------------------------------------------------------------------
 
@@ -123,8 +133,23 @@ class Ledger:
         self._tables[name] = FactsRecord(fingerprint=fingerprint, facts=_FACTS.dump_python(facts, mode="json"))
         self._write()
 
+    # --- pull requests ---------------------------------------------------------------------------------------------
+
+    def proposed_at(self, fingerprint: str, now: datetime) -> datetime:
+        """The time that stands in a pull request: when the same was proposed before, that time, so that it is found."""
+        if self._proposal is None or self._proposal.fingerprint != fingerprint:
+            self._proposal = Proposal(fingerprint=fingerprint, at=now)
+            self._write()
+        return self._proposal.at
+
     def _write(self) -> None:
-        content = LedgerFile(repo_id=self.repo_id, revision=self.revision, splits=self._splits, tables=self._tables)
+        content = LedgerFile(
+            repo_id=self.repo_id,
+            revision=self.revision,
+            splits=self._splits,
+            tables=self._tables,
+            proposal=self._proposal,
+        )
         refuse_links("remembering what was published", self.path.parent.parent, self.path.parent)
         with faults(f"writing {self.path}"):
             self.path.parent.mkdir(parents=True, exist_ok=True)

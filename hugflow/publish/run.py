@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -271,6 +271,9 @@ class _Run:
     def _committed(self, tables: tuple[Published, ...], base: Head, frozen: Terminal | None) -> Outcome:
         spec, repository = self.job.spec, self._repository
         contents = Contents(repository, spec, tables, self.publisher.now())
+        if spec.create_pr:
+            # to the byte what an earlier run has proposed, where it is the same
+            contents = replace(contents, now=self.ledger.proposed_at(contents.fingerprint, contents.now))
         version = ""
 
         def build(head: Head) -> Changes:
