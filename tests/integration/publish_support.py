@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,9 @@ import pyarrow as pa
 from localhub import LocalHub
 from localhub.repository import Repository
 from tests.conftest import CANARIES, _safe_environ
-from tests.integration.support import Done, World
+from tests.faults.support import FaultWorld
+from tests.faults.warm import WarmStart
+from tests.integration.support import Done
 
 # In a process of its own: `datasets` reads its environment when it is imported, and that takes seconds.
 _LOADER = """
@@ -28,7 +30,8 @@ disable_progress_bars()
 for line in sys.stdin:
     order = json.loads(line)
     try:
-        loaded = load_dataset(order["repo"], order["config"], split=order["split"], revision=order["revision"])
+        options = {"data_files": order["files"]} if order["files"] else {"revision": order["revision"]}
+        loaded = load_dataset(order["repo"], order["config"], split=order["split"], **options)
         features = loaded.features.to_dict()
         for name, feature in loaded.features.items():
             if isinstance(feature, (Audio, Image)):
@@ -90,11 +93,19 @@ class Loader:
             process.wait(timeout=60)
             process.stdout.close()
 
-    def load(self, repo: str, config: str | None = None, split: str = "train", revision: str | None = None) -> Loaded:
-        """`datasets.load_dataset(repo, config, split=split)`. Raises CannotLoad."""
+    def load(
+        self,
+        repo: str,
+        config: str | None = None,
+        split: str = "train",
+        revision: str | None = None,
+        files: str | None = None,
+    ) -> Loaded:
+        """`datasets.load_dataset(repo, config, split=split)`, or of named files. Raises CannotLoad."""
         self.number += 1
         path = self.folder / f"{self.number}.arrow"
-        order = {"repo": repo, "config": config, "split": split, "revision": revision, "to": str(path)}
+        order = {"repo": repo, "config": config, "split": split, "revision": revision, "files": files}
+        order["to"] = str(path)
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(order) + "\n")
@@ -114,21 +125,29 @@ def writable_hub(**settings: Any) -> Iterator[LocalHub]:
         yield hub
 
 
-def publish(world: World, fields: Mapping[str, Any], *arguments: str, name: str = "one", **environ: str) -> Done:
+@contextmanager
+def warm_worlds(hub: LocalHub, home: Path, **environ: str) -> Iterator[Callable[[Path], FaultWorld]]:
+    """Makes checkouts whose runs start quickly: `world.quick` is a fork of a process that has imported everything."""
+    surroundings = _safe_environ(home) | {"HF_ENDPOINT": hub.url, "RETRY_BACKOFF": "0.02"} | environ
+    with WarmStart(surroundings) as warm:
+        yield lambda folder: FaultWorld.beside(folder, hub, surroundings, CANARIES, warm)
+
+
+def publish(world: FaultWorld, fields: Mapping[str, Any], *arguments: str, name: str = "one", **environ: str) -> Done:
     """`hugflow publish --json` of a request with these fields."""
-    return world.run("publish", world.request("publish", name, fields), "--json", *arguments, **environ)
+    return world.quick("publish", world.request("publish", name, fields), "--json", *arguments, **environ)
 
 
-def published(world: World, fields: Mapping[str, Any], **environ: str) -> dict[str, Any]:
+def published(world: FaultWorld, fields: Mapping[str, Any], **environ: str) -> dict[str, Any]:
     """Publish, and return the result; it must be a new state of the repository."""
     result = publish(world, fields, **environ).ok().result
     assert result["status"] == "published", result
     return result
 
 
-def plan(world: World, fields: Mapping[str, Any], *arguments: str) -> Done:
+def plan(world: FaultWorld, fields: Mapping[str, Any], *arguments: str) -> Done:
     """`hugflow plan --json` of a request with these fields."""
-    return world.run("plan", world.request("publish", "one", fields), "--json", *arguments)
+    return world.quick("plan", world.request("publish", "one", fields), "--json", *arguments)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import csv
 import json
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +19,7 @@ import pytest
 
 from localhub import LocalHub
 from tests.conftest import CANARIES, ROOT
+from tests.faults.support import FaultWorld
 from tests.integration.publish_support import (
     Loader,
     Remote,
@@ -26,9 +27,10 @@ from tests.integration.publish_support import (
     publish,
     published,
     sent_bytes,
+    warm_worlds,
     writable_hub,
 )
-from tests.integration.support import World, audio_cell, clip, sound_file
+from tests.integration.support import audio_cell, clip, sound_file
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 LABELS = {"_type": "ClassLabel", "names": ["bid", "ask"]}
@@ -46,6 +48,19 @@ def loader(hub: LocalHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """`datasets`, as readers have it."""
     with Loader.running(hub, tmp_path_factory.mktemp("loader")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def make_world(hub: LocalHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], FaultWorld]]:
+    """Makes checkouts; their runs upload by LFS."""
+    with warm_worlds(hub, tmp_path_factory.mktemp("home"), HF_HUB_DISABLE_XET="1") as make:
+        yield make
+
+
+@pytest.fixture
+def world(make_world: Callable[[Path], FaultWorld], tmp_path: Path) -> FaultWorld:
+    """An empty checkout."""
+    return make_world(tmp_path)
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +86,7 @@ def quotes(rows: int = 100, first: int = 0) -> pa.Table:
     return pa.table(columns).replace_schema_metadata({b"huggingface": json.dumps(info).encode()})
 
 
-def write(world: World, path: str, table: pa.Table, **options: Any) -> Path:
+def write(world: FaultWorld, path: str, table: pa.Table, **options: Any) -> Path:
     """A parquet file in the checkout."""
     file = world.folder / path
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +94,7 @@ def write(world: World, path: str, table: pa.Table, **options: Any) -> Path:
     return file
 
 
-def trades(world: World, name: str, rows: int = 40) -> dict[str, Any]:
+def trades(world: FaultWorld, name: str, rows: int = 40) -> dict[str, Any]:
     """A request of one small table."""
     write(world, "data/trades.parquet", pa.table({"n": range(rows), "text": [f"row {n}" for n in range(rows)]}))
     return {"repo_id": name, "path": "data/trades.parquet"}
@@ -93,7 +108,7 @@ def rows_of_text(rows: int) -> list[dict[str, Any]]:
     return [{"n": n, "ratio": n / 4, "name": f'a, "{n}"\nb', "good": n % 3 == 0} for n in range(rows)]
 
 
-def everything(world: World) -> list[dict[str, Any]]:
+def everything(world: FaultWorld) -> list[dict[str, Any]]:
     """Tables in every format; quotes are split in three."""
     table = quotes()
     for split, (start, rows) in {"train": (0, 60), "validation": (60, 30), "test": (90, 10)}.items():
@@ -125,10 +140,11 @@ def everything(world: World) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("shards", "no_xet"), [(1, "1"), (7, "0")], ids=["1 shard, LFS", "7 shards, Xet"])
-def test_every_format_comes_back_as_it_was(world: World, loader: Loader, shards: int, no_xet: str) -> None:
+def test_every_format_comes_back_as_it_was(world: FaultWorld, loader: Loader, shards: int, no_xet: str) -> None:
     tables, repo_id = everything(world), world.new_id()
     request = {"repo_id": repo_id, "tables": tables, "num_shards": shards, "card": {"license": "mit"}}
-    result = published(world, request, HF_HUB_DISABLE_XET=no_xet)
+    path = world.request("publish", "one", request)
+    result = world.run("publish", path, "--json", HF_HUB_DISABLE_XET=no_xet).ok().result
     assert result["message"] == f"Published 5 tables to {repo_id}"
     assert result["location"] == f"{world.hub.url}/datasets/{repo_id}"
     assert bool(world.hub.requests(route="xet_xorb")) == (no_xet == "0")
@@ -176,14 +192,14 @@ def test_every_format_comes_back_as_it_was(world: World, loader: Loader, shards:
     assert sum(sizes.values()) == result["size_bytes"] == result["sent_bytes"]
 
 
-def test_spec_json_keeps_its_schema(world: World) -> None:
+def test_spec_json_keeps_its_schema(world: FaultWorld) -> None:
     request = trades(world, world.new_id())
     published(world, request)
     schema = json.loads((ROOT / "schemas" / "spec.schema.json").read_text())
     jsonschema.validate(Remote(world.hub, request["repo_id"]).spec, schema)
 
 
-def test_a_dataset_in_storage_is_published_with_its_audio(world: World, loader: Loader) -> None:
+def test_a_dataset_in_storage_is_published_with_its_audio(world: FaultWorld, loader: Loader) -> None:
     sounds = [sound_file(clip(n, 0.2), kind="MP3", subtype="MPEG_LAYER_III") for n in range(3)]
     rows = [{"audio": audio_cell(sound, f"{n}.mp3"), "text": f"row {n}", "n": n} for n, sound in enumerate(sounds)]
     stored, repo_id = world.downloaded(rows), world.new_id()
@@ -193,14 +209,14 @@ def test_a_dataset_in_storage_is_published_with_its_audio(world: World, loader: 
     assert [row["audio"]["bytes"] for row in loaded.rows] == [stored.mp3(row) for row in stored.rows().values()]
     assert [(row["text"], row["n"]) for row in loaded.rows] == [(f"row {n}", n) for n in range(3)]
     # the same by hand
-    again = world.run("push", repo_id, "--from-storage", stored.name, "--json").ok().result
+    again = world.quick("push", repo_id, "--from-storage", stored.name, "--json").ok().result
     assert (again["status"], again["sent_bytes"]) == ("unchanged", 0)
 
 
 # -- again -----------------------------------------------------------------------------------------------------------
 
 
-def test_without_a_change_nothing_is_sent_and_nothing_committed(world: World) -> None:
+def test_without_a_change_nothing_is_sent_and_nothing_committed(world: FaultWorld) -> None:
     tables, repo_id = everything(world), world.new_id()
     request = {"repo_id": repo_id, "tables": tables, "num_shards": 2}
     published(world, request)
@@ -222,7 +238,7 @@ def test_without_a_change_nothing_is_sent_and_nothing_committed(world: World) ->
     assert (described.code, described.json["plans"][0]["action"]) == (0, "nothing")
 
 
-def test_one_changed_table_is_one_commit_with_only_that_table(world: World, loader: Loader) -> None:
+def test_one_changed_table_is_one_commit_with_only_that_table(world: FaultWorld, loader: Loader) -> None:
     repo_id = world.new_id()
     write(world, "data/one.parquet", quotes(70))
     write(world, "data/two.parquet", pa.table({"n": range(50)}))
@@ -261,7 +277,7 @@ def test_one_changed_table_is_one_commit_with_only_that_table(world: World, load
     assert len(loader.load(repo_id, "two").rows) == 60
 
 
-def test_a_table_that_grew_sends_only_what_is_new(world: World) -> None:
+def test_a_table_that_grew_sends_only_what_is_new(world: FaultWorld) -> None:
     repo_id = world.new_id()
     noise = [random.Random(n).randbytes(200).hex() for n in range(12_000)]
     request = {"repo_id": repo_id, "path": "data/grows.parquet", "max_shard_size": "1MB"}
@@ -280,7 +296,7 @@ def test_a_table_that_grew_sends_only_what_is_new(world: World) -> None:
 # -- what is refused -------------------------------------------------------------------------------------------------
 
 
-def test_a_broken_rule_publishes_nothing(world: World) -> None:
+def test_a_broken_rule_publishes_nothing(world: FaultWorld) -> None:
     repo_id = world.new_id()
     write(world, "data/good.parquet", pa.table({"n": [1, 2]}))
     bad = pa.table({"n": [1, 1, None, 9], "m": [5, 5, 5, 5]})
@@ -320,7 +336,7 @@ def test_a_broken_rule_publishes_nothing(world: World) -> None:
     assert Remote(world.hub, repo_id).table("empty")["row_count"] == 0
 
 
-def test_a_card_that_the_hub_would_refuse_is_found_before_anything_is_sent(world: World) -> None:
+def test_a_card_that_the_hub_would_refuse_is_found_before_anything_is_sent(world: FaultWorld) -> None:
     request = trades(world, world.new_id())
     request["card"] = {
         "license": "apache2",
@@ -335,7 +351,7 @@ def test_a_card_that_the_hub_would_refuse_is_found_before_anything_is_sent(world
     assert levels["card.license"] == "error"
 
 
-def test_a_wrong_card_of_other_people_is_found_before_anything_is_sent(world: World) -> None:
+def test_a_wrong_card_of_other_people_is_found_before_anything_is_sent(world: FaultWorld) -> None:
     request = trades(world, world.new_id())
     world.hub.add_dataset(request["repo_id"])
     world.hub.commit(request["repo_id"], {"README.md": b"---\nlicense: [unclosed\n---\n# Ours\n"})
@@ -350,7 +366,7 @@ def test_a_wrong_card_of_other_people_is_found_before_anything_is_sent(world: Wo
     ("token", "code", "reason"),
     [("", 1, "authentication"), ("hf_wrong", 1, "bad_token"), ("hf_reader", 1, "forbidden")],
 )
-def test_without_the_right_to_write(world: World, token: str, code: int, reason: str) -> None:
+def test_without_the_right_to_write(world: FaultWorld, token: str, code: int, reason: str) -> None:
     world.hub.add_user("reader", token="hf_reader")
     request = trades(world, world.new_id())
     result = publish(world, request, HF_TOKEN=token)
@@ -359,22 +375,22 @@ def test_without_the_right_to_write(world: World, token: str, code: int, reason:
     assert not Remote(world.hub, request["repo_id"]).exists
 
 
-def test_what_is_no_source(world: World) -> None:
+def test_what_is_no_source(world: FaultWorld) -> None:
     (world.folder / "data/empty").mkdir(parents=True)
     done = publish(world, {"repo_id": "acme/x", "path": "data/empty"})
     assert (done.code, done.json["error"]["reason"]) == (4, "no_data")
     assert "No parquet files found to publish" in done.json["error"]["problem"]
-    done = world.run("publish", world.add("acme/x"), "--json")
+    done = world.quick("publish", world.add("acme/x"), "--json")
     assert done.code == 2
-    assert world.run("push", "acme/x", "--json").code == 2
-    assert world.run("push", "acme/x", "data/empty", "--from-storage", "y", "--json").code == 2
-    assert world.run("push", "no-slash", "data/empty", "--json").code == 4
+    assert world.quick("push", "acme/x", "--json").code == 2
+    assert world.quick("push", "acme/x", "data/empty", "--from-storage", "y", "--json").code == 2
+    assert world.quick("push", "no-slash", "data/empty", "--json").code == 4
 
 
 # -- where it goes ---------------------------------------------------------------------------------------------------
 
 
-def test_branch_tag_and_visibility(world: World, loader: Loader) -> None:
+def test_branch_tag_and_visibility(world: FaultWorld, loader: Loader) -> None:
     request = trades(world, world.new_id())
     request |= {"private": True, "revision": "next", "tag": "v1.0", "commit_message": "The first", "split": "dev"}
     request["commit_description"] = "With all of it."
@@ -401,7 +417,7 @@ def test_branch_tag_and_visibility(world: World, loader: Loader) -> None:
     assert remote.commits() == ["The first"]
 
 
-def test_a_pull_request_on_the_hub(world: World) -> None:
+def test_a_pull_request_on_the_hub(world: FaultWorld) -> None:
     request = trades(world, world.new_id()) | {"create_pr": True}
     result = published(world, request)
     remote = Remote(world.hub, request["repo_id"])
@@ -417,16 +433,16 @@ def test_a_pull_request_on_the_hub(world: World) -> None:
     assert len(remote.repository.pulls) == 2
 
 
-def test_push_takes_paths_from_anywhere(world: World, loader: Loader, tmp_path: Path) -> None:
+def test_push_takes_paths_from_anywhere(world: FaultWorld, loader: Loader, tmp_path: Path) -> None:
     repo_id = world.new_id()
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     (folder / "a.csv").write_text("n\n1\n2\n")
     (folder / "b.csv").write_text("n\n3\n")
-    done = world.run("push", repo_id, str(folder / "a.csv"), "--split", "dev", "--config-name", "small", "--private")
+    done = world.quick("push", repo_id, str(folder / "a.csv"), "--split", "dev", "--config-name", "small", "--private")
     assert "Published 1 table to" in done.ok().out
     assert f"{world.hub.url}/datasets/{repo_id}" in done.out
-    world.run("push", repo_id, f"{folder}/*.csv", "--num-shards", "2", "--message", "All", "--tag", "t").ok()
+    world.quick("push", repo_id, f"{folder}/*.csv", "--num-shards", "2", "--message", "All", "--tag", "t").ok()
     remote = Remote(world.hub, repo_id)
     assert remote.commits() == ["Upload via hugflow", "All"]
     assert loader.load is not None
@@ -440,7 +456,7 @@ def test_push_takes_paths_from_anywhere(world: World, loader: Loader, tmp_path: 
 # -- deleting a config -----------------------------------------------------------------------------------------------
 
 
-def test_a_config_is_deleted_in_one_commit(world: World, loader: Loader) -> None:
+def test_a_config_is_deleted_in_one_commit(world: FaultWorld, loader: Loader) -> None:
     repo_id = world.new_id()
     for name in ("one", "two"):
         write(world, f"data/{name}.parquet", pa.table({"n": range(10)}))
@@ -449,9 +465,9 @@ def test_a_config_is_deleted_in_one_commit(world: World, loader: Loader) -> None
     remote = Remote(world.hub, repo_id)
     world.hub.commit(repo_id, {"two/notes.txt": b"ours"})
     request = world.request("remove", "two", {"hf_id": repo_id, "reason": "The end.", "subset": "two", "target": "hub"})
-    described = world.run("plan", request, "--json").ok().json["plans"][0]
+    described = world.quick("plan", request, "--json").ok().json["plans"][0]
     assert (described["names"], described["rows"]) == ([f"{repo_id}, config two"], 10)
-    result = world.run("remove", request, "--json").ok().result
+    result = world.quick("remove", request, "--json").ok().result
     assert (result["status"], result["message"]) == ("removed", f"Deleted the config two of {repo_id} on the Hub")
     assert remote.commits()[-1] == "Delete the config two"
     assert remote.repository.resolve("main").message == "The end."
@@ -459,14 +475,14 @@ def test_a_config_is_deleted_in_one_commit(world: World, loader: Loader) -> None
     assert [entry["name"] for entry in remote.spec["tables"]] == ["one"]
     assert "two" not in remote.card
     assert len(loader.load(repo_id, "one").rows) == 10
-    done = world.run("remove", request, "--json")
+    done = world.quick("remove", request, "--json")
     assert (done.code, done.json["error"]["reason"]) == (4, "not_found")
     assert "`one`" in done.json["error"]["problem"]
     missing = {"hf_id": "acme/none-such", "reason": "x", "subset": "two", "target": "hub"}
-    assert world.run("remove", world.request("remove", "x", missing), "--json").code == 4
+    assert world.quick("remove", world.request("remove", "x", missing), "--json").code == 4
 
 
-def test_a_config_of_other_tools_is_deleted_with_the_files_that_its_card_names(world: World) -> None:
+def test_a_config_of_other_tools_is_deleted_with_the_files_that_its_card_names(world: FaultWorld) -> None:
     repo_id = world.new_id()
     world.hub.add_dataset(repo_id)
     card = """---
@@ -480,7 +496,7 @@ configs:
     files = {"README.md": card.encode()} | dict.fromkeys(("raw/a-1.csv", "raw/b.csv", "shared/x.csv"), b"n\n1\n")
     world.hub.commit(repo_id, files)
     request = {"hf_id": repo_id, "reason": "x", "subset": "a", "target": "hub"}
-    world.run("remove", world.request("remove", "a", request)).ok()
+    world.quick("remove", world.request("remove", "a", request)).ok()
     remote = Remote(world.hub, repo_id)
     assert list(remote.files) == ["README.md", "raw/b.csv", "shared/x.csv"]
     assert "config_name: b" in remote.card
@@ -490,7 +506,7 @@ configs:
 # -- two at a time, and interrupted ones -----------------------------------------------------------------------------
 
 
-def test_secrets_stay_where_they_are(world: World) -> None:
+def test_secrets_stay_where_they_are(world: FaultWorld) -> None:
     request = trades(world, world.new_id())
     done = publish(world, request, "--verbose").ok()
     texts = [path.read_text(errors="replace") for path in world.state.rglob("*") if path.is_file()]
