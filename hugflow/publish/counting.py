@@ -21,8 +21,7 @@ from hugflow.publish_spec import Table
 class Rows(Protocol):
     """One split of a table, as `hugflow.publish.sources` opens it.
 
-    `parquet_files` are the files that hold just these rows, where there are such files. `batches` gives the rows again
-    from the first, only `columns` of them.
+    `parquet_files` are the files that hold just these rows, where there are such files.
     """
 
     @property
@@ -31,7 +30,10 @@ class Rows(Protocol):
     def schema(self) -> pa.Schema: ...
     @property
     def parquet_files(self) -> Sequence[Path]: ...
-    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]: ...
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows from the first to the last, each time; only `columns` of them."""
+        ...
 
 
 @dataclass(slots=True)

@@ -345,6 +345,15 @@ def test_sections_stay_where_people_move_them() -> None:
     assert "7\u00a0777" in body
 
 
+def test_a_section_that_was_taken_out_comes_back_between_its_neighbours() -> None:
+    content = built(None, config(), card=Card(citation="cite"))
+    for name in ("tables", "schema", "usage"):
+        block = re.search(rf"(?s)<!-- hugflow:begin {name} -->.*?<!-- hugflow:end {name} -->\n\n".encode(), content)
+        assert block is not None
+        assert built(content.replace(block.group(), b""), config()) == content
+    assert built(b"words", config()).split(b"---\n")[2].startswith(b"words\n\n<!-- hugflow:begin tables -->")
+
+
 def test_a_marker_without_its_other_half_takes_no_text_with_it() -> None:
     stray = b"one\n<!-- hugflow:begin tables -->\ntwo\n<!-- hugflow:end schema -->\nthree\n"
     once = built(stray, config())
