@@ -76,7 +76,12 @@ class Published:
             },
             missing_cells=facts.missing,
             distinct={
-                name: DistinctList(column=each.column, count=each.count, values=each.values, sample=each.sample)
+                name: DistinctList(
+                    column=each.column,
+                    count=each.count,
+                    values=each.values,
+                    sample=each.sample if each.values is None else None,  # else it is the beginning of the values
+                )
                 for name, each in facts.distinct.items()
             },
         )
