@@ -64,5 +64,11 @@ def forbidden(message: str) -> HubError:
     return HubError(403, message)
 
 
+def too_large(what: str, count: int, limit: int | None) -> None:
+    """Refuse a request about more things than the Hub takes at once."""
+    if limit is not None and count > limit:
+        raise HubError(413, f"Payload Too Large: {count} {what}, at most {limit} at once")
+
+
 def conflict(message: str, **body: Any) -> HubError:
     return HubError(409, message, body=body)

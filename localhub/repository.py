@@ -132,11 +132,20 @@ class Repository:
             commit = Commit(self.id, parent.sha if parent else None, title, message, author, created, tree)
             return self._keep(ref, commit)
 
-    def open_pull(self, title: str, description: str, *, author: str, created: float, start: Commit) -> PullRequest:
-        """Open a pull request into the default branch that begins at a commit."""
+    def open_pull(
+        self,
+        title: str,
+        description: str,
+        *,
+        author: str,
+        created: float,
+        start: Commit,
+        base: str = DEFAULT_BRANCH,
+    ) -> PullRequest:
+        """Open a pull request into the branch `base` that begins at a commit."""
         with self.lock:
             num = len(self.pulls) + 1
-            pull = PullRequest(num, title, description, author, created)
+            pull = PullRequest(num, title, description, author, created, base)
             self.pulls[num] = pull
             self.refs[pull.ref] = start.sha
             return pull

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localhub.card import check
-from localhub.errors import HubError, bad_request
+from localhub.errors import HubError, bad_request, revision_not_found, too_large
 from localhub.lfs_rules import is_ignored, is_lfs
 from localhub.repository import Commit, Repository
 from localhub.router import Route
@@ -25,6 +25,7 @@ def preupload(site: Site, request: Request) -> Response:
     repository, _ = _writer_of(site, request)
     commit = repository.resolve(request.params["rev"])
     body = request.json()
+    too_large("files", len(body.get("files", [])), site.settings.max_objects)
     gitignore = body.get("gitIgnore")
     if gitignore is None:
         gitignore = _text_of(site, commit, ".gitignore")
@@ -46,9 +47,10 @@ def _preupload_record(site: Site, commit: Commit, item: dict[str, Any], gitignor
 
 
 def commit(site: Site, request: Request) -> Response:
-    """Apply the lines of the body as one commit; with `create_pr=1`, as a new pull request."""
+    """Apply the lines of the body as one commit; with `create_pr=1`, as a new pull request into the branch."""
     repository, user = _writer_of(site, request)
     order = _CommitOrder.read(site, repository, request.body.lines())
+    too_large("operations", len(order.operations), site.settings.max_operations)
     _check_card(site, order.operations)
     if request.flag("create_pr"):
         return _commit_as_pull(site, request, repository, user, order)
@@ -65,10 +67,13 @@ def commit(site: Site, request: Request) -> Response:
 
 
 def _commit_as_pull(site: Site, request: Request, repository: Repository, user: User, order: _CommitOrder) -> Response:
-    start = repository.resolve(order.parent or request.params["rev"])
+    base = request.params["rev"]
+    if f"refs/heads/{base}" not in repository.refs:
+        raise revision_not_found(base)
+    start = repository.resolve(order.parent or base)
     start.tree.apply(order.operations)  # an order that cannot be applied opens no pull request
     pull = repository.open_pull(
-        order.summary, order.description, author=user.name, created=site.settings.clock(), start=start
+        order.summary, order.description, author=user.name, created=site.settings.clock(), start=start, base=base
     )
     made = site.commit(
         repository, pull.ref, order.operations, title=order.summary, message=order.description, author=user.name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from localhub.errors import HubError, bad_request
+from localhub.errors import HubError, bad_request, too_large
 from localhub.repository import Repository
 from localhub.router import Route
 from localhub.site import Site
@@ -22,6 +22,7 @@ def batch(site: Site, request: Request) -> Response:
     body = request.json()
     if body.get("operation") != "upload":
         raise bad_request("localhub serves LFS files by /resolve/; only uploads go through the batch API")
+    too_large("objects", len(body.get("objects", [])), site.settings.max_objects)
     parts = "multipart" in body.get("transfers", [])
     objects = [_batch_record(site, request, repository, item, parts=parts) for item in body.get("objects", [])]
     in_parts = any("chunk_size" in item.get("actions", {}).get("upload", {}).get("header", {}) for item in objects)
@@ -37,9 +38,16 @@ def _batch_record(
         return record | {"error": {"code": 422, "message": "an LFS object needs a SHA-256 and a size"}}
     if oid in repository.lfs_objects and site.objects.has(oid):
         return record
+    quota = site.settings.quota_bytes
+    if quota is not None and size + _used(site, repository) > quota:
+        return record | {"error": {"code": 507, "message": f"Storage quota exceeded: {quota} bytes"}}
     upload = site.uploads.promise(repository.id, oid, size)
     verify = {"href": f"{request.base_url}/datasets/{repository.id}.git/info/lfs/verify"}
     return record | {"actions": {"upload": _upload_action(site, request, upload, parts=parts), "verify": verify}}
+
+
+def _used(site: Site, repository: Repository) -> int:
+    return sum(site.objects.path(oid).stat().st_size for oid in repository.lfs_objects if site.objects.has(oid))
 
 
 def _upload_action(site: Site, request: Request, upload: Upload, *, parts: bool) -> dict[str, Any]:
@@ -56,7 +64,7 @@ def put_object(site: Site, request: Request) -> Response:
     """The bytes of an object in one piece; HubError 400 when they are not those that were announced."""
     upload = site.uploads.get(request.params["upload"])
     site.objects.add_stream(request.body.chunks(), expected_sha256=upload.oid)
-    return _uploaded(site, upload)
+    return _arrived(upload)
 
 
 def put_part(site: Site, request: Request) -> Response:
@@ -73,22 +81,21 @@ def complete(site: Site, request: Request) -> Response:
     if listed != sorted(upload.parts):
         raise bad_request(f"the parts {listed} are listed, {sorted(upload.parts)} were uploaded")
     site.objects.add_stream(joined_parts(site.objects, upload), expected_sha256=upload.oid)
-    return _uploaded(site, upload)
+    return _arrived(upload)
 
 
-def _uploaded(site: Site, upload: Upload) -> Response:
-    repository = site.catalog.get(upload.repo_id)
-    if repository is None:
-        raise HubError(404, "the repository is gone")
-    repository.lfs_objects.add(upload.oid)
-    site.uploads.done(upload)
+def _arrived(upload: Upload) -> Response:
+    upload.arrived = True
     return Response(200, {"ETag": f'"{upload.oid[:32]}"'})
 
 
 def verify(site: Site, request: Request) -> Response:
+    """Take an object that has arrived into the repository."""
     repository = site.repository(request)
     body = request.json()
     oid = str(body.get("oid"))
+    if site.uploads.verify(repository.id, oid):
+        repository.lfs_objects.add(oid)
     if oid not in repository.lfs_objects or not site.objects.has(oid):
         raise HubError(404, f"LFS object {oid} was not uploaded")
     return Response.of_json({"oid": oid, "size": site.objects.path(oid).stat().st_size}, headers=_TYPE)

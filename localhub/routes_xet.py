@@ -47,7 +47,11 @@ def put_xorb(site: Site, request: Request) -> Response:
     name = request.params["hash"]
     if not _HASH.match(name):
         raise bad_request(f"{name!r} is no hash of a xorb")
-    return Response.of_json({"was_inserted": site.xet.add_xorb(name, request.body.read())})
+    data = request.body.read()
+    quota = site.settings.quota_bytes
+    if quota is not None and len(data) + site.xet.used() > quota:
+        raise HubError(507, f"Storage quota exceeded: {quota} bytes")
+    return Response.of_json({"was_inserted": site.xet.add_xorb(name, data)})
 
 
 def put_shard(site: Site, request: Request) -> Response:

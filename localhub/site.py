@@ -27,6 +27,8 @@ class Settings:
     """`page_size`: entries on a page of a listing. `lfs_threshold`: bytes from which any file is LFS.
 
     `multipart_from`: LFS uploads of at least so many bytes go in parts of `part_size` bytes (never, when None).
+    Answered with 413: a commit with more than `max_operations`, a question about more than `max_objects` files.
+    Answered with 507: an upload beyond `quota_bytes` of LFS objects in a repository, or of Xet data in all.
     `clock` gives the dates of commits, in seconds since the epoch: with a fixed one, shas repeat.
     """
 
@@ -34,6 +36,9 @@ class Settings:
     lfs_threshold: int = 10 * 1024 * 1024
     multipart_from: int | None = None
     part_size: int = 16 * 1024 * 1024
+    max_operations: int | None = None
+    max_objects: int | None = None
+    quota_bytes: int | None = None
     clock: Callable[[], float] = time.time
 
 

@@ -20,10 +20,14 @@ class Upload:
     oid: str
     size: int
     parts: dict[int, str] = field(default_factory=dict)
+    arrived: bool = False
 
 
 class Uploads:
-    """Uploads by their unguessable id, which is all that a PUT needs, as with signed addresses."""
+    """Uploads by their unguessable id, which is all that a PUT needs, as with signed addresses.
+
+    As with an object store, the same bytes may be put again; the Hub knows of them once they are verified.
+    """
 
     def __init__(self) -> None:
         self._uploads: dict[str, Upload] = {}
@@ -42,9 +46,14 @@ class Uploads:
             raise HubError(403, "this upload address is not valid (any more)")
         return upload
 
-    def done(self, upload: Upload) -> None:
+    def verify(self, repo_id: str, oid: str) -> bool:
+        """Whether the object has arrived for the repository; its addresses are no longer valid then."""
         with self._lock:
-            self._uploads.pop(upload.id, None)
+            uploads = [item for item in self._uploads.values() if (item.repo_id, item.oid) == (repo_id, oid)]
+            arrived = any(upload.arrived for upload in uploads)
+            for upload in uploads if arrived else ():
+                del self._uploads[upload.id]
+        return arrived
 
 
 def joined_parts(objects: ObjectStore, upload: Upload) -> Iterator[bytes]:

@@ -33,6 +33,10 @@ class XetStore:
         _write(path, data)
         return True
 
+    def used(self) -> int:
+        """The bytes of all xorbs."""
+        return sum(path.stat().st_size for path in self._root.glob("xorbs/*"))
+
     def add_shard(self, data: bytes) -> None:
         """Keep a shard and know its files; HubError 400 when it refers to a xorb that was not uploaded."""
         shard = parse_shard(data)

@@ -158,7 +158,8 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 def explain(doing: str, error: BaseException, *, has_token: bool, writing: str = "") -> HugflowError:
     """The error of ours that says what an error of the Hub (or of the way to it) means for a person."""
-    causes = list(chain(error))
+    # an answer speaks for itself: behind it in the chain stands what it happened to be asked after
+    causes = [error] if isinstance(error, HfHubHTTPError | httpx2.HTTPError) else list(chain(error))
     for cause in causes:
         if isinstance(cause, HugflowError):
             return cause

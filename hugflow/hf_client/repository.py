@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import GitRefs
@@ -109,14 +109,11 @@ class Repository:
 
     def files(self, revision: str) -> dict[str, RepoFile]:
         """All files at a commit, by path."""
-
-        def ask() -> dict[str, RepoFile]:
-            entries = self.hub.api().list_repo_tree(
-                self.repo_id, recursive=True, revision=revision, repo_type="dataset"
-            )
-            return {entry.path: _repo_file(entry) for entry in entries if isinstance(entry, HubFile)}
-
-        return self._call(f"listing the files of {self.repo_id}", ask)
+        doing = f"listing the files of {self.repo_id}"
+        path = f"{self._wire.api_path}/tree/{quoted(revision)}?recursive=true"
+        with understood(doing):
+            entries = self._wire.pages(doing, path)
+            return {str(entry["path"]): _listed_file(entry) for entry in entries if entry["type"] == "file"}
 
     def read_head(self, known: Head | None = None) -> Head:
         """The newest commit of the branch with its files; `known` is given back where it still is that."""
@@ -345,6 +342,11 @@ def git_blob_id(data: bytes) -> str:
 
 def _repo_file(entry: HubFile) -> RepoFile:
     return RepoFile(entry.size, entry.lfs.sha256 if entry.lfs else None, entry.blob_id)
+
+
+def _listed_file(entry: Mapping[str, Any]) -> RepoFile:
+    lfs = entry.get("lfs")
+    return RepoFile(int(entry["size"]), str(lfs["oid"]) if lfs else None, str(entry["oid"]))
 
 
 def _unchecked(error: HugflowError) -> str:

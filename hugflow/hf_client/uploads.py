@@ -7,7 +7,7 @@ already is not sent.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -57,17 +57,18 @@ class Target:
         """Which of `files` (path: size and first bytes) the Hub keeps in LFS or Xet; the rest travels in the commit."""
         doing = f"asking how {self.wire.repo_id} keeps its files"
 
-        def ask(paths: Iterable[str]) -> list[str]:
+        def ask(paths: Sequence[str]) -> list[str]:
             asked = [
                 {"path": path, "size": files[path][0], "sample": base64.b64encode(files[path][1]).decode()}
                 for path in paths
             ]
-            path = f"{self.wire.api_path}/preupload/{quoted(self.branch)}"
+            address = f"{self.wire.api_path}/preupload/{quoted(self.branch)}"
             params = {"create_pr": "1"} if self.create_pr else None
             answer = self.wire.call(
-                doing, lambda: self.wire.ask(doing, "POST", path, params=params, json={"files": asked})
+                doing, lambda: self.wire.ask(doing, "POST", address, params=params, json={"files": asked})
             )
-            return [file["path"] for file in answer["files"] if file["uploadMode"] == "lfs"]
+            modes = {file["path"]: file["uploadMode"] for file in answer["files"]}
+            return [path for path in paths if modes[path] == "lfs"]
 
         with understood(doing):
             found = set(self.wire.ask_in_parts(sorted(files), ask, size=FILES_AT_ONCE))
@@ -81,7 +82,7 @@ class Target:
         """
         doing = f"asking what {self.wire.repo_id} has already"
 
-        def ask(oids: Iterable[str]) -> list[str]:
+        def ask(oids: Sequence[str]) -> list[str]:
             body = {
                 "operation": "upload",
                 "transfers": ["basic", "multipart"],
@@ -89,12 +90,13 @@ class Target:
                 "hash_algo": "sha256",
                 "ref": {"name": self.branch},
             }
-            path = f"/datasets/{self.wire.repo_id}.git/info/lfs/objects/batch"
+            address = f"/datasets/{self.wire.repo_id}.git/info/lfs/objects/batch"
             headers = {"Accept": _LFS, "Content-Type": _LFS}
             answer = self.wire.call(
-                doing, lambda: self._unrefused(doing, self.wire.ask(doing, "POST", path, headers=headers, json=body))
+                doing, lambda: self._unrefused(doing, self.wire.ask(doing, "POST", address, headers=headers, json=body))
             )
-            return [item["oid"] for item in answer["objects"] if item.get("actions", {}).get("upload")]
+            wanted = {item["oid"]: item.get("actions", {}).get("upload") for item in answer["objects"]}
+            return [oid for oid in oids if wanted[oid]]
 
         with understood(doing):
             return set(self.wire.ask_in_parts(sorted(objects), ask, size=FILES_AT_ONCE))

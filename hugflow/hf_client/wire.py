@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
+import httpx2
 from huggingface_hub import get_session, hf_raise_for_status
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, but exported lazily
 
@@ -51,18 +53,31 @@ class Wire:
         content: bytes | None = None,
     ) -> Any:
         """Send one request, once, and return the JSON of its answer. Raises what `Hub.call` takes."""
-        own = build_hf_headers(token=self.hub.token or False, library_name="hugflow")
         body = {"json": json} if content is None and json is not None else {"content": content}
-        response = get_session().request(
-            method, f"{self.hub.endpoint}{path}", headers={**own, **(headers or {})}, params=params, **body
-        )
+        return _json(doing, self._answer(method, path, headers=headers, params=params, **body))
+
+    def pages(self, doing: str, path: str) -> Iterator[Any]:
+        """All items of a list that the Hub gives in pages; each page is asked for by `call`."""
+        next_path: str | None = path
+        while next_path is not None:
+            items, next_path = self.call(doing, partial(self._page, doing, next_path))
+            yield from items
+
+    def _page(self, doing: str, path: str) -> tuple[Any, str | None]:
+        response = self._answer("GET", path)
+        link = response.links.get("next", {}).get("url")
+        # the Hub names itself in it, which behind a proxy is another address than ours
+        address = urlsplit(link) if link else None
+        return _json(doing, response), f"{address.path}?{address.query}" if address else None
+
+    def _answer(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, **request: Any
+    ) -> httpx2.Response:
+        own = build_hf_headers(token=self.hub.token or False, library_name="hugflow")
+        url = f"{self.hub.endpoint}{path}"
+        response = get_session().request(method, url, headers={**own, **(headers or {})}, **request)
         hf_raise_for_status(response)
-        try:
-            return response.json()
-        except ValueError as error:
-            raise HubUnavailable(
-                doing, "the Hub's answer is no JSON", _OTHER, status_code=response.status_code
-            ) from error
+        return response
 
     def ask_in_parts(
         self, items: Sequence[Item], ask: Callable[[Sequence[Item]], list[Answer]], *, size: int
@@ -73,13 +88,23 @@ class Wire:
 
 def _halved(items: Sequence[Item], ask: Callable[[Sequence[Item]], list[Answer]]) -> Iterator[Answer]:
     try:
-        yield from ask(items)
+        answers = ask(items)
     except TooLarge:
         if len(items) <= 1:
             raise
-        middle = len(items) // 2
-        yield from _halved(items[:middle], ask)
-        yield from _halved(items[middle:], ask)
+    else:
+        yield from answers
+        return
+    middle = len(items) // 2
+    yield from _halved(items[:middle], ask)
+    yield from _halved(items[middle:], ask)
+
+
+def _json(doing: str, response: httpx2.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError as error:
+        raise HubUnavailable(doing, "the Hub's answer is no JSON", _OTHER, status_code=response.status_code) from error
 
 
 def quoted(revision: str) -> str:

@@ -272,22 +272,21 @@ class _Single:
             if found is None:
                 raise
             return found
-
-    def _send(self) -> Commit:
-        try:
-            return self.repository.send_commit(
-                self.order.puts,
-                self.order.deletes,
-                parent=self.parent,
-                message=self.message,
-                description=self.description,
-                onto=self.onto,
-                open_pull=self.open_pull,
-            )
         except Terminal as error:
             if error.status_code == _BAD_REQUEST:
                 self._explain_bad_request(error)
             raise
+
+    def _send(self) -> Commit:
+        return self.repository.send_commit(
+            self.order.puts,
+            self.order.deletes,
+            parent=self.parent,
+            message=self.message,
+            description=self.description,
+            onto=self.onto,
+            open_pull=self.open_pull,
+        )
 
     def _explain_bad_request(self, error: Terminal) -> None:
         paths = self.repository.missing(self.order.puts)

@@ -70,7 +70,7 @@ def _error(answer: Any) -> dict[str, Any]:
 REFUSALS = [
     (401, None, "NotFoundError", "no_repository"),
     (403, "GatedRepo", "AuthenticationError", "gated"),
-    (403, None, "AuthenticationError", "forbidden"),
+    (403, None, "Forbidden", "forbidden"),
     (404, "RepoNotFound", "NotFoundError", "no_repository"),
     (404, "RevisionNotFound", "NotFoundError", "no_revision"),
     (404, "EntryNotFound", "NotFoundError", "not_found"),
@@ -129,7 +129,8 @@ def test_failures_are_tried_again_a_bounded_number_of_times(
 ) -> None:
     fault = hub.faults.add(Fault(route=INFO, status=status))
     error = _error(client.ask("newest_commit", hf_id=ID, hub={"max_retries": retries}))
-    assert error["type"] == "Transient"
+    assert error["type"] == ("RateLimited" if status == 429 else "HubUnavailable")
+    assert error["status_code"] == status
     assert error["reason"] == ("rate_limited" if status == 429 else "hub_error")
     assert hub.faults.fired(fault) == retries + 1
 
@@ -143,7 +144,7 @@ def test_broken_connections_are_tried_again(client: HubClient, hub: LocalHub, fa
     assert hub.faults.fired(armed) == 2
     hub.faults.add(Fault(**fault.to_json() | {"route": INFO}))
     error = _error(client.ask("newest_commit", hf_id=ID, hub={"max_retries": 1}))
-    assert (error["type"], error["reason"]) == ("Transient", "network")
+    assert (error["type"], error["reason"]) == ("HubUnavailable", "network")
 
 
 @pytest.mark.parametrize("as_date", [False, True])
@@ -167,7 +168,7 @@ def test_waits_grow(client: HubClient, hub: LocalHub) -> None:
 def test_a_hub_that_does_not_answer_in_time(client: HubClient, hub: LocalHub) -> None:
     hub.faults.add(Fault(route=INFO, delay_s=30, count=2))
     error = _error(client.ask("newest_commit", hf_id=ID, hub={"max_retries": 1, "read_timeout_s": 0.2}))
-    assert (error["type"], error["reason"]) == ("Transient", "network")
+    assert (error["type"], error["reason"]) == ("HubUnavailable", "network")
     assert "Timeout" in error["problem"]
 
 
