@@ -76,8 +76,8 @@ def _facts(file: DataFile, kind: str) -> tuple[Columns, int]:
     with file.opened() as content:
         data = _mapped(content)
         columns = columns_of(_arrow_reader(data).schema, file.error)
-        # the first column is unpacked where the file is compressed; otherwise no column is looked at
-        rows = sum(batch.num_rows for batch in _stored_batches(_arrow_reader(data, [columns.schema.names[0]])))
+        # no value is looked at, but where the file is compressed
+        rows = sum(batch.num_rows for batch in _stored_batches(_arrow_reader(data)))
         return columns, rows
 
 
@@ -126,18 +126,10 @@ def _mapped(content: BinaryIO) -> mmap.mmap:
     return mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def _arrow_reader(
-    data: mmap.mmap, names: Sequence[str] | None = None
-) -> pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader:
-    """A reader of either format; with `names` it unpacks only those columns."""
+def _arrow_reader(data: mmap.mmap) -> pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader:
+    """A reader of either format, of all columns: for some of them it would make room for all and copy them."""
     buffer = pa.py_buffer(data)
-    is_file = bytes(data[:6]) == b"ARROW1"
-    open_ipc = pa.ipc.open_file if is_file else pa.ipc.open_stream
-    options = pa.ipc.IpcReadOptions()
-    if names is not None:
-        schema = open_ipc(buffer).schema
-        options = pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index(name) for name in names])
-    return open_ipc(buffer, options=options)
+    return pa.ipc.open_file(buffer) if data[:6] == b"ARROW1" else pa.ipc.open_stream(buffer)
 
 
 def _stored_batches(
@@ -155,7 +147,7 @@ def _arrow_batches(file: DataFile, names: Sequence[str]) -> Iterator[pa.RecordBa
         there = set(_arrow_reader(data).schema.names)
         known = [name for name in names if name in there]
         seen_bytes = 0
-        for stored in _stored_batches(_arrow_reader(data, known or None)):
+        for stored in _stored_batches(_arrow_reader(data)):
             if not known:
                 yield from _rows_alone(stored.num_rows)
                 continue

@@ -15,7 +15,7 @@ from hugflow.publish.features import Columns, columns_of
 from hugflow.publish.files import DataFile
 from hugflow.publish.text_types import TextColumn, from_text
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 1 << 20
 MAX_BLOCK_BYTES = 1 << 30
 MAX_HEADER_BYTES = 1 << 20
 

@@ -34,6 +34,7 @@ GROUP_ROWS = 1_000_000
 MEDIA_GROUP_ROWS = 100
 # A file's size is known group by group: none is more than an eighth of it, and the last percents may stay empty.
 _PARTS_OF_A_SHARD = 8
+_GROWTH = 4
 _WANTED, _FULL = 0.98, 0.93
 _FOOTER_BYTES_A_CHUNK = 180
 # pages that begin where the content says: in a file that changed a little, most pages stay the same for the Hub
@@ -168,7 +169,8 @@ class _OpenShard:
         self._schema = source.columns.stored
         self._leaves = [(field.name, leaf) for field in self._schema for leaf in _leaves(field.name, field.type)]
         self._media = {name for name, feature in source.features.items() if has_files(feature)}
-        self._rows = self._groups = self._plain_bytes = 0
+        self._rows = self._groups = self._last_bytes = 0
+        self._ratio = 0.001  # how much smaller the groups became, at best: what comes may be worse
         self._doing = f"writing {file.name}"
 
     def __enter__(self) -> Self:
@@ -197,10 +199,10 @@ class _OpenShard:
             self._abandon()
             return
         try:
+            chunking = orjson.dumps(_CHUNKING).decode()
+            self._writer.add_key_value_metadata({"content_defined_chunking": chunking})
+            self._writer.close()
             with faults(self._doing):
-                chunking = orjson.dumps(_CHUNKING).decode()
-                self._writer.add_key_value_metadata({"content_defined_chunking": chunking})
-                self._writer.close()
                 self._sink.sync()
         except BaseException:
             self._abandon()
@@ -218,33 +220,35 @@ class _OpenShard:
         return self._size < limit * _FULL and self._size + next_bytes * self._ratio <= limit * _WANTED
 
     def group_bytes(self, limit: int | None) -> int:
-        """How many bytes the next row group should have, uncompressed."""
+        """How many bytes the next row group should have, uncompressed.
+
+        At first nothing is known of how small they become; later, that they never became larger than so far.
+        """
         if limit is None:
             return GROUP_BYTES
         room = min(limit / _PARTS_OF_A_SHARD, limit * _WANTED - self._size)
-        return max(1, min(GROUP_BYTES, int(room / self._ratio)))
+        known = min(room / self._ratio, self._last_bytes * _GROWTH) if self._groups else room
+        return max(1, min(GROUP_BYTES, int(known)))
 
     @property
     def _size(self) -> int:
         """What the file would have if it ended here, about."""
         return self._sink.size_bytes + self._groups * len(self._leaves) * _FOOTER_BYTES_A_CHUNK
 
-    @property
-    def _ratio(self) -> float:
-        """How much smaller groups became so far; at first nothing is known of it."""
-        return max(0.001, self._size / self._plain_bytes) if self._plain_bytes else 1.0
-
     def add(self, table: pa.Table, plain_bytes: int) -> int:
         """Write a row group, which has so many bytes uncompressed; returns its rows."""
+        before = self._size
+        arrays = [
+            as_type(column.combine_chunks(), field.type)
+            for column, field in zip(table.columns, self._schema, strict=True)
+        ]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema), row_group_size=table.num_rows)
         with faults(self._doing):
-            arrays = [
-                as_type(column.combine_chunks(), field.type)
-                for column, field in zip(table.columns, self._schema, strict=True)
-            ]
-            self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema), row_group_size=table.num_rows)
+            self._sink.check()
         self._rows += table.num_rows
         self._groups += 1
-        self._plain_bytes += plain_bytes
+        self._last_bytes = plain_bytes
+        self._ratio = max(self._ratio, (self._size - before) / max(1, plain_bytes))
         return int(table.num_rows)
 
     def result(self) -> Shard:
@@ -269,11 +273,15 @@ def _leaves(path: str, kind: pa.DataType) -> Iterator[str]:
 
 
 class _HashedFile:
-    """A file that is written front to back, and whose size and hash are known then."""
+    """A file that is written front to back, and whose size and hash are known then.
+
+    For the writer no write ever fails: an error in the midst of its work would end the process. `check` raises it.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._sha256 = hashlib.sha256()
+        self._error: BaseException | None = None
         self.size_bytes = 0
         self.closed = False
 
@@ -286,15 +294,16 @@ class _HashedFile:
         """For pyarrow."""
         return True
 
-    def write(self, data: bytes | memoryview) -> int:
-        """Append to the file."""
-        if self.closed:
-            return memoryview(data).nbytes  # given up: the writer still wants to write its end
-        self._file.write(data)
-        self._sha256.update(data)
-        size = memoryview(data).nbytes
-        self.size_bytes += size
-        return size
+    def write(self, data: bytes) -> int:
+        """Append to the file, unless that failed already."""
+        try:
+            if self._error is None and not self.closed:
+                self._file.write(data)
+                self._sha256.update(data)
+        except BaseException as error:  # noqa: BLE001 - `check` raises it; signals come at any place
+            self._error = error
+        self.size_bytes += len(data)
+        return len(data)
 
     def tell(self) -> int:
         """Where the next bytes go."""
@@ -306,9 +315,15 @@ class _HashedFile:
     def close(self) -> None:
         """What is written stays open, to be synced."""
 
+    def check(self) -> None:
+        """Raise what went wrong in a write."""
+        if self._error is not None:
+            raise self._error
+
     def sync(self) -> None:
         """Wait until all of it is on the disk, and close it."""
         with self._file:
+            self.check()
             self._file.flush()
             os.fsync(self._file.fileno())
         self.closed = True
