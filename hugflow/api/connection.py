@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from hugflow.events import Event, Fanout
-from hugflow.hf_client.ambient import ambient_hub
+from hugflow.hf_client.ambient import ambient_hub, without_bars
 from hugflow.hf_client.repository import Commit, Repository
 from hugflow.publish.run import Publisher
 from hugflow.publish_spec import Card
@@ -91,7 +91,7 @@ def uploaded(repository: Repository, commit: Commit | None) -> Uploaded:
 def publisher(connection: Connection | PublishOptions) -> Iterator[Publisher]:
     """A publisher; without a state folder it has one that goes with the call."""
     listener = connection.get("on_event")
-    with state_of(connection.get("state_dir")) as state:
+    with without_bars(), state_of(connection.get("state_dir")) as state:
         yield Publisher(
             hub=ambient_hub(connection.get("token"), connection.get("endpoint")),
             state=state,

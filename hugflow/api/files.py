@@ -15,7 +15,7 @@ from hugflow.errors import InvalidRequest, NotFoundError
 from hugflow.finish import sha256_of
 from hugflow.freshness import Freshness
 from hugflow.front_matter import GONE, CardText, parse, updated
-from hugflow.hf_client.ambient import ambient_hub
+from hugflow.hf_client.ambient import ambient_hub, without_bars
 from hugflow.hf_client.repository import Repository
 from hugflow.publish.commit import Changes, publish_changes
 from hugflow.publish.deletion import HubRemover
@@ -51,7 +51,8 @@ def upload_file(
             repository.check_card(file)
     else:
         local = Path(file)
-        content = repository.upload(local, path, sha256=sha256_of(local), size_bytes=local.stat().st_size)
+        with without_bars():
+            content = repository.upload(local, path, sha256=sha256_of(local), size_bytes=local.stat().st_size)
     commit = publish_changes(
         repository,
         lambda _: Changes(adds={path: content}),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from huggingface_hub import constants, get_token
+from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 from hugflow.hf_client.connection import Hub
 
@@ -12,3 +16,16 @@ def ambient_hub(token: str | None = None, endpoint: str | None = None) -> Hub:
     hub = Hub(endpoint=(endpoint or constants.ENDPOINT).rstrip("/"), token=token or get_token())
     hub.connect()
     return hub
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Keep the library from drawing a progress bar for every file that it sends."""
+    if are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
