@@ -226,6 +226,13 @@ class DatasetDir:
             if entry not in ours or (entry != self.meta and any(entry.iterdir())):
                 yield entry
 
+    def strangers(self) -> list[str]:
+        """What stands in the folder, or beside our own files in it, and is not ours; paths from the folder."""
+        ours = {self.audio, self.json, self.meta, self.tmp, self.scratch, self.marker, *self.summaries}
+        with faults(f"reading {self.path}"):
+            entries = [entry for folder in (self.path, self.meta) if folder.is_dir() for entry in folder.iterdir()]
+        return [entry.relative_to(self.path).as_posix() for entry in entries if entry not in ours]
+
     def unmark(self) -> None:
         """Take the marker away: the dataset is not complete any more."""
         doing = f"opening {self.path}"

@@ -247,6 +247,9 @@ class Engine:
             dataset.disown()
         self.context.state.forget(name)
         if existed:
+            dataset.sweep()
+            # while the plan still says whose folder it is: without it, what stays there would make it somebody else's
+            self.context.storage.trash_files(name, dataset.strangers(), self.context.now())
             dataset.clear()
 
     def _tidy(self, name: str, record: DatasetRecord) -> None:
@@ -255,8 +258,13 @@ class Engine:
         dataset.sweep()
         dataset.remove_workspace()
         entry = state.datasets().get(name)
-        if entry is None or entry.dataset != record:
+        if entry is None:
             state.activate(manifest_entry(self.context, record))
+        elif entry.dataset != record:
+            # a marker that was damaged and can still be read must not become what the manifest says
+            fix = "`hugflow verify --repair` makes it again."
+            problem = "its marker says something else than the manifest"
+            raise StorageFault(f"looking at {name}", problem, fix, reason="damaged_marker")
         if self.context.cleanup_progress:
             state.forget(name)
         elif (progress := read_progress(state.progress(name))) is not None and progress.status != "complete":

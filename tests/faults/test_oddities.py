@@ -144,6 +144,19 @@ def test_a_dataset_behind_a_link_is_not_cleared_by_a_restart(world: FaultWorld, 
         assert tree(elsewhere) == before, arguments
 
 
+@pytest.mark.parametrize("where", ["", ".hugflow"])
+def test_a_restart_moves_what_is_not_ours_into_the_trash(world: FaultWorld, audio: Case, where: str) -> None:
+    """It was beside the plan that is deleted: what stays behind would make the folder somebody else's."""
+    request = world.add(audio.hf_id, "audio")
+    world.quick_sync(request).ok()
+    (world.place(audio).folder / where / "notes").mkdir()
+    (world.place(audio).folder / where / "notes" / "one.txt").write_text("somebody's")
+    world.quick_sync(request, "--restart").ok()
+    world.check(audio, code=0)
+    (kept,) = (world.storage / ".trash").glob(f"*/{where}/notes/one.txt")
+    assert kept.read_text() == "somebody's"
+
+
 def test_a_folder_among_the_rows_is_named_and_moved_away(world: FaultWorld, audio: Case) -> None:
     """Some storage servers make folders of their own everywhere."""
     request = world.add(audio.hf_id, "audio")

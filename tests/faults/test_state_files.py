@@ -264,6 +264,18 @@ def test_a_damaged_marker_is_mended_from_the_manifest(whole: FaultWorld, audio: 
     whole.check(audio, code=0)
 
 
+def test_a_marker_that_was_changed_does_not_become_the_manifest(whole: FaultWorld, audio: Case) -> None:
+    """It can be read, and a run that has nothing to do looks at it."""
+    MARKER_HARMS["of another commit"](whole.place(audio).folder / MARKER)
+    before = whole.place(audio).manifest
+    done = whole.quick_sync(audio.request)
+    assert (done.code, done.reason) == (74, "damaged_marker")
+    assert "verify --repair" in done.fix
+    assert whole.place(audio).manifest == before
+    whole.quick("verify", "--repair").ok()
+    whole.check(audio, code=0)
+
+
 @pytest.mark.parametrize("harm", [name for name in MARKER_HARMS if name != "of another commit"])
 def test_a_damaged_marker_is_made_again_after_the_state_was_lost(whole: FaultWorld, audio: Case, harm: str) -> None:
     """Nobody knows any more that it was complete: its rows are looked at, and it is completed."""
