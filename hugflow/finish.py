@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import stat
+import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -20,8 +21,9 @@ from hugflow.errors import StorageFault
 from hugflow.failpoints import Failpoints
 from hugflow.journal import JournalState, Tally, records
 from hugflow.plan import AddPlan
+from hugflow.ranges import RowRanges
 from hugflow.records import RowRecord
-from hugflow.rows import json_array, json_type, schema_of
+from hugflow.rows import audio_file_row, json_array, json_file_row, json_type, schema_of
 from hugflow.state import DatasetRecord
 from hugflow.storage import DatasetDir, NotAFileError, faults, read_regular, sync_directory, write_durably
 from hugflow.version import __version__
@@ -263,6 +265,22 @@ def batched_rows(rows: Iterable[RowRecord]) -> Iterator[tuple[RowRecord, ...]]:
     rows = iter(rows)
     while batch := tuple(islice(rows, BATCH_ROWS)):
         yield batch
+
+
+def remove_unrecorded(dataset: DatasetDir, done: RowRanges, *, within_s: float) -> None:
+    """Delete the files of rows that are not recorded, so that a run that ends early leaves none of them.
+
+    Takes about `within_s` seconds: in a folder of millions of files some may stay. The next run writes over them.
+    """
+    give_up = time.monotonic() + within_s
+    with faults(f"tidying {dataset.path.name}"):
+        for folder, row_of in ((dataset.audio, audio_file_row), (dataset.json, json_file_row)):
+            for entry in os.scandir(folder) if folder.is_dir() else ():
+                row = row_of(entry.name)
+                if row is not None and row not in done:
+                    _remove_file(entry)
+                if time.monotonic() >= give_up:
+                    return
 
 
 def _remove_strangers(dataset: DatasetDir, state: JournalState) -> None:

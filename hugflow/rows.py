@@ -244,6 +244,20 @@ def audio_file_name(source_name: str | None, row: int) -> str:
     return f"{stem}__{row}.mp3" if stem else f"{row}.mp3"
 
 
+def audio_file_row(name: str) -> int | None:
+    """The row that `audio_file_name` gave a name to; None for a name that it never gives."""
+    return _number(name.removesuffix(".mp3").rpartition("__")[2]) if name.endswith(".mp3") else None
+
+
+def json_file_row(name: str) -> int | None:
+    """The row whose JSON file is called `name`; None for a name that no row has."""
+    return _number(name.removesuffix(".json")) if name.endswith(".json") else None
+
+
+def _number(digits: str) -> int | None:
+    return int(digits) if digits.isdecimal() and digits == str(int(digits)) else None
+
+
 def _safe_stem(name: str) -> str:
     """The last component of a path in any notation, without its audio suffix and what file systems or shells mind.
 

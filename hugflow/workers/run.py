@@ -15,7 +15,7 @@ import orjson
 from hugflow.errors import ExitCode, HugflowError, Paused, StorageFault
 from hugflow.events import FailedRow, Preview, Progress, Reporter, Result, RowFailed, Warned
 from hugflow.failpoints import Failpoints
-from hugflow.finish import batched_rows, finish, read_index
+from hugflow.finish import batched_rows, finish, read_index, remove_unrecorded
 from hugflow.hf_client.connection import Hub
 from hugflow.hf_client.fetch import fetch_shard
 from hugflow.hf_client.repository_files import RepositoryFiles
@@ -39,6 +39,7 @@ from hugflow.workers.shards import FetchRows, ShardQueue, is_pending
 GROUP_ROWS = 64
 PROGRESS_EVERY_S = 1.0
 LISTED_ERRORS = 100
+TIDY_S = 0.5  # a run that is asked to stop has five seconds in all
 PREVIEW_ROWS = 3
 
 
@@ -275,6 +276,7 @@ class DownloadRun:
         self._dataset.sweep()
         failed, allowed = len(self._rows.failed), self.plan.spec.max_failed_rows
         if failed > allowed:
+            self._remove_unrecorded()
             self._write_progress("partial")
             fix = "Run it again with --retry-failed, or allow them with `max_failed_rows` in the request."
             rows = "1 row" if failed == 1 else f"{failed} rows"
@@ -311,7 +313,7 @@ class DownloadRun:
 
     def _ended(self, status: Literal["paused", "failed"], code: ExitCode, error: HugflowError) -> Result:
         # half-written files go first: on a full disk they may leave the room for the progress file
-        for tidy in (self._dataset.sweep, lambda: self._write_progress(status)):
+        for tidy in (self._dataset.sweep, self._remove_unrecorded, lambda: self._write_progress(status)):
             try:
                 tidy()
             except HugflowError as fault:
@@ -319,6 +321,9 @@ class DownloadRun:
                 self.context.emit(Warned(self.plan.request, str(fault)))
         problem = f"{error.doing}: {error.problem}"
         return self._result(status, code, error=problem, fix=error.fix, reason=error.reason)
+
+    def _remove_unrecorded(self) -> None:
+        remove_unrecorded(self._dataset, self._rows.done, within_s=TIDY_S)
 
     def _result(
         self,

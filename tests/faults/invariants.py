@@ -130,18 +130,20 @@ def check(
     reference_tree: Tree | None = None,
     canary: Canary | None = None,
     progress_refused: bool = False,
+    others_killed: bool = False,
 ) -> None:
     """Raise BrokenInvariant with everything that does not hold of a dataset.
 
     `code` is the exit code of the run that was the last to touch it, None for one that was killed: then what only the
     end of a run can put right (temporary files, the progress file, the manifest) is not asked for.
     `reference_tree` is `tree()` of an uninterrupted run, asked for where the dataset is complete. `progress_refused`
-    says that the disk took nothing any more: no progress file, perhaps no deletion either.
+    says that the disk took nothing any more: no progress file, perhaps no deletion either; `others_killed`, that runs
+    of other datasets may have left something in the state.
     """
     place = Place(storage_root, state_dir, name)
     problems = [*_rows(place, rows_total), *_json_files(place)]
     if code is not None:
-        problems += _leftovers(place, code, refused=progress_refused)
+        problems += _leftovers(place, refused=progress_refused, own=others_killed)
         problems += _complete(place, rows_total, code)
         problems += _agreement(place, code, progress_refused=progress_refused)
     if reference_tree is not None and (code == 0 or place.marker is not None):
@@ -195,10 +197,11 @@ def _row(place: Place, record: Record) -> Iterator[str]:
 # -- I3: leftovers ---------------------------------------------------------------------------------------------------
 
 
-def _leftovers(place: Place, code: int, *, refused: bool) -> Iterator[str]:
-    """After a fault (1, 74) files may stand there that were not recorded any more: the next run makes them again."""
+def _leftovers(place: Place, *, refused: bool, own: bool) -> Iterator[str]:
+    """Nothing stands there that no row is recorded with, but where the disk refused to delete it."""
     for path in place.state_dir.rglob("*") if place.state_dir.is_dir() else ():
-        if path.name.endswith(".tmp") or path.parent.name == "removing":
+        is_left = path.name.endswith(".tmp") or path.parent.name == "removing"
+        if is_left and (not own or place.name in path.name):
             yield f"I3 {path.relative_to(place.state_dir)} is left in the state"
     for path in place.storage_root.iterdir() if place.storage_root.is_dir() else ():
         if path.name.endswith(".tmp"):
@@ -210,8 +213,7 @@ def _leftovers(place: Place, code: int, *, refused: bool) -> Iterator[str]:
     wanted |= {f"audio/{record.audio}" for record in recorded.rows.values() if record.audio is not None}
     wanted |= SUMMARIES | {MARKER}
     complete = place.marker is not None
-    unfinished = ("audio/", "json/") if code in FAULTS and not complete else ()
-    unfinished += (f"{META}/tmp/",) if refused else ()
+    unfinished = ("audio/", "json/", f"{META}/tmp/") if refused and not complete else ()
     for path in place.folder.rglob("*"):
         inside = path.relative_to(place.folder).as_posix()
         if path.is_dir() and not path.is_symlink():

@@ -150,7 +150,9 @@ class FaultWorld(World):
 
     # -- judgement ----------------------------------------------------------------------------------------------------
 
-    def check(self, case: Case, *, code: int | None = None, progress_refused: bool = False) -> None:
+    def check(
+        self, case: Case, *, code: int | None = None, progress_refused: bool = False, others_killed: bool = False
+    ) -> None:
         """All invariants of one dataset in this world."""
         check(
             self.storage,
@@ -161,6 +163,7 @@ class FaultWorld(World):
             reference_tree=case.reference or None,
             canary=self.canary,
             progress_refused=progress_refused,
+            others_killed=others_killed,
         )
 
     def place(self, case: Case) -> Place:

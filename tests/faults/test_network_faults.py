@@ -122,11 +122,11 @@ def _resumed(world: FaultWorld, case: Case) -> None:
 
 
 def _stopped(world: FaultWorld, case: Case, done: FaultDone) -> None:
-    """Exit 1, words for a person, nothing wrong recorded; rows that were under way are left as after a kill."""
+    """Exit 1, words for a person, nothing wrong recorded, and nothing left of rows that were under way."""
     assert done.code == 1, f"exit code {done.code}\n{done.out}\n{done.err}"
     assert done.fix
     assert "Traceback" not in done.err
-    world.check(case)  # the next run, which is checked whole, clears away what the other workers had begun
+    world.check(case, code=1)
 
 
 # -- all faults at once ----------------------------------------------------------------------------------------------
