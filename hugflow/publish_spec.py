@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
@@ -32,6 +32,7 @@ MIN_SHARD_BYTES = 1_000_000
 
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([KMG]i?B)", re.IGNORECASE)
+_LARGEST = sys.float_info.max
 _SPEC_JSON_NAMES = frozenset(
     {"update_time", "updated_at", "version", "pipeline_version", "tables", "intervals", "data_quality"}
 )
@@ -94,8 +95,8 @@ def _range(value: Any) -> tuple[float | None, float | None]:
 
 
 def _is_limit(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return value is None or number
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value is None or (number and -_LARGEST <= value <= _LARGEST)  # not NaN, and no integer too large for a float
 
 
 ConfigName = Annotated[Subset, AfterValidator(_config)]

@@ -140,6 +140,8 @@ def _places(values: dict[str, Any]) -> set[tuple[str | int, ...]]:
         (ONE | {"revision": "a" * 40}, ("revision",)),
         (ONE | {"quality": {"unique": ["a", "b", "a"]}}, ("quality", "unique", 2)),
         (ONE | {"quality": {"range": {"a": [float("nan"), 1]}}}, ("quality", "range", "a")),
+        (ONE | {"quality": {"range": {"a": [float("-inf"), 1]}}}, ("quality", "range", "a")),
+        (ONE | {"quality": {"range": {"a": [0, 10**400]}}}, ("quality", "range", "a")),
         (ONE | {"quality": {"range": {"a": [True, 2]}}}, ("quality", "range", "a")),
         (ONE | {"quality": {"range": {}}}, ("quality", "range")),
         (ONE | {"distinct": {"version": "a"}}, ("distinct", "version", "[key]")),
