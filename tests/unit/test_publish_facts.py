@@ -318,6 +318,12 @@ def test_a_very_long_list_is_only_counted(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_very_long_texts_are_only_counted(tmp_path: Path) -> None:
+    texts = ["a", *(f"{n:02d}" + "x" * (1 << 20) for n in range(18)), "a"]
+    found = of({"s": texts}, tmp_path, distinct={"texts": "s"}).distinct["texts"]
+    assert (found.count, found.values, found.sample) == (19, None, ("a",))
+
+
 def test_a_list_of_some_thousand_values_is_listed(tmp_path: Path) -> None:
     found = of({"n": list(range(10_000))}, tmp_path, distinct={"a": "n"}).distinct["a"]
     assert found.values == tuple(range(10_000))
