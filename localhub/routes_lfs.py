@@ -9,16 +9,16 @@ from localhub.repository import Repository
 from localhub.router import Route
 from localhub.site import Site
 from localhub.uploads import Upload, joined_parts
-from localhub.users import require_writer
+from localhub.users import require_member
 from localhub.wire import Request, Response
 
 _TYPE = {"Content-Type": "application/vnd.git-lfs+json"}
 
 
 def batch(site: Site, request: Request) -> Response:
-    """Addresses for the objects that the repository does not have yet (git-lfs batch API)."""
+    """Addresses for the objects that the repository does not have yet (git-lfs batch API); for members only."""
     repository = site.repository(request)
-    require_writer(site.user(request))
+    require_member(site.user(request), repository.namespace)
     body = request.json()
     if body.get("operation") != "upload":
         raise bad_request("localhub serves LFS files by /resolve/; only uploads go through the batch API")

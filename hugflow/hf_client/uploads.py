@@ -14,7 +14,7 @@ from typing import Any
 
 from huggingface_hub import CommitOperationAdd
 
-from hugflow.errors import HubUnavailable, HugflowError
+from hugflow.errors import Forbidden, HubUnavailable, HugflowError
 from hugflow.hf_client.connection import HUB_ERRORS, Hub, explain_status
 from hugflow.hf_client.wire import Wire, quoted, understood
 from hugflow.storage import faults
@@ -98,8 +98,14 @@ class Target:
             wanted = {item["oid"]: item.get("actions", {}).get("upload") for item in answer["objects"]}
             return [oid for oid in oids if wanted[oid]]
 
-        with understood(doing):
-            return set(self.wire.ask_in_parts(sorted(objects), ask, size=FILES_AT_ONCE))
+        try:
+            with understood(doing):
+                return set(self.wire.ask_in_parts(sorted(objects), ask, size=FILES_AT_ONCE))
+        except Forbidden:
+            # who may only open pull requests is not told: Xet takes their uploads, and sends what is new of them
+            if not self.create_pr:
+                raise
+            return set(objects)
 
     def _unrefused(self, doing: str, answer: Any) -> Any:
         """The answer, unless it says of an object that it cannot be uploaded: that becomes the typed error."""

@@ -226,7 +226,8 @@ def _parts_of(order: _Order, too_large: TooLarge | None = None) -> list[_Order]:
     """Halves of an order, none of them with more operations than the Hub takes."""
     if len(order) <= 1:
         path = next(iter((*order.puts, *order.deletes)))
-        raise too_large or TooLarge(f"committing {path}", "it is too large for the Hub", "Make the file smaller.")
+        problem = f"{path} alone is too large for a commit of the Hub (413)"
+        raise TooLarge("committing", problem, "Make the file smaller.", status_code=413) from too_large
     parts = [*order.halves()]
     while max(map(len, parts)) > MAX_OPERATIONS:
         parts = [half for part in parts for half in part.halves()]

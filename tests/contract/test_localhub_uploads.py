@@ -6,6 +6,7 @@ import hashlib
 import io
 import random
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.lfs import UploadInfo, post_lfs_batch_info
 from huggingface_hub.utils import disable_progress_bars, get_session
 
 from localhub import LocalHub, Settings
@@ -231,6 +233,67 @@ def test_a_pull_request_that_conflicts_is_not_merged(hub: LocalHub, api: HfApi) 
         api.merge_pull_request(REPO, 1, repo_type="dataset")
     api.change_discussion_status(REPO, 1, "closed", repo_type="dataset")
     assert (hub.read(REPO, "a.txt"), hub.repository(REPO).pull(1).status) == (b"ours", "closed")
+
+
+def test_a_pull_request_goes_into_the_branch_that_it_was_made_from(hub: LocalHub, api: HfApi) -> None:
+    api.create_branch(REPO, branch="dev", repo_type="dataset")
+    main = hub.repository(REPO).head.sha
+    commit(api, add("a.txt", b"theirs"), revision="dev", create_pr=True)
+    api.merge_pull_request(REPO, 1, repo_type="dataset")
+    assert "a.txt" in hub.paths(REPO, "dev")
+    assert hub.repository(REPO).head.sha == main
+    with pytest.raises(RevisionNotFoundError):
+        commit(api, add("a.txt", b"1"), revision=main, create_pr=True)
+
+
+def _status(call: Callable[[], object]) -> int:
+    with pytest.raises(HfHubHTTPError) as caught:
+        call()
+    return caught.value.response.status_code
+
+
+def test_more_than_the_hub_takes_at_once() -> None:
+    with LocalHub(settings=Settings(max_operations=3, max_objects=2)) as hub:
+        hub.add_user("alice", role="write")
+        api = HfApi(endpoint=hub.url, token="hf_alice")
+        api.create_repo(REPO, repo_type="dataset")
+        texts = [add(f"{number}.txt", b"1") for number in range(3)]
+        assert _status(lambda: commit(api, *texts)) == 413  # the question which of them are large
+        hub.commit(REPO, {f"{number}.txt": b"1" for number in range(5)})
+        assert _status(lambda: commit(api, *[CommitOperationDelete(f"{number}.txt") for number in range(4)])) == 413
+        commit(api, *[CommitOperationDelete(f"{number}.txt") for number in range(3)])
+        infos = [UploadInfo.from_bytes(bytes([number])) for number in range(3)]
+        ask = {"token": "hf_alice", "repo_type": "dataset", "repo_id": REPO, "endpoint": hub.url}
+        assert _status(lambda: post_lfs_batch_info(infos, **ask)) == 413
+        assert len(post_lfs_batch_info(infos[:2], **ask)[0]) == 2
+
+
+def test_a_quota() -> None:
+    with LocalHub(settings=Settings(quota_bytes=1000)) as full:
+        full.add_user("alice", role="write")
+        api = HfApi(endpoint=full.url, token="hf_alice")
+        api.create_repo(REPO, repo_type="dataset")
+        infos = [UploadInfo.from_bytes(bytes(size)) for size in (900, 1100)]
+        ask = {"token": "hf_alice", "repo_type": "dataset", "repo_id": REPO, "endpoint": full.url}
+        (accepted,), (refused,), _ = post_lfs_batch_info(infos, **ask)
+        assert (accepted["size"], refused["size"], refused["error"]["code"]) == (900, 1100, 507)
+        uploaded = get_session().put(accepted["actions"]["upload"]["href"], content=bytes(900))
+        assert uploaded.status_code == 200
+        verify = {"oid": accepted["oid"], "size": 900}
+        headers = {"Authorization": "Bearer hf_alice"}
+        assert get_session().post(accepted["actions"]["verify"]["href"], json=verify, headers=headers).is_success
+        (again,), (refused,), _ = post_lfs_batch_info([infos[0], UploadInfo.from_bytes(bytes(101))], **ask)
+        assert "actions" not in again
+        assert refused["error"]["code"] == 507
+        xorb = get_session().post(f"{full.url}/xet/v1/xorbs/default/{'0' * 64}", content=bytes(1001), headers=headers)
+        assert xorb.status_code == 507
+
+
+def test_only_members_upload_by_lfs(hub: LocalHub, api: HfApi) -> None:
+    hub.add_user("guest", role="write", orgs=())
+    infos = [UploadInfo.from_bytes(b"1")]
+    ask = {"token": "hf_guest", "repo_type": "dataset", "repo_id": REPO, "endpoint": hub.url}
+    assert _status(lambda: post_lfs_batch_info(infos, **ask)) == 403
 
 
 def test_branches_and_tags(hub: LocalHub, api: HfApi) -> None:

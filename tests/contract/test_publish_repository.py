@@ -226,6 +226,7 @@ def test_what_the_hub_has_is_not_sent_again(by: HubClient, way: str, hub: LocalH
     assert found(by, "find", digest, SIZE) == answer["found"]
     assert found(by, "find", sha256(b"never seen"), 10) is None
     assert sent_bytes(hub) == 0
+    assert not hub.requests(route="xet_write_token"), "nor was the file cut into chunks"
     again = published(by, files={"data/a.parquet": content})
     assert (again["commit"], sent_bytes(hub)) == (None, 0)
     assert hub.requests(route="commit") == []
@@ -366,6 +367,17 @@ def test_with_a_token_that_may_not_write(client: HubClient, hub: LocalHub, token
 def test_a_pull_request_needs_only_a_token_that_may_write(client: HubClient, hub: LocalHub) -> None:
     made = published(client, texts={"a.txt": "1"}, create_pr=True, hub={"token": "hf_guest"})
     assert made["commit"]["pr_url"] == f"{hub.url}/datasets/{REPO}/discussions/1"
+
+
+def test_a_pull_request_of_a_guest_with_large_files(by: HubClient, way: str, hub: LocalHub) -> None:
+    """The Hub takes their uploads by Xet only."""
+    content = [55 + len(way), SIZE]
+    fields = {"files": {"data/a.parquet": content}, "create_pr": True, "hub": {"token": "hf_guest"}}
+    if way == "lfs":
+        assert refused(by, "publish", **fields)["reason"] == "forbidden"
+        return
+    published(by, **fields)
+    assert hub.read(REPO, "data/a.parquet", "refs/pr/1") == noise(*content)
 
 
 def test_a_repository_that_is_not_there(client: HubClient, hub: LocalHub) -> None:

@@ -556,6 +556,37 @@ def test_a_split_commit_survives_faults(narrow: tuple[LocalHub, HubClient], faul
     world.assert_no_half_state()
 
 
+def test_the_parts_of_a_run_that_ended_in_the_middle_are_taken_up(narrow: tuple[LocalHub, HubClient]) -> None:
+    world = World.made(*narrow)
+    world.hub.faults.add(Fault(route="/commit/", nth=4, status=401))
+    world.hub.faults.add(Fault(route="/status", status=401))  # nor can the pull request be closed
+    assert "error" in world.publish()
+    world.hub.faults.clear()
+    assert [pull.status for pull in world.repository.pulls.values()] == ["open"]
+    assert "error" not in world.publish()
+    world.assert_published()
+    assert [pull.status for pull in world.repository.pulls.values()] == ["merged"]
+
+
+def test_the_head_moves_while_the_parts_are_committed(narrow: tuple[LocalHub, HubClient]) -> None:
+    """They were made for another head: they are made anew, not merged into what is there now."""
+    world = World.made(*narrow)
+    world.hub.faults.add(Fault(route="/commit/refs", delay_s=0.3, count=1))
+
+    def somebody() -> None:
+        wait_for(lambda: world.hub.faults.to_json()[0]["fired"] == 1)
+        world.hub.commit(world.repo_id, {"notes.txt": b"theirs"})
+
+    with running_beside(somebody):
+        answer = world.publish()
+    world.hub.faults.clear()
+    assert "error" not in answer, answer
+    assert len(answer["built"]) == 2
+    assert world.files() == world.new | {"notes.txt": b"theirs"}
+    assert len(world.commits()) == 2
+    assert [pull.status for pull in world.repository.pulls.values()] == ["closed", "merged"]
+
+
 @pytest.mark.parametrize("fault", ["403", "409", "500", "lost answer"])
 def test_the_merge_of_a_split_commit_fails(narrow: tuple[LocalHub, HubClient], fault: str) -> None:
     world = World.made(*narrow)
@@ -575,4 +606,5 @@ def test_one_file_that_is_too_large(hub: LocalHub, client: HubClient) -> None:
     hub.faults.add(Fault(route="/commit/", status=413))
     error = world.publish()["error"]
     assert (error["type"], error["reason"], error["status_code"]) == ("TooLarge", "payload_too_large", 413)
+    assert "alone is too large" in error["problem"]
     world.assert_unchanged()
