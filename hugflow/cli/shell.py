@@ -230,6 +230,8 @@ def _library_environment(settings: Settings) -> dict[str, str]:
         "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
         # its own handler writes past our format and masks, a line for every attempt; what counts reaches us as errors
         "HF_HUB_VERBOSITY": "error",
+        # with five attempts it takes three minutes until hf_xet says that the Hub is full; ours come after them
+        "HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "3",
         # numpy's linear algebra, which nothing here uses, would start a thread a core, in every worker
         "OPENBLAS_NUM_THREADS": "1",
     }
