@@ -11,6 +11,8 @@ from hugflow.gitops.gate import decide
 from hugflow.gitops.requests import load, name_of
 from hugflow.gitops.run import Ended, Job, refuse
 from hugflow.render.markdown import code, paragraphs
+from hugflow.request_file import ParsedRequest
+from hugflow.specs import AddSpec, PublishSpec, repository_name
 
 Holder = Callable[[str], str | None]
 """Who holds the lock of a dataset, in words; None when nobody does."""
@@ -31,12 +33,22 @@ def unlock(github: GitHub, job: Job, holder: Holder) -> Ended:
     if not decision.allowed:
         return refuse(github, decision, job)
     loaded = load(github, decision.facts.files, decision.facts.tree)
-    names = sorted({name_of(request) for request in loaded.parsed.values() if request.kind == "add"})
-    locks = [_Lock(name, holder(name)) for name in names]
+    names = {lock: name_of(request) for request in loaded.parsed.values() if (lock := _lock_name(request))}
+    locks = [_Lock(name, holder(lock)) for lock, name in sorted(names.items())]
     text = _text(locks)
     github.write("commenting on the locks", lambda: github.issue(job.number).create_comment(text))
     held = any(lock.holder for lock in locks)
     return Ended(ExitCode.LOCKED if held else ExitCode.DONE, text)
+
+
+def _lock_name(request: ParsedRequest) -> str | None:
+    """The lock that the run of a request holds; None where only storage could tell."""
+    spec = request.spec
+    if isinstance(spec, AddSpec):
+        return spec.name
+    if isinstance(spec, PublishSpec):
+        return repository_name(spec.repo_id)
+    return repository_name(spec.hf_id) if spec.target == "hub" else None
 
 
 def _text(locks: list[_Lock]) -> str:

@@ -47,9 +47,13 @@ def request_details(request: RequestView, view: PullRequestView, detail: Detail)
 
 
 def _items(request: RequestView, view: PullRequestView) -> str:
-    """One list: what plan and policy remark, then the facts of the plan, then those of the result (or the forecast)."""
+    """One list: what plan and policy remark, then the facts of the plan, then those of the result (or the forecast).
+
+    Of a publish the plan comes last: it ends with a table, and a list does not go on behind one.
+    """
     findings = [f"- {_LEVELS[finding.level]} {sentence(finding.message)}" for finding in request.findings]
-    facts = chain(_facts(request, view), _stored(request.result) if request.result else ())
+    planned, stored = _facts(request, view), _stored(request.result) if request.result else ()
+    facts = chain(stored, planned) if request.kind == "publish" else chain(planned, stored)
     return "\n".join([*findings, *(f"- **{name}:** {value}" for name, value in facts if value)])
 
 
