@@ -160,21 +160,28 @@ def _broken(count: Count, repeated: int) -> Iterator[Broken]:
         yield _rule(count, "empty", (), 0, "allow_empty", "has no rows; `allow_empty: true` would accept that")
     for column in rules.not_null or ():
         if gaps := count.nulls[column]:
-            yield _rule(count, "not_null", (column,), gaps, "not_null", f"has {gaps} missing values in {shown(column)}")
+            text = f"has {_number(gaps, 'missing value')} in {shown(column)}"
+            yield _rule(count, "not_null", (column,), gaps, "not_null", text)
     if repeated:
-        text = f"has {repeated} rows that repeat the {listed(count.key)} of another row"
+        verb = "repeats" if repeated == 1 else "repeat"
+        text = f"has {_number(repeated, 'row')} that {verb} the {listed(count.key)} of another row"
         yield _rule(count, "unique", count.key, repeated, "unique", text)
     for column, limits in (rules.range or {}).items():
         if outside := count.outside[column]:
-            text = f"has {outside} values in {shown(column)} that are not {_within(*limits)}"
+            verb = "is" if outside == 1 else "are"
+            text = f"has {_number(outside, 'value')} in {shown(column)} that {verb} not {_within(*limits)}"
             yield _rule(count, "range", (column,), outside, f"range.{column}", text)
 
 
 def _rule(count: Count, rule: Rule, columns: tuple[str, ...], found: int, field: str, text: str) -> Broken:
     rows = sum(count.split_rows.values())
-    of = f", in {rows} rows" if rows else ""
+    of = f", in {_number(rows, 'row')}" if rows else ""
     message = f"table {shown(count.table.name)} {text}{of} (rule `{rule}`)"
     return Broken(count.table.name, rule, columns, found, rows, place(count.at, f"quality.{field}"), message)
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def _within(low: float | None, high: float | None) -> str:

@@ -312,9 +312,9 @@ def test_a_broken_rule_publishes_nothing(world: FaultWorld) -> None:
     result = publish(world, request).result
     assert (result["status"], result["exit_code"], result["reason"]) == ("invalid", 4, "quality")
     for sentence in (
-        "`bad` has 1 missing values in `n`",
-        "`bad` has 1 rows that repeat the `n` of another row",
-        "`bad` has 1 values in `n` that are not",
+        "`bad` has 1 missing value in `n`",
+        "`bad` has 1 row that repeats the `n` of another row",
+        "`bad` has 1 value in `n` that is not",
         "`bad` has 4 values in `m` that are not",
         "`empty` has no rows",
     ):

@@ -110,7 +110,7 @@ card:
     (check,) = runner.checks(number)
     assert check.conclusion == "failure"
     marks = {mark["start_line"]: mark["message"] for mark in check.annotations}
-    assert "`prices` has 1 rows that repeat the `n` of another row" in marks[6]
+    assert "`prices` has 1 row that repeats the `n` of another row" in marks[6]
     assert "apache-2.0" in marks[8]
     runner.merge_and_apply(number, "--json").ended(4)
     assert not Remote(runner.hub, repo_id).exists

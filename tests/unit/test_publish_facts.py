@@ -359,6 +359,15 @@ def test_rules_that_hold_break_nothing(tmp_path: Path) -> None:
     gate([found])
 
 
+@pytest.mark.parametrize(
+    ("limits", "words"), [([2, None], "not at least 2"), ([None, 0], "not at most 0"), ([2, 3], "not from 2 to 3")]
+)
+def test_a_range_is_told_in_words(limits: list[Any], words: str, tmp_path: Path) -> None:
+    (broken,) = of({"x": [1]}, tmp_path, quality={"range": {"x": limits}}).broken
+    assert broken.message == f"table `prices` has 1 value in `x` that is {words}, in 1 row (rule `range`)"
+    assert broken.field == "tables[0].quality.range.x"
+
+
 def test_a_key_is_compared_over_all_splits(tmp_path: Path) -> None:
     one, two = pa.table({"id": [1, 2]}), pa.table({"id": [2, 3]})
     found = facts(Split(one), Split(two, "test"), scratch=tmp_path, quality={"unique": ["id"]})
