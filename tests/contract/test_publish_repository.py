@@ -14,8 +14,10 @@ from huggingface_hub import HfApi
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hugflow.errors import StorageFault
 from hugflow.hf_client.commits import commit_body, number_of
-from hugflow.hf_client.repository import Head, RepoFile, Upload, git_blob_id, upload_of
+from hugflow.hf_client.connection import Hub
+from hugflow.hf_client.repository import Head, RepoFile, Repository, Upload, git_blob_id, upload_of
 from hugflow.publish.commit import Changes, pending
 from localhub import Fault, LocalHub, Settings
 from localhub.objects import git_oid
@@ -322,6 +324,58 @@ def test_without_hf_xet_lfs_is_used(running: LocalHub, hub: LocalHub, tmp_path: 
     assert hub.read(REPO, "data/a.parquet") == noise(71, 300_000)
     assert hub.requests(route="lfs_complete")
     assert not hub.requests(route="xet_shard")
+
+
+ANOTHER_XET = """
+import sys, types
+other = types.ModuleType("hf_xet")
+class XetAuthenticationError(PermissionError): pass
+class Session:
+    def new_upload_commit(self, **options):
+        raise {error}
+other.XetSession, other.COMPUTE_SHA256 = Session, None
+sys.modules["hf_xet"] = other
+from hugflow.errors import HugflowError
+from tests.contract.publish_client import publish
+try:
+    publish(files={{"data/a.parquet": [72, 3000]}}, repo_id="acme/market")
+except HugflowError as error:
+    print(type(error).__name__, error.reason, error.status_code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ('XetAuthenticationError("no")', "AuthenticationError bad_token 401"),
+        ('FileNotFoundError("no such object")', "HubUnavailable hub_error None"),
+        ('ConnectionError("Network error: HTTP status client error (403 Forbidden)")', "Forbidden forbidden 403"),
+        ('ConnectionError("in words of another release: 403")', "HubUnavailable network None"),
+        ('RuntimeError("internal error")', "Terminal failed None"),
+        ("OSError(5, 'Input/output error')", "StorageFault io_error None"),
+    ],
+)
+def test_whatever_hf_xet_raises_becomes_an_error_for_people(
+    running: LocalHub, hub: LocalHub, tmp_path: Path, repo_root: Path, error: str, said: str
+) -> None:
+    """Another release of it may raise other errors; the real one's are met in tests/faults/test_publish_commit.py."""
+    done = subprocess.run(
+        [sys.executable, "-c", ANOTHER_XET.format(error=error)],
+        cwd=repo_root,
+        env=_safe_environ(tmp_path) | {"HF_ENDPOINT": running.url},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout.strip() == said, done.stderr
+    assert hub.paths(REPO) == [".gitattributes"]
+
+
+def test_a_file_that_is_gone_is_a_fault_of_the_storage(tmp_path: Path) -> None:
+    nowhere = Repository(Hub("http://127.0.0.1:9"), REPO)
+    with pytest.raises(StorageFault):
+        nowhere.upload(tmp_path / "gone", "data/a.parquet", sha256="0" * 64, size_bytes=1)
 
 
 # -- the card --------------------------------------------------------------------------------------------------------
