@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.json as pa_json
 
@@ -18,7 +17,6 @@ from hugflow.printable import shown
 from hugflow.publish.features import Columns, as_type, columns_of
 from hugflow.publish.files import DataFile
 from hugflow.publish.json_types import (
-    MAX_DEPTH,
     fit,
     has_floats,
     is_regular,
@@ -33,8 +31,6 @@ CHUNK_BYTES = 4 << 20
 MAX_LINE_BYTES = 1 << 28
 MAX_COLUMNS = 10_000
 _LONG_INTEGER = re.compile(rb"[\[:,\s]-?\d{16,}\s*[,\]}\s]")
-_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _SPACE = re.compile(r"\s*")
 
 Kinds = Mapping[str, pa.DataType]
@@ -48,12 +44,6 @@ class Chunk:
     text: bytes
     first: int
     unit: str
-
-    @property
-    def is_deep(self) -> bool:
-        """Whether values are nested so deeply that Arrow's reader could end the process."""
-        # brackets in texts count only where there are many
-        return _depth(self.text) > MAX_DEPTH and _depth(_TEXT.sub(b"", self.text)) > MAX_DEPTH
 
     def fail(self, at: int, problem: str) -> NoReturn:
         """Raise InvalidRequest for what stands at a place of the text."""
@@ -79,13 +69,6 @@ class Chunk:
             found.append((place, value))
             at = _space(text, end)
         return found
-
-
-def _depth(text: bytes) -> int:
-    """How many brackets are open at once, at most."""
-    brackets = np.frombuffer(text.translate(None, _NO_BRACKETS), np.uint8)
-    opening = (brackets == ord("[")) | (brackets == ord("{"))
-    return int(np.cumsum(np.where(opening, 1, -1)).max(initial=0))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -172,10 +155,11 @@ def _may_be_rounded(chunk: Chunk, schema: pa.Schema) -> bool:
 
 
 def _read(chunk: Chunk, kinds: Kinds, others: str) -> pa.Table | None:
-    """The chunk by Arrow's reader; `others` is what it does with other columns. None when it does not get on."""
+    """The chunk by Arrow's reader; `others` is what it does with other columns. None when it does not get on.
+
+    It is not asked to find out types itself: values that are nested very deeply would end the process.
+    """
     schema = pa.schema([(name, type_of(kind)) for name, kind in kinds.items()])
-    if chunk.is_deep:
-        return None
     try:
         return pa_json.read_json(
             io.BytesIO(chunk.text),

@@ -34,7 +34,7 @@ GROUP_ROWS = 1_000_000
 MEDIA_GROUP_ROWS = 100
 # A file's size is known group by group: none is more than an eighth of it, and the last percents may stay empty.
 _PARTS_OF_A_SHARD = 8
-_GROWTH = 4
+_GROWTH, _WORSE = 4, 3
 _WANTED, _FULL = 0.98, 0.93
 _FOOTER_BYTES_A_CHUNK = 180
 # pages that begin where the content says: in a file that changed a little, most pages stay the same for the Hub
@@ -222,13 +222,15 @@ class _OpenShard:
     def group_bytes(self, limit: int | None) -> int:
         """How many bytes the next row group should have, uncompressed.
 
-        At first nothing is known of how small they become; later, that they never became larger than so far.
+        It may become larger than any so far, by a factor, before it is more than there is room for.
         """
         if limit is None:
             return GROUP_BYTES
-        room = min(limit / _PARTS_OF_A_SHARD, limit * _WANTED - self._size)
-        known = min(room / self._ratio, self._last_bytes * _GROWTH) if self._groups else room
-        return max(1, min(GROUP_BYTES, int(known)))
+        part, room = limit / _PARTS_OF_A_SHARD, limit * _WANTED - self._size
+        if not self._groups:
+            return max(1, min(GROUP_BYTES, int(min(part, room))))
+        worse = max(self._ratio, min(1.0, self._ratio * _WORSE))
+        return max(1, min(GROUP_BYTES, int(min(part / self._ratio, room / worse)), self._last_bytes * _GROWTH))
 
     @property
     def _size(self) -> int:
@@ -239,8 +241,7 @@ class _OpenShard:
         """Write a row group, which has so many bytes uncompressed; returns its rows."""
         before = self._size
         arrays = [
-            as_type(column.combine_chunks(), field.type)
-            for column, field in zip(table.columns, self._schema, strict=True)
+            as_type(column.chunk(0), field.type) for column, field in zip(table.columns, self._schema, strict=True)
         ]
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema), row_group_size=table.num_rows)
         with faults(self._doing):
@@ -297,7 +298,7 @@ class _HashedFile:
     def write(self, data: bytes) -> int:
         """Append to the file, unless that failed already."""
         try:
-            if self._error is None and not self.closed:
+            if self._error is None:
                 self._file.write(data)
                 self._sha256.update(data)
         except BaseException as error:  # noqa: BLE001 - `check` raises it; signals come at any place

@@ -362,6 +362,12 @@ def test_an_object_of_very_many_keys_is_a_dictionary_as_text(tmp_path: Path) -> 
     assert json.loads(row["counts"]) == counts
 
 
+def test_what_is_nested_very_deeply_late_in_a_file_does_not_end_the_process(tmp_path: Path) -> None:
+    write(tmp_path / "x.jsonl", b'{"a": 1}\n' * 100 + b'{"a": ' + b"[" * 10**6 + b"]" * 10**6 + b"}\n")
+    with pytest.raises(InvalidRequest, match="line 101: it is nested too deeply"):
+        read_in_pieces(tmp_path, "x.jsonl", JsonFiles)
+
+
 def test_what_is_nested_very_deeply_is_text(tmp_path: Path) -> None:
     deep: Any = 1
     for _ in range(150):
