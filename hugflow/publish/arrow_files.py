@@ -16,7 +16,7 @@ from hugflow.publish.files import DataFile
 from hugflow.publish.unify import unify
 
 BATCH_BYTES = 16 << 20
-BATCH_ROWS = 8192
+BATCH_ROWS = 4096
 _BUFFER_BYTES = 1 << 20
 
 

@@ -17,12 +17,12 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hugflow.errors import Terminal
+from hugflow.errors import InvalidRequest, Terminal
 from hugflow.publish.attached import embedded
 from hugflow.publish.features import as_type, has_files
 from hugflow.publish.row_groups import RowQueue
 from hugflow.publish.tables import Source
-from hugflow.publish_spec import DEFAULT_CONFIG, DEFAULT_FOLDER
+from hugflow.publish_spec import DEFAULT_CONFIG, DEFAULT_FOLDER, MAX_SHARDS
 from hugflow.storage import faults
 
 LAYOUT = f"1, pyarrow {pa.__version__}"
@@ -83,8 +83,8 @@ def write_shards(
     """The shards of a source, one after the other, in `scratch`; whoever takes one deletes it.
 
     `done` has the row counts of the first shards, which are not made again. `check` is called now and then, and may
-    raise. Without any row there is one empty shard. Raises what reading raises, StorageFault, and Terminal
-    (`file_changed`) when the rows are not as many as they were.
+    raise. Without any row there is one empty shard. Raises what reading raises, StorageFault, InvalidRequest where
+    there would be too many files, and Terminal (`file_changed`) when the rows are not as many as they were.
     """
     queue = RowQueue(_rows(source, options, check))
     if queue.skip(sum(done)) < sum(done):
@@ -133,6 +133,18 @@ def _by_size(queue: RowQueue, writer: _ShardWriter, limit: int | None, first: in
                 shard.add(*queue.take(writer.group_rows, shard.group_bytes(limit)))
         yield shard.result()
         index += 1
+        if index >= MAX_SHARDS and queue.next_bytes() is not None:
+            raise _too_many(writer.source)
+
+
+def _too_many(source: Source) -> InvalidRequest:
+    return InvalidRequest(
+        f"publishing {source.config}/{source.split}",
+        f"there would be more than {MAX_SHARDS} files in one folder, which the Hub does not take",
+        "Set a larger `max_shard_size`.",
+        reason="too_large",
+        field="max_shard_size",
+    )
 
 
 def _changed(source: Source) -> Terminal:

@@ -18,6 +18,7 @@ from hugflow.publish.files import DataFile, Found, Place, find, nothing_there
 from hugflow.publish.folders import DescribedFolders, PlainFolders, is_metadata
 from hugflow.publish.formats import FileTable, open_files, table_format
 from hugflow.publish.media import FEATURES, media_kind
+from hugflow.publish.partitions import with_partitions
 from hugflow.publish.stored import open_storage
 from hugflow.publish.tables import FileReader, Source
 from hugflow.publish_spec import PublishSpec, Table
@@ -100,7 +101,7 @@ def _open_splits(config: str, splits: Sequence[_Split], root: Path) -> list[Sour
         table = described = DescribedFolders.open(kind.removesuffix(_WITH_METADATA), files)
         left_out = [described.check(one.files, one.media) for one in splits]
     else:
-        table = PlainFolders.open(kind, files) if kind in FEATURES else open_files(files, kind)
+        table = PlainFolders.open(kind, files) if kind in FEATURES else with_partitions(open_files(files, kind))
         left_out = [0] * len(splits)
     return [_source(config, one, table, left, root) for one, left in zip(splits, left_out, strict=True)]
 
@@ -109,6 +110,7 @@ def _source(config: str, one: _Split, table: FileTable, left_out: int, root: Pat
     def read(columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
         return (batch for _, batch in table.parts(one.files, columns))
 
+    is_parquet = one.kind == "parquet"
     return Source(
         config=config,
         split=one.split,
@@ -118,7 +120,8 @@ def _source(config: str, one: _Split, table: FileTable, left_out: int, root: Pat
         source_bytes=sum(file.size_bytes for file in (*one.files, *one.media)),
         read=read,
         files=_files(one, table),
-        parquet_files=tuple(file.path for file in one.files) if one.kind == "parquet" else (),
+        # where columns stand in the names of folders, footers do not tell all
+        parquet_files=tuple(file.path for file in one.files) if isinstance(table, TypedFiles) and is_parquet else (),
         open_files=lambda: FolderFiles(one.found.folder, root.resolve(), one.found.place),
         left_out=left_out,
         notes=(f"{left_out} of {len(one.media)} files are named by no row of the metadata",) if left_out else (),

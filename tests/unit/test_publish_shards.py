@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hugflow.errors import StorageFault, Terminal
+from hugflow.errors import InvalidRequest, StorageFault, Terminal
 from hugflow.publish.row_groups import RowQueue, row_bytes
 from hugflow.publish.shards import LAYOUT, Shard, ShardOptions, shard_path, write_shards
 from hugflow.publish.sources import Source, of_arrow
@@ -235,6 +235,15 @@ def test_files_have_the_size_that_was_asked_for(tmp_path: Path, kind: str, limit
         assert len(full) > 1
     assert all(size <= limit * 1.01 for size in (*full, shards[-1].size_bytes))
     assert all(size >= limit * 0.9 for size in full)
+
+
+def test_there_are_never_more_files_than_a_folder_of_the_hub_takes(tmp_path: Path) -> None:
+    table = pa.table({"b": [np.random.default_rng(n).bytes(1000) for n in range(10_002)]})
+    with pytest.raises(InvalidRequest, match="more than 10000 files in one folder") as caught:
+        write(source_of(table), ShardOptions(1000, None), tmp_path, done=[1] * 9_999)
+    assert caught.value.field == "max_shard_size"
+    shards = write(source_of(table.slice(2)), ShardOptions(1000, None), tmp_path, done=[1] * 9_999)
+    assert [(shard.index, shard.rows) for shard in shards] == [(9_999, 1)]
 
 
 def test_a_row_that_is_larger_than_a_file_has_one_of_its_own(tmp_path: Path) -> None:

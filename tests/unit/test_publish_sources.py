@@ -142,6 +142,18 @@ def test_parquet_says_its_rows_and_where_they_stand(tmp_path: Path) -> None:
     assert rows_of(source, ["text"]) == [{"text": row["text"]} for row in ROWS]
 
 
+def test_files_without_rows_have_their_columns(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "data/1.parquet", TABLE.slice(0, 0))
+    assert (rows_of(source_of(tmp_path)), source_of(tmp_path).rows) == ([], 0)
+    write_parquet(tmp_path / "data/2.parquet")
+    assert rows_of(source_of(tmp_path)) == ROWS
+    write(tmp_path / "x.arrow", arrow_bytes(TABLE.slice(0, 0)))
+    assert types_of(source_of(tmp_path, "x.arrow")) == {"n": "int64", "text": "string"}
+    write(tmp_path / "json/1.jsonl", b"")
+    write(tmp_path / "json/2.jsonl", json_lines(ROWS))
+    assert rows_of(source_of(tmp_path, "json")) == ROWS
+
+
 def test_a_column_with_a_dot_in_its_name_is_one_column(tmp_path: Path) -> None:
     table = pa.table({"a": [1], "a.b": [2], "s": pa.array([{"x": 3}]), "s.x": [4]})
     write_parquet(tmp_path / "x.parquet", table)
@@ -575,6 +587,29 @@ def test_types_that_do_not_go_together_are_named(tmp_path: Path, name: str) -> N
     assert error.reason == "mixed_schema"
     assert "data/1.parquet" in error.doing or "data/2.parquet" in error.doing
     assert "column `v`" in error.problem
+
+
+def test_columns_that_stand_in_the_names_of_folders(tmp_path: Path) -> None:
+    for year, day, n in (("2023", "01-02", 1), ("2024", "a%20b", 2), ("2024", "__HIVE_DEFAULT_PARTITION__", 3)):
+        write_parquet(tmp_path / f"data/year={year}/day={day}/part-0.parquet", pa.table({"n": [n]}))
+    source = source_of(tmp_path)
+    assert types_of(source) == {"n": "int64", "year": "int64", "day": "string"}
+    assert rows_of(source) == [
+        {"n": 1, "year": 2023, "day": "01-02"},
+        {"n": 3, "year": 2024, "day": None},
+        {"n": 2, "year": 2024, "day": "a b"},
+    ]
+    assert rows_of(source, ["year"]) == [{"year": 2023}, {"year": 2024}, {"year": 2024}]
+    assert (source.rows, source.parquet_files) == (3, ()), "footers know nothing of these columns"
+    write_parquet(tmp_path / "data/n=7/part-0.parquet", pa.table({"n": [4]}))
+    assert [row["n"] for row in rows_of(source_of(tmp_path))] == [4, 1, 3, 2], "what the file says counts"
+    assert list(source_of(tmp_path, "data/n=7").features) == ["n"], "the folder itself was named, not what is above it"
+
+
+def test_tables_that_pandas_writes_in_parts(tmp_path: Path) -> None:
+    table = pa.table({"n": [1, 2, 3], "day": pa.array([dt.date(2024, 1, n) for n in (1, 2, 3)]), "k": ["x", "y", None]})
+    pq.write_to_dataset(table, tmp_path / "data", partition_cols=["day", "k"])
+    assert sorted(rows_of(source_of(tmp_path)), key=str) == sorted(table.to_pylist(), key=str)
 
 
 def test_all_splits_of_a_table_have_one_schema(tmp_path: Path) -> None:
