@@ -22,6 +22,7 @@ from tests.unit.workflow_runner import Runner, UnknownStepError
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".github" / "workflows"
 ACTION = ROOT / "action.yml"
+EXAMPLE = ROOT / "examples" / "market-data" / "pipeline.yml"  # people copy it
 NAMES = ("check", "dataset-sync", "commands", "apply", "watch")
 # what a checkout may take: a commit that a pull request cannot choose
 TRUSTED = frozenset({"${{ github.event.pull_request.base.sha }}", "${{ github.workflow_sha }}"})
@@ -64,7 +65,7 @@ def test_permissions_are_none_but_what_a_job_names() -> None:
 
 
 def test_actions_are_pinned_by_commit_with_their_version_beside() -> None:
-    for path in [*FOLDER.glob("*.yml"), ACTION]:
+    for path in [*FOLDER.glob("*.yml"), ACTION, EXAMPLE]:
         for line in path.read_text().splitlines():
             match = re.search(r"\buses: (\S+)(.*)", line)
             if match and not match.group(1).startswith("./"):
@@ -88,7 +89,7 @@ def test_no_expression_stands_in_a_script() -> None:
 
 
 def test_titles_bodies_and_branch_names_are_used_nowhere() -> None:
-    for path in [*FOLDER.glob("*.yml"), ACTION]:
+    for path in [*FOLDER.glob("*.yml"), ACTION, EXAMPLE]:
         text = path.read_text().replace("startsWith(github.event.comment.body, '/hugflow')", "")
         assert not re.search(
             r"\.(body|title|head_ref|label|name|email|message)\s*\}\}|head\.(ref|sha)|head_ref", text
@@ -175,7 +176,9 @@ def ended(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_zizmor_finds_nothing_that_is_not_answered_in_place() -> None:
-    done = ended(tool("zizmor"), "--offline", "--no-progress", "--persona", "regular", str(FOLDER), str(ACTION))
+    done = ended(
+        tool("zizmor"), "--offline", "--no-progress", "--persona", "regular", *map(str, (FOLDER, ACTION, EXAMPLE))
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -188,7 +191,8 @@ def test_every_answer_to_zizmor_gives_its_reason() -> None:
 
 def test_the_schemas_of_github_are_kept() -> None:
     program = tool("check-jsonschema")
-    for schema, paths in (("vendor.github-workflows", FOLDER.glob("*.yml")), ("vendor.github-actions", [ACTION])):
+    workflows = [*FOLDER.glob("*.yml"), EXAMPLE]
+    for schema, paths in (("vendor.github-workflows", workflows), ("vendor.github-actions", [ACTION])):
         done = ended(program, "--builtin-schema", schema, *map(str, paths))
         assert done.returncode == 0, done.stdout
 
@@ -205,7 +209,7 @@ def actionlint() -> list[str]:
 
 
 def test_actionlint_finds_nothing(actionlint: list[str]) -> None:
-    done = ended(*actionlint, *map(str, FOLDER.glob("*.yml")))
+    done = ended(*actionlint, *map(str, FOLDER.glob("*.yml")), str(EXAMPLE))
     assert (done.returncode, done.stdout) == (0, "")
 
 
