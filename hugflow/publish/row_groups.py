@@ -27,16 +27,6 @@ class RowQueue:
         self._batches = batches
         self._waiting: deque[tuple[pa.RecordBatch, Sizes]] = deque()
 
-    def skip(self, rows: int) -> int:
-        """Leave out the first rows; returns how many there were, at most `rows`."""
-        left = rows
-        while left and self._fill(1, 1):
-            batch, sizes = self._waiting.popleft()
-            if batch.num_rows > left:
-                self._waiting.appendleft((batch.slice(left), sizes[left:]))
-            left -= min(left, batch.num_rows)
-        return rows - left
-
     def next_bytes(self) -> int | None:
         """How many bytes the next row has; None after the last one."""
         return int(self._waiting[0][1][0]) if self._fill(1, 1) else None

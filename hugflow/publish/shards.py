@@ -86,9 +86,7 @@ def write_shards(
     raise. Without any row there is one empty shard. Raises what reading raises, StorageFault, InvalidRequest where
     there would be too many files, and Terminal (`file_changed`) when the rows are not as many as they were.
     """
-    queue = RowQueue(_rows(source, options, check))
-    if queue.skip(sum(done)) < sum(done):
-        raise _changed(source)
+    queue = RowQueue(_rows(source, options, check, sum(done)))
     writer = _ShardWriter(source, options, scratch)
     if options.num_shards is not None:
         yield from _by_number(queue, writer, _row_count(source), options.num_shards, len(done))
@@ -96,14 +94,18 @@ def write_shards(
         yield from _by_size(queue, writer, options.max_shard_bytes, len(done))
 
 
-def _rows(source: Source, options: ShardOptions, check: Callable[[], None]) -> Iterator[pa.RecordBatch]:
+def _rows(source: Source, options: ShardOptions, check: Callable[[], None], skip: int) -> Iterator[pa.RecordBatch]:
+    """All rows but the first `skip`, of which no file is read."""
     embeds = options.embed and source.open_files is not None and any(map(has_files, source.features.values()))
     files = source.open_files() if embeds and source.open_files is not None else None
     for batch in source.batches():
         check()
-        for part in [batch] if files is None else embedded(batch, source.features, files):
+        rows, skip = batch.slice(skip), max(0, skip - batch.num_rows)
+        for part in [rows] if files is None else embedded(rows, source.features, files):
             check()
             yield part
+    if skip:
+        raise _changed(source)
 
 
 def _row_count(source: Source) -> int:

@@ -265,7 +265,12 @@ def test_paths_in_a_parquet_file_are_taken_from_its_folder(tmp_path: Path) -> No
 def test_files_deep_inside_of_columns(tmp_path: Path) -> None:
     root = folder(tmp_path / "data", {"a.wav": "a", "b.wav": "b"})
     one, two = ({"bytes": None, "path": f"{name}.wav"} for name in "ab")
+    pair = datasets.List(datasets.Audio(), length=2)
     nested = {"clips": datasets.List(datasets.Audio()), "best": {"clip": datasets.Audio(), "n": datasets.Value("int8")}}
+    pq.write_table(table_of([[one, None], None, [two, one]], pair), root / "pairs.parquet")
+    a, b = audio("a", "a.wav"), audio("b", "b.wav")
+    found = published(source_of(tmp_path, "data/pairs.parquet"), tmp_path / "pairs")
+    assert [row["audio"] for row in found] == [[a, None], None, [b, a]]
     values = [
         {"clips": [one, None, two], "best": {"clip": two, "n": 1}},
         {"clips": [], "best": None},
@@ -273,7 +278,6 @@ def test_files_deep_inside_of_columns(tmp_path: Path) -> None:
         {"clips": None, "best": {"clip": None, "n": 2}},
     ]
     pq.write_table(table_of(values, nested), root / "x.parquet")
-    a, b = audio("a", "a.wav"), audio("b", "b.wav")
     assert [row["audio"] for row in published(source_of(tmp_path, "data/x.parquet"), tmp_path / "out")] == [
         {"clips": [a, None, b], "best": {"clip": b, "n": 1}},
         {"clips": [], "best": None},
@@ -321,6 +325,17 @@ def test_arrow_data_names_files_of_a_folder_or_none(tmp_path: Path) -> None:
     assert published(source, tmp_path / "out") == [{"n": 0, "audio": audio("a", "a.wav")}]
     with pytest.raises(InvalidRequest, match="a table in memory lies in no folder"):
         published(of_arrow(table, "default", "train"), tmp_path / "out")
+
+
+def test_files_of_shards_that_are_done_are_not_read(tmp_path: Path) -> None:
+    root = folder(tmp_path / "data", {f"{n}.wav": f"{n}" for n in range(6)})
+    source = source_of(tmp_path)
+    options = ShardOptions(None, 3)
+    (tmp_path / "out").mkdir()
+    whole = list(write_shards(source, options, tmp_path / "out"))
+    (root / "0.wav").unlink()
+    rest = list(write_shards(source, options, tmp_path / "out", done=[2]))
+    assert [shard.sha256 for shard in rest] == [shard.sha256 for shard in whole[1:]]
 
 
 def test_memory_follows_the_files_and_not_the_rows(tmp_path: Path) -> None:
