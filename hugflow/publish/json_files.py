@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json as pa_json
 
 from hugflow.hf_client.json_lines import elements, is_array
@@ -30,7 +31,7 @@ from hugflow.publish.text_types import TextColumn
 CHUNK_BYTES = 4 << 20
 MAX_LINE_BYTES = 1 << 28
 MAX_COLUMNS = 10_000
-_LONG_INTEGER = re.compile(rb"[\[:,\s]-?\d{16,}\s*[,\]}\s]")
+_LONG_INTEGER = r"[\[:,\s]-?[0-9]{16,}\s*[,\]}\s]"
 _SPACE = re.compile(r"\s*")
 
 Kinds = Mapping[str, pa.DataType]
@@ -151,7 +152,10 @@ def _learn(chunk: Chunk, known: dict[str, pa.DataType]) -> pa.Table:
 
 def _may_be_rounded(chunk: Chunk, schema: pa.Schema) -> bool:
     """Whether there are integers that Arrow's reader makes floats of, though floats do not hold them."""
-    return any(map(has_floats, schema.types)) and _LONG_INTEGER.search(chunk.text) is not None
+    if not any(map(has_floats, schema.types)):
+        return False
+    # Arrow's search takes a quarter of the time of Python's
+    return bool(pc.match_substring_regex(pa.array([chunk.text], pa.binary()), _LONG_INTEGER)[0].as_py())
 
 
 def _read(chunk: Chunk, kinds: Kinds, others: str) -> pa.Table | None:
