@@ -42,6 +42,9 @@ ALWAYS_SET = {name: secret for name, secret in CANARIES.items() if not name.star
 _SECRET_PREFIXES = ("HF_", "HUGGING", "GITHUB_", "GH_", "ACTIONS_", "RUNNER_", "SLACK_", "AWS_", "HUGFLOW_", "XDG_")
 _PASSED_ON = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
 _HOME_KEY: pytest.StashKey[Path] = pytest.StashKey()
+# what the tests against the real Hub need: kept for them alone (run them with `-n 0`, in the process that is asked)
+LIVE = ("HF_TOKEN", "HUGFLOW_LIVE_REPO")
+_LIVE_KEY: pytest.StashKey[dict[str, str]] = pytest.StashKey()
 
 
 class RunHugflow(Protocol):
@@ -86,6 +89,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Take away the developer's environment before the first test module is imported."""
     home = Path(tempfile.mkdtemp(prefix="hugflow-test-home-"))
     config.stash[_HOME_KEY] = home
+    config.stash[_LIVE_KEY] = {name: os.environ[name] for name in LIVE if os.environ.get(name)}
     for name in [name for name in os.environ if name.startswith(_SECRET_PREFIXES)]:
         del os.environ[name]
     os.environ.update(_safe_environ(home))
@@ -109,6 +113,16 @@ def speech_dir(repo_root: Path) -> Path:
     if not folder.is_dir():
         pytest.skip("the shared recordings (../shared/data/speech) are not on this machine")
     return folder
+
+
+@pytest.fixture
+def live_environ(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """An environment for a program that may reach the real Hub; the test is skipped unless somebody set it up."""
+    given = request.config.stash[_LIVE_KEY]
+    if missing := [name for name in LIVE if name not in given]:
+        pytest.skip(f"the real Hub is only asked where {' and '.join(missing)} is set")
+    kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return kept | given | {"HOME": str(tmp_path), "HF_HOME": str(tmp_path / "hf"), "LANG": "C.UTF-8"}
 
 
 @pytest.fixture(scope="session")
