@@ -52,9 +52,9 @@ class Outcome:
     @property
     def message(self) -> str:
         """What was done, in a sentence."""
-        tables = "1 table" if len(self.tables) == 1 else f"{len(self.tables)} tables"
+        tables, are = ("1 table", "is") if len(self.tables) == 1 else (f"{len(self.tables)} tables", "are")
         if self.commit is None:
-            return f"Nothing to publish: {tables} of {self.repo_id} are on the Hub already"
+            return f"Nothing to publish: {tables} of {self.repo_id} {are} on the Hub already"
         return f"Published {tables} to {self.repo_id}" + (" as a pull request" if self.commit.pr_url else "")
 
 
