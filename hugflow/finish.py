@@ -25,7 +25,7 @@ from hugflow.ranges import RowRanges
 from hugflow.records import RowRecord
 from hugflow.rows import audio_file_row, json_array, json_file_row, json_type, schema_of
 from hugflow.state import DatasetRecord
-from hugflow.storage import DatasetDir, NotAFileError, faults, read_regular, sync_directory, write_durably
+from hugflow.storage import DatasetDir, NotAFileError, faults, read_regular, refuse_links, sync_directory, write_durably
 from hugflow.version import __version__
 
 BATCH_ROWS = 1000
@@ -273,14 +273,18 @@ def remove_unrecorded(dataset: DatasetDir, done: RowRanges, *, within_s: float) 
     Takes about `within_s` seconds: in a folder of millions of files some may stay. The next run writes over them.
     """
     give_up = time.monotonic() + within_s
+    refuse_links(f"tidying {dataset.path.name}", dataset.path, dataset.audio, dataset.json)
     with faults(f"tidying {dataset.path.name}"):
         for folder, row_of in ((dataset.audio, audio_file_row), (dataset.json, json_file_row)):
-            for entry in os.scandir(folder) if folder.is_dir() else ():
-                row = row_of(entry.name)
-                if row is not None and row not in done:
-                    _remove_file(entry)
-                if time.monotonic() >= give_up:
-                    return
+            if not folder.is_dir():
+                continue
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    row = row_of(entry.name)
+                    if row is not None and row not in done:
+                        _remove_file(entry)
+                    if time.monotonic() >= give_up:
+                        return
 
 
 def _remove_strangers(dataset: DatasetDir, state: JournalState) -> None:

@@ -249,12 +249,17 @@ class DatasetDir:
             self.index.unlink(missing_ok=True)
             sync_directory(self.meta)
 
-    def clear(self) -> None:
-        """Delete everything in the folder, to start again: first what vouches for rows, the plan last."""
+    def clear(self, set_aside: Callable[[list[str]], None]) -> None:
+        """Delete everything of ours in the folder, to start again: first what vouches for rows, the plan last.
+
+        `set_aside` is given what is not ours while the plan still says whose folder it is: what stays there without it
+        would make it somebody else's.
+        """
         doing = f"clearing {self.path}"
         refuse_links(doing, self.path, self.meta, self.audio, self.json, self.tmp, self.scratch)
         self.disown()
         self.sweep()
+        set_aside(self.strangers())
         with faults(doing):
             for folder in (self.audio, self.json, self.tmp, self.scratch):
                 shutil.rmtree(folder, ignore_errors=False) if folder.is_dir() else None
@@ -271,6 +276,7 @@ class DatasetDir:
 
     def sweep(self) -> None:
         """Delete what a kill left half-written. Shards in scratch are kept: they are verified before use."""
+        refuse_links(f"sweeping {self.tmp}", self.path, self.meta, self.tmp)
         with faults(f"sweeping {self.tmp}"):
             for folder in (self.path, self.meta, self.tmp):
                 for entry in folder.iterdir() if folder.is_dir() else ():

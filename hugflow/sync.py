@@ -247,10 +247,8 @@ class Engine:
             dataset.disown()
         self.context.state.forget(name)
         if existed:
-            dataset.sweep()
-            # while the plan still says whose folder it is: without it, what stays there would make it somebody else's
-            self.context.storage.trash_files(name, dataset.strangers(), self.context.now())
-            dataset.clear()
+            now = self.context.now()
+            dataset.clear(lambda strangers: self.context.storage.trash_files(name, strangers, now))
 
     def _tidy(self, name: str, record: DatasetRecord) -> None:
         """Do what a run that was killed behind its marker had left to do."""

@@ -20,7 +20,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hugflow.errors import RowError
-from hugflow.rows import audio_file_name, json_columns, json_type, json_values, row_json, schema_of, schema_text
+from hugflow.rows import (
+    audio_file_name,
+    audio_file_row,
+    json_columns,
+    json_file_row,
+    json_type,
+    json_values,
+    row_json,
+    schema_of,
+    schema_text,
+)
 from tests.integration.support import strict_json
 
 
@@ -363,6 +373,7 @@ def _check_name(name: str, row: int) -> None:
     assert unicodedata.normalize("NFC", name) == name
     assert name.count(".") == 1, "`datasets` takes what stands between dots for the kind of a file"
     assert name.removesuffix(".mp3").rpartition("__")[2] == str(row)
+    assert audio_file_row(name) == row
 
 
 def test_nasty_names_become_safe_ones_of_their_own() -> None:
@@ -379,6 +390,18 @@ def test_any_names_become_safe_ones_of_their_own(sources: list[str | None], firs
         _check_name(name, first + number)
     assert len({unicodedata.normalize("NFD", name).casefold() for name in names}) == len(sources)
     assert names == [audio_file_name(source, first + number) for number, source in enumerate(sources)]
+
+
+@pytest.mark.parametrize(
+    "name", ["", "7", "a__7", "a.mp3", "a__.mp3", "a__07.mp3", "a__-7.mp3", "a__²__³.mp3", "a__٣.mp3"]
+)
+def test_a_name_that_no_row_gets_is_no_row_s(name: str) -> None:
+    assert audio_file_row(name) is None
+    assert json_file_row(name.replace("mp3", "json").replace("a__", "")) is None
+
+
+def test_the_row_of_a_json_file() -> None:
+    assert [json_file_row(name) for name in ("0.json", "12.json", "12.json.tmp", "x.json")] == [0, 12, None, None]
 
 
 @pytest.mark.parametrize(

@@ -208,10 +208,35 @@ def test_clear_leaves_nothing_of_the_dataset(storage: Storage) -> None:
     dataset = made(storage)
     for file in (dataset.marker, dataset.index, dataset.metadata, dataset.readme):
         file.write_text("x")
-    dataset.clear()
+    set_aside: list[str] = []
+    dataset.clear(set_aside.extend)
+    assert set_aside == []
     assert not dataset.exists()
     assert [path for path in dataset.path.rglob("*") if path.is_file()] == []
     dataset.create()
+
+
+def test_clear_hands_over_what_is_not_ours_while_the_plan_is_there(storage: Storage) -> None:
+    dataset = made(storage)
+    for path in (dataset.path / "notes.txt", dataset.meta / "more"):
+        path.write_text("somebody's")
+    seen: list[tuple[list[str], bool]] = []
+    dataset.clear(lambda strangers: seen.append((sorted(strangers), dataset.exists())))
+    assert seen == [([".hugflow/more", "notes.txt"], True)]
+    assert tree(dataset.path).keys() == {".hugflow/more", "notes.txt"}, "they are the caller's to move"
+
+
+@pytest.mark.parametrize("folder", ["", ".hugflow", ".hugflow/tmp"])
+def test_sweep_follows_no_link(storage: Storage, tmp_path: Path, folder: str) -> None:
+    dataset = made(storage)
+    theirs = tmp_path / "theirs" / "tmp"
+    theirs.mkdir(parents=True)
+    (theirs / ".x.tmp").write_text("not ours")
+    (dataset.path / folder).rename(tmp_path / "moved")
+    (dataset.path / folder).symlink_to(theirs.parent if folder == ".hugflow" else theirs)
+    with pytest.raises(StorageFault, match="symbolic link"):
+        dataset.sweep()
+    assert (theirs / ".x.tmp").exists()
 
 
 def test_sweep_deletes_what_is_half_written_and_nothing_else(storage: Storage) -> None:
