@@ -66,7 +66,7 @@ def _survives(world: FaultWorld, case: Case, code: int, *, refused: bool) -> Non
     """Nothing is wrong after the fault, and the next run completes the dataset."""
     world.check(case, code=code, progress_refused=refused)
     world.quick("status", "--json").ok()
-    world.quick_sync(case.request, WORKERS="1").ok()
+    world.quick_sync(case.request).ok()
     world.check(case, code=0)
 
 
@@ -76,7 +76,7 @@ def test_one_call_that_fails_ends_the_run_or_is_not_needed(
     world: FaultWorld, audio: Case, which: str, call: str, nth: int
 ) -> None:
     world.add(audio.hf_id, "audio")
-    done = world.quick_sync(audio.request, **_failing(world, which, call, nth, 1, errno.EIO), WORKERS="1")
+    done = world.quick_sync(audio.request, **_failing(world, which, call, nth, 1, errno.EIO))
     assert done.code in ((0, 74) if (which, call, nth) in NOT_NEEDED else (74,)), done.out + done.err
     if done.code == 74:
         assert done.reason == "io_error"

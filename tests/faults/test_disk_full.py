@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.conftest import NewFolder
 from tests.faults.support import Case, FaultWorld, json_rows, remount, tmpfs
 from tests.faults.warm import WarmRun
 from tests.integration.support import wait_until
@@ -13,6 +14,11 @@ from tests.integration.support import wait_until
 KILLED = -9
 ROOM = "size=64m"
 ROWS, TEXT_BYTES = 120, 6_000
+
+
+@pytest.fixture(scope="module")
+def new_folder(in_memory: NewFolder) -> NewFolder:
+    return in_memory
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +33,7 @@ def _used(folder: Path) -> tuple[int, int]:
     return sum(path.lstat().st_blocks * 512 for path in paths), len(paths)
 
 
-def _fails(world: FaultWorld, case: Case, *, workers: str = "2") -> bool:
+def _fails(world: FaultWorld, case: Case, *, workers: str = "1") -> bool:
     """Run once; False when there was room enough. Whatever happens, nothing is wrong afterwards."""
     done = world.quick_sync(case.request, WORKERS=workers)
     if done.code == 0:
@@ -53,7 +59,7 @@ def test_a_full_disk_ends_the_run_and_the_next_continues(
     used, _ = _used(quiet.place(texts).folder)
     world.add(texts.hf_id, "texts")
     with tmpfs(world.storage, f"size={int(used * share)}"):
-        assert _fails(world, texts)
+        assert _fails(world, texts, workers="2")
         assert _fails(world, texts), "it fails again as long as there is no room"
         remount(world.storage, ROOM)
         assert not _fails(world, texts)
@@ -81,7 +87,7 @@ def test_a_disk_that_is_full_at_the_very_end(world: FaultWorld, texts: Case, qui
     failures = 0
     with tmpfs(world.storage, f"size={used - 9 * 4096}"):
         for page in range(-8, 16):
-            failures += _fails(world, texts, workers="1")
+            failures += _fails(world, texts)
             assert remount(world.storage, f"size={used + page * 4096}")
         assert not _fails(world, texts)
     assert failures >= 3
@@ -96,7 +102,7 @@ def test_a_disk_that_runs_out_of_inodes(world: FaultWorld, texts: Case, quiet: F
         assert _fails(world, texts), "already the plan says that it cannot fit"
         for more in range(-6, 24, 3):
             assert remount(world.storage, f"nr_inodes={inodes + more}")
-            failures += _fails(world, texts, workers="1")
+            failures += _fails(world, texts)
         assert not _fails(world, texts)
     assert failures >= 2
 
@@ -125,7 +131,7 @@ def test_a_state_directory_that_is_full(world: FaultWorld, texts: Case) -> None:
     with tmpfs(world.state, "size=4k"):
         for pages in range(1, 40):
             assert remount(world.state, f"size={pages * 4}k")
-            done = world.quick_sync(texts.request, WORKERS="1")
+            done = world.quick_sync(texts.request)
             if done.code == 0:
                 break
             assert done.code == 74, done.out
@@ -140,7 +146,7 @@ def test_a_state_directory_without_inodes(world: FaultWorld, texts: Case) -> Non
     with tmpfs(world.state, "nr_inodes=1"):
         for inodes in range(2, 30):
             assert remount(world.state, f"nr_inodes={inodes}")
-            done = world.quick_sync(texts.request, WORKERS="1")
+            done = world.quick_sync(texts.request)
             if done.code == 0:
                 break
             assert done.code == 74, done.out
@@ -208,7 +214,7 @@ def test_a_disk_that_becomes_read_only_under_the_run(world: FaultWorld, texts: C
     with tmpfs(folder, ROOM):
         for _ in range(3):
             before = len(world.place(texts).journal().rows)
-            with world.warm_running("local-sync", texts.request, "--json", WORKERS="1") as run:
+            with world.warm_running("local-sync", texts.request, "--json") as run:
                 _until_more_rows(world, texts, run, before)
                 # busy as long as a file is open for writing, which is nearly always
                 turned = any(remount(folder, "ro") or run.poll() is not None for _ in range(2_000))

@@ -31,7 +31,7 @@ KILLED = -9
 INDEX, PLAN = ".hugflow/index.parquet", ".hugflow/plan.json"
 SUMMARIES = (PLAN, INDEX, MARKER, "metadata.parquet", "README.md")
 REMOVE_STEPS = [step for step in STEPS if step.startswith("remove_")]
-DOWNLOAD_STEPS = [step for step in STEPS if step not in REMOVE_STEPS]
+DOWNLOAD_STEPS = [step for step in STEPS if not step.startswith(("remove_", "publish_"))]
 
 
 @dataclass
@@ -109,7 +109,7 @@ class Histories(RuleBasedStateMachine):
     @rule(name=names, after_s=st.floats(0, 0.3), restart=st.booleans())
     def kill_at_any_moment(self, name: str, after_s: float, restart: bool) -> None:
         arguments = ["--restart"] if restart else []
-        with self.world.warm_running("local-sync", self.cases[name].request, *arguments, WORKERS="1") as run:
+        with self.world.warm_running("local-sync", self.cases[name].request, *arguments) as run:
             time.sleep(after_s)
             kill_group(run)  # type: ignore[arg-type]  # it has the pid of a process
             run.wait(60)
@@ -118,7 +118,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(name=names, after_s=st.floats(0, 0.3))
     def interrupt(self, name: str, after_s: float) -> None:
-        with self.world.warm_running("local-sync", self.cases[name].request, "--json", WORKERS="1") as run:
+        with self.world.warm_running("local-sync", self.cases[name].request, "--json") as run:
             time.sleep(after_s)
             run.send_signal(signal.SIGTERM)
             out, err = run.communicate(60)
@@ -256,10 +256,10 @@ class Histories(RuleBasedStateMachine):
         return [path for path in rows + several if path not in harmed]
 
     def _sync(self, name: str, *arguments: str, **environ: str) -> FaultDone:
-        return self.world.quick_sync(self.cases[name].request, *arguments, WORKERS="1", **environ)
+        return self.world.quick_sync(self.cases[name].request, *arguments, **environ)
 
     def _verified(self, name: str, *arguments: str) -> FaultDone:
-        return self.world.quick("verify", self.cases[name].name, "--json", *arguments, WORKERS="1")
+        return self.world.quick("verify", self.cases[name].name, "--json", *arguments)
 
     def _manifest_is_there(self) -> bool:
         return (self.world.state / "active.json").exists()

@@ -14,12 +14,11 @@ import pytest
 from hugflow.state import StateDir
 from hugflow.storage import Storage
 from hugflow.verify import Verifier
-from tests.faults.conftest import MakeWorld
+from tests.faults.conftest import MakeWorld, NewFolder
 from tests.faults.support import Case, FaultWorld, audio_rows, chance, json_rows, tree
 
 INDEX = ".hugflow/index.parquet"
 BATCHES, MUTATIONS = 40, 25
-REPAIRED_EVERY = 5
 
 
 @dataclass
@@ -41,6 +40,11 @@ class Finished:
         """What `verify` says, by path."""
         verifier = Verifier(Storage(self.world.storage), StateDir(self.world.state))
         return {found.path for found in verifier.verify(case.name).damage}
+
+
+@pytest.fixture(scope="module")
+def new_folder(in_memory: NewFolder) -> NewFolder:
+    return in_memory
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +104,32 @@ def _folder(folder: Path, path: str, _: random.Random) -> set[str]:
     return {path}
 
 
+def _dangle(folder: Path, path: str, _: random.Random) -> set[str]:
+    (folder / path).unlink()
+    (folder / path).symlink_to("nowhere")
+    return {path}
+
+
+def _fifo(folder: Path, path: str, _: random.Random) -> set[str]:
+    (folder / path).unlink()
+    os.mkfifo(folder / path)
+    return {path}
+
+
+def _rename(folder: Path, path: str, _: random.Random) -> set[str]:
+    (folder / path).rename(folder / f"{path}.bak")
+    return {path, f"{path}.bak"}
+
+
+def _strange_folder(folder: Path, path: str, dice: random.Random) -> set[str]:
+    new = (Path(path).parent / dice.choice(["extra", "tmp", "scratch", "lost+found"])).as_posix()
+    if (folder / new).exists():
+        return set()
+    (folder / new).mkdir()
+    (folder / new / "inside").write_bytes(b"x")
+    return {new}
+
+
 def _stranger(folder: Path, path: str, dice: random.Random) -> set[str]:
     """A file that belongs to nothing, beside the chosen one."""
     name = dice.choice(["extra.mp3", "99999.json", "007.json", ".hidden", "x__1.mp3", "7.json.bak", "Ünïcode"])
@@ -110,7 +140,10 @@ def _stranger(folder: Path, path: str, dice: random.Random) -> set[str]:
     return {new}
 
 
-MUTATIONS_OF_FILES: tuple[Mutate, ...] = (_flip, _flip, _truncate, _delete, _append, _link, _folder, _stranger)
+MUTATIONS_OF_FILES: tuple[Mutate, ...] = (
+    *(_flip, _flip, _flip, _truncate, _delete, _delete, _append, _link, _dangle, _folder, _fifo, _rename),
+    *(_stranger, _stranger, _strange_folder),
+)
 
 
 def _swap(folder: Path, one: str, two: str) -> set[str]:
@@ -136,36 +169,42 @@ def _mutate(folder: Path, dice: random.Random, number: int, *, index: bool = Fal
     return wrong, done
 
 
+def _repaired(finished: Finished, case: Case) -> None:
+    finished.world.quick("verify", case.name, "--repair", "--json").ok()
+    assert tree(finished.folder(case)) == case.reference
+
+
 def test_verify_names_each_of_a_thousand_mutations_and_repair_undoes_them(finished: Finished) -> None:
     total = 0
     for batch in range(BATCHES):
         dice, case = chance(batch), finished.cases[batch % 2]
-        folder = finished.folder(case)
-        wrong, done = _mutate(folder, dice, MUTATIONS)
+        wrong, done = _mutate(finished.folder(case), dice, MUTATIONS)
         total += done
         assert finished.damage(case) == wrong, batch
-        if batch % REPAIRED_EVERY == 0:
-            ran = finished.world.quick("verify", case.name, "--repair", "--json")
-            assert ran.code == 0, ran
-            assert tree(folder) == case.reference
-            assert finished.damage(case) == set()
-        finished.put_back()
+        _repaired(finished, case)
     assert total == BATCHES * MUTATIONS
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_repair_also_where_the_index_is_damaged(finished: Finished, seed: int) -> None:
+@pytest.mark.parametrize("seed", range(3))
+def test_a_single_mutation_is_named_alone(finished: Finished, seed: int) -> None:
+    dice, case = chance(500 + seed), finished.cases[seed % 2]
+    for _ in range(20):
+        wrong, _ = _mutate(finished.folder(case), dice, 1)
+        assert finished.damage(case) == wrong
+        finished.put_back()
+
+
+@pytest.mark.parametrize("harm", [_flip, _truncate, _delete, _folder, _link])
+@pytest.mark.parametrize("kind", [0, 1], ids=["json", "audio"])
+def test_repair_also_where_the_index_is_damaged(finished: Finished, kind: int, harm: Mutate) -> None:
     """Without the index nothing vouches for the rows: all are made again, and what is extra goes."""
-    dice, case = chance(1000 + seed), finished.cases[seed % 2]
-    folder = finished.folder(case)
-    wrong, _ = _mutate(folder, dice, 10)
-    wrong |= _flip(folder, INDEX, dice) if seed < 2 else _delete(folder, INDEX, dice)
+    dice, case = chance(1000 + kind), finished.cases[kind]
+    wrong, _ = _mutate(finished.folder(case), dice, 10)
+    wrong |= harm(finished.folder(case), INDEX, dice)
     found = finished.damage(case)
     assert INDEX in found
     assert found <= wrong
-    ran = finished.world.quick("verify", case.name, "--repair", "--json")
-    assert ran.code == 0, ran
-    assert tree(folder) == case.reference
+    _repaired(finished, case)
     finished.put_back()
 
 

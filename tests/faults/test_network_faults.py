@@ -16,6 +16,7 @@ import pytest
 from localhub import Fault, LocalHub
 from localhub.log import RequestRecord
 from tests.conftest import _safe_environ
+from tests.faults.conftest import NewFolder
 from tests.faults.support import Case, FaultDone, FaultWorld, audio_rows, json_rows
 from tests.integration.format_repositories import ONE_CONFIG, card, lines, metadata_file, put, speech, zip_bytes
 from tests.integration.support import group_members, kill_group, wait_until
@@ -59,6 +60,11 @@ def _served(world: FaultWorld, name: str, write: Callable[[Path], None]) -> Case
     hf_id = f"acme/{name}"
     world.hub.add_dataset(hf_id, folder)
     return world.known(hf_id, CLIPS, made_by=world)
+
+
+@pytest.fixture(scope="module")
+def new_folder(in_memory: NewFolder) -> NewFolder:
+    return in_memory
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +152,7 @@ def test_any_mix_of_faults_makes_no_row_wrong(world: FaultWorld, cases: Mapping[
         for fault in _mix(case, runs):
             world.hub.faults.add(fault)
         before = Log(world.hub, case)
-        done = world.quick_sync(request, *arguments, **PATIENT)
+        done = world.quick_sync(request, *arguments, WORKERS="2", **PATIENT)
         assert before.most_asked() <= (RETRIES + 1) * LIBRARY_TRIES
         if done.code:
             _stopped(world, case, done)
@@ -195,7 +201,7 @@ def test_access_that_ends_in_the_middle_stops_without_a_storm(
     request, log = _prepared(world, case), Log(world.hub, case)
     after = SHARDS + 10 if kind == "parquet" else 90  # every footer and some of the data; more than the first clips
     world.hub.faults.add(Fault(route=f"{case.hf_id}/resolve/", method="GET", after=after, status=status))
-    done = world.quick_sync(request, **PATIENT)
+    done = world.quick_sync(request, WORKERS="2", **PATIENT)
     _stopped(world, case, done)
     assert done.reason == {401: "bad_token", 403: "forbidden"}[status]
     refused = log.faults()
@@ -292,7 +298,7 @@ def test_all_rows_are_of_one_commit_when_main_moves(world: FaultWorld, quiet: Fa
     case = quiet.case(f"acme/moving-{killed}".lower(), json_rows(600), made_by=quiet, shards=8)
     request, hub, log = _prepared(world, case), world.hub, Log(world.hub, case)
     held = hub.faults.add(Fault(route=f"{case.hf_id}/resolve/", method="GET", after=12, delay_s=2))
-    with world.warm_running("local-sync", request) as run:
+    with world.warm_running("local-sync", request, WORKERS="2") as run:
         wait_until(lambda: hub.faults.fired(held))
         _move_main(hub, case)
         if killed:

@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.conftest import NewFolder
 from tests.faults.invariants import MARKER
 from tests.faults.support import Case, FaultWorld, audio_rows, tree
 
 KILLED = -9
+
+
+@pytest.fixture(scope="module")
+def new_folder(in_memory: NewFolder) -> NewFolder:
+    return in_memory
 
 
 @pytest.fixture(scope="module")

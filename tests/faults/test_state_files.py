@@ -10,11 +10,17 @@ from typing import Any
 
 import pytest
 
+from tests.faults.conftest import NewFolder
 from tests.faults.invariants import MARKER
 from tests.faults.support import Case, FaultDone, FaultWorld, audio_rows, chance, json_rows, tree
 
 KILLED = -9
 PLAN = ".hugflow/plan.json"
+
+
+@pytest.fixture(scope="module")
+def new_folder(in_memory: NewFolder) -> NewFolder:
+    return in_memory
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ ACTIONS = {
     "raise": "internal_error",
 }
 LIMITS = {"ROW_TIMEOUT": "2", "WORKER_MEMORY_MB": "256"}
-NOT_SO_SOON = {"ROW_TIMEOUT": "600"}
+NOT_SO_SOON = {"ROW_TIMEOUT": "600", "WORKERS": "2"}
 
 
 @pytest.fixture(scope="module")
