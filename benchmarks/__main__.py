@@ -7,7 +7,7 @@ import importlib
 
 from benchmarks.measure import print_machine
 
-NAMES = ("startup", "encode", "files", "resume", "memory")
+NAMES = ("startup", "encode", "files", "resume", "memory", "publish")
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from hugflow.failpoints import Failpoints
 from hugflow.hf_client.connection import Hub
 from hugflow.hf_client.repository import Commit, Head, RepoInfo, Repository
 from hugflow.plan import Finding, PublishPlan
+from hugflow.publish.ahead import reading_ahead
 from hugflow.publish.commit import Changes, pending, publish_changes
 from hugflow.publish.contents import Contents, Published, has_changes
 from hugflow.publish.estimate import expected, remembered, table_plan
@@ -107,7 +108,7 @@ class Publisher:
         known = ledger.facts(table.name, fingerprint) or self._counted.get(fingerprint or "")
         if known is not None:
             return known
-        facts = measure(table.sources, table.table, scratch, at=table.at)
+        facts = measure([reading_ahead(source) for source in table.sources], table.table, scratch, at=table.at)
         if table.fingerprint() != fingerprint:
             raise changed(table.sources[0])
         if fingerprint is not None:

@@ -13,6 +13,7 @@ from hugflow.errors import Paused, Terminal, Transient
 from hugflow.events import Progress, Reporter
 from hugflow.failpoints import Failpoints
 from hugflow.hf_client.repository import Head, Repository, Upload
+from hugflow.publish.ahead import reading_ahead
 from hugflow.publish.contents import SentShard
 from hugflow.publish.job import Job
 from hugflow.publish.ledger import Ledger, ShardRecord
@@ -67,8 +68,8 @@ class Sender:
         if record.complete:
             return tuple(sent)
         with _one_thread() as thread:
-            done = [shard.rows for shard in records]
-            shards = write_shards(source, self.job.options, self.scratch, done=done, check=self.check)
+            done, rows = [shard.rows for shard in records], reading_ahead(source)
+            shards = write_shards(rows, self.job.options, self.scratch, done=done, check=self.check)
             for shard, upload in self._pipelined(source, shards, thread):
                 records.append(_record(shard))
                 sent.append(_sent(shard, upload))

@@ -34,6 +34,14 @@ EXPECTED = {
         "a progress write, late / early",
         "a line of the journal, late / early",
     },
+    "publish": {
+        *(
+            f"hugflow publish / {theirs}, {way}"
+            for theirs in ("push_to_hub", "load_dataset and push_to_hub")
+            for way in ("LFS", "Xet")
+        ),
+        "memory, 0.002 GB / 0.001 GB",
+    },
     "memory": {"memory, 80 rows / 40 rows", "scratch at 80 rows / (workers + 1) shards"},
 }
 
