@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import permutations
 
+from hugflow.card_rules import check as check_card
 from hugflow.plan import Column
 from hugflow.printable import closest, listed, printable, shown
 from hugflow.request_file import ParsedRequest, Problem
@@ -27,6 +28,16 @@ def conflicts(requests: Sequence[ParsedRequest]) -> list[Problem]:
             where = f"{shown(other.path, 200)}, line {other.at(_id_field(other)).line}"
             problems.append(this.problem(field, message=message.format(other=where)))
     return sorted(problems)
+
+
+def card_problems(requests: Iterable[ParsedRequest]) -> list[Problem]:
+    """What the Hub would refuse of the cards that publish requests describe; it takes no Hub to know."""
+    found = []
+    for request in requests:
+        if isinstance(request.spec, PublishSpec):
+            errors = (problem for problem in check_card(request.spec.card) if problem.level == "error")
+            found += [request.problem(*problem.field.split("."), message=problem.message) for problem in errors]
+    return found
 
 
 def check_repository(

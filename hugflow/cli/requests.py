@@ -14,7 +14,7 @@ from hugflow.errors import ExitCode, UsageError
 from hugflow.printable import printable
 from hugflow.report.json_output import document
 from hugflow.request_file import InvalidRequestFile, ParsedRequest, Problem, load_all
-from hugflow.validator import conflicts
+from hugflow.validator import card_problems, conflicts
 
 
 def register(app: typer.Typer) -> None:
@@ -196,7 +196,7 @@ def _paths(session: Session, files: list[Path] | None) -> list[Path]:
 
 def _checked(paths: list[Path]) -> tuple[list[ParsedRequest], list[Problem]]:
     parsed, problems = load_all(paths)
-    return parsed, sorted([*problems, *conflicts(parsed)])
+    return parsed, sorted([*problems, *conflicts(parsed), *card_problems(parsed)])
 
 
 def _refuse(problems: list[Problem]) -> None:

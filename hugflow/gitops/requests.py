@@ -23,7 +23,7 @@ from hugflow.policy import Policy
 from hugflow.render.views import Annotation, RequestView
 from hugflow.request_file import InvalidRequestFile, ParsedRequest, Problem, kind_of, parse
 from hugflow.spec_types import Kind
-from hugflow.validator import conflicts
+from hugflow.validator import card_problems, conflicts
 
 PlanRequest = Callable[[ParsedRequest], Plan]
 
@@ -58,7 +58,7 @@ def load(
         if request is not None:
             parsed[path] = request
             views.append(RequestView(path, kind, runs_after_merge=kind != "add" and not merged))
-    quarrels = conflicts(list(parsed.values()))
+    quarrels = [*conflicts(list(parsed.values())), *card_problems(parsed.values())]
     return Loaded(tuple(_with_problems(view, quarrels) for view in views), parsed)
 
 

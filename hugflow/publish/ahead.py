@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
@@ -15,11 +15,20 @@ AHEAD_BYTES = 32 << 20
 """How much may wait; one batch more than that is being read."""
 
 
-def reading_ahead(source: Source, ahead_bytes: int = AHEAD_BYTES) -> Source:
-    """The same source, whose batches are read by a thread of their own, in their order."""
+def _nothing() -> None:
+    pass
+
+
+def reading_ahead(source: Source, check: Callable[[], None] = _nothing, *, ahead_bytes: int = AHEAD_BYTES) -> Source:
+    """The same source, whose batches are read by a thread of their own, in their order.
+
+    `check` is called for each batch that is taken, and may raise.
+    """
 
     def read(columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-        return _Ahead(ahead_bytes).batches(source.read(columns))
+        for batch in _Ahead(ahead_bytes).batches(source.read(columns)):
+            check()
+            yield batch
 
     return replace(source, read=read)
 

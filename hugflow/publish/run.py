@@ -108,12 +108,18 @@ class Publisher:
         known = ledger.facts(table.name, fingerprint) or self._counted.get(fingerprint or "")
         if known is not None:
             return known
-        facts = measure([reading_ahead(source) for source in table.sources], table.table, scratch, at=table.at)
+        sources = [reading_ahead(source, self.check) for source in table.sources]
+        facts = measure(sources, table.table, scratch, at=table.at)
         if table.fingerprint() != fingerprint:
             raise changed(table.sources[0])
         if fingerprint is not None:
             self._counted[fingerprint] = facts
         return facts
+
+    def check(self) -> None:
+        """Raise Paused when the run was asked to stop."""
+        if self.should_stop():
+            raise Paused("publishing", "the run was asked to stop", "Run the same command again: it continues.")
 
     # --- work ------------------------------------------------------------------------------------------------------
 
@@ -252,7 +258,7 @@ class _Run:
             ledger=self.ledger,
             scratch=self.scratch,
             emit=publisher.emit,
-            should_stop=publisher.should_stop,
+            check=publisher.check,
             tally=self.tally,
             failpoints=publisher.failpoints,
             frozen=frozen,

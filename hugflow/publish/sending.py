@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hugflow.errors import Paused, Terminal, Transient
+from hugflow.errors import Terminal, Transient
 from hugflow.events import Progress, Reporter
 from hugflow.failpoints import Failpoints
 from hugflow.hf_client.repository import Head, Repository, Upload
@@ -38,7 +38,8 @@ class Tally:
 class Sender:
     """Brings the shards of splits to the Hub, where no reader sees them before the commit.
 
-    `head` is the state that the run began with. `frozen` says why nothing may be sent (None: it may).
+    `head` is the state that the run began with. `check` raises Paused when the run was asked to stop. `frozen` says why
+    nothing may be sent (None: it may).
     """
 
     job: Job
@@ -47,7 +48,7 @@ class Sender:
     ledger: Ledger
     scratch: Path
     emit: Reporter
-    should_stop: Callable[[], bool]
+    check: Callable[[], None]
     tally: Tally
     failpoints: Failpoints = field(default_factory=Failpoints)
     frozen: Terminal | None = None
@@ -81,15 +82,6 @@ class Sender:
             raise changed(source)
         self.ledger.add(name, fingerprint, records, complete=True)
         return tuple(sent)
-
-    def check(self) -> None:
-        """Raise Paused when the run was asked to stop."""
-        if self.should_stop():
-            raise Paused(
-                f"publishing to {self.repository.repo_id}",
-                "the run was asked to stop",
-                "Run the same command again: it continues.",
-            )
 
     def _pipelined(
         self, source: Source, shards: Iterator[Shard], thread: ThreadPoolExecutor

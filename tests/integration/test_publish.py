@@ -338,17 +338,17 @@ def test_a_broken_rule_publishes_nothing(world: FaultWorld) -> None:
 
 def test_a_card_that_the_hub_would_refuse_is_found_before_anything_is_sent(world: FaultWorld) -> None:
     request = trades(world, world.new_id())
-    request["card"] = {
-        "license": "apache2",
-        "task_categories": ["automatic-speech-recogntion"],
-        "language": ["english"],
-    }
-    result = publish(world, request).result
-    assert (result["exit_code"], result["reason"]) == (4, "invalid_card")
-    assert "apache-2.0" in result["error"]
+    request["card"] = {"license": "apache2", "task_categories": ["automatic-speech-recogntion"]}
+    done = publish(world, request)
+    (problem,) = done.json["error"]["problems"]
+    assert (done.code, problem["field"], problem["line"]) == (4, "card.license", 3)
+    assert "apache-2.0" in problem["message"]
     assert not Remote(world.hub, request["repo_id"]).exists
+    assert world.hub.requests() == []
+    assert world.quick("validate", "requests/publish/one.yaml").code == 4
+    request["card"]["license"] = "apache-2.0"
     levels = {finding["field"]: finding["level"] for finding in plan(world, request).json["plans"][0]["findings"]}
-    assert levels["card.license"] == "error"
+    assert levels == {"card.task_categories": "warning"}
 
 
 def test_a_wrong_card_of_other_people_is_found_before_anything_is_sent(world: FaultWorld) -> None:

@@ -102,8 +102,6 @@ tables:
     path: daily/prices.parquet
     quality:
       unique: [n]
-card:
-  license: apache2
 """
     number = runner.propose({PATH: text})
     runner.sync(number).ended(4)
@@ -111,7 +109,10 @@ card:
     assert check.conclusion == "failure"
     marks = {mark["start_line"]: mark["message"] for mark in check.annotations}
     assert "`prices` has 1 row that repeats the `n` of another row" in marks[6]
-    assert "apache-2.0" in marks[8]
+    number = runner.propose({PATH: text.replace("tables:", "card: {license: apache2}\ntables:")}, branch="second")
+    runner.sync(number).ended(4)
+    (mark,) = runner.checks(number)[0].annotations
+    assert (mark["start_line"], "`apache-2.0`" in mark["message"]) == (2, True)
     runner.merge_and_apply(number, "--json").ended(4)
     assert not Remote(runner.hub, repo_id).exists
 

@@ -50,7 +50,7 @@ def threads() -> list[str]:
 @given(st.lists(st.integers(0, 50), max_size=30), st.sampled_from([1, 100, 1000, AHEAD_BYTES]))
 def test_the_batches_are_the_same(sizes: list[int], ahead: int) -> None:
     reading = Reading(sizes)
-    source = reading_ahead(reading.source, ahead)
+    source = reading_ahead(reading.source, ahead_bytes=ahead)
     assert list(source.batches()) == list(reading.source.batches())
     assert [each.schema.names for each in source.batches(["m"])] == [["m"]] * len(sizes)
     assert threads() == []
@@ -67,10 +67,25 @@ def test_an_error_comes_behind_what_was_read_before_it() -> None:
 def test_reading_stops_at_its_limit_and_when_nobody_wants_more() -> None:
     reading = Reading([10] * 1000)
     size = batch(0, 10).nbytes
-    batches = reading_ahead(reading.source, 5 * size).batches()
+    batches = reading_ahead(reading.source, ahead_bytes=5 * size).batches()
     next(batches)
     wait_until(lambda: reading.asked >= 5)
     assert reading.asked <= 8
     batches.close()
     assert reading.asked <= 8
     assert threads() == []
+
+
+def test_whoever_wants_to_stop_is_asked_for_each_batch() -> None:
+    asked = iter([None, None, KeyboardInterrupt()])
+
+    def check() -> None:
+        if error := next(asked):
+            raise error
+
+    batches = reading_ahead(Reading([1] * 100).source, check).batches()
+    next(batches)
+    next(batches)
+    with pytest.raises(KeyboardInterrupt):
+        next(batches)
+    wait_until(lambda: not threads())

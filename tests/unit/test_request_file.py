@@ -333,6 +333,39 @@ def test_several_files_are_all_read(folder: Path) -> None:
     ]
 
 
+# -- where the fields of errors stand ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("field", "line"),
+    [
+        ("repo_id", 1),
+        ("tables[1]", 4),
+        ("tables[1].name", 4),
+        ("tables[1].quality.range.a.b", 6),
+        ("tables[1].quality.range.close", 6),
+        ("tables[1].quality.unique", 6),
+        ("tables[7].path", 3),
+        ("tables[1].splits.train", 4),
+        ("no_such_field", 1),
+        ("", 1),
+        (None, 1),
+        ("[[[", 1),
+        ("...", 1),
+    ],
+)
+def test_the_field_that_an_error_names_is_found_in_the_file(field: str | None, line: int) -> None:
+    text = b"""repo_id: acme/x
+tables:
+  - {name: a, path: a.csv}
+  - name: b
+    quality:
+      range: {a.b: [0, 1]}
+    path: b.csv
+"""
+    assert parse(text, "requests/publish/x.yaml").at_field(field).line == line
+
+
 # -- weight ----------------------------------------------------------------------------------------------------------
 
 

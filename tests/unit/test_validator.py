@@ -9,7 +9,7 @@ import pytest
 from hugflow.plan import Column
 from hugflow.request_file import ParsedRequest, Problem, parse
 from hugflow.specs import DatasetIdentity
-from hugflow.validator import check_columns, check_repository, conflicts, matching
+from hugflow.validator import card_problems, check_columns, check_repository, conflicts, matching
 
 
 def request(name: str, **fields: str) -> ParsedRequest:
@@ -22,6 +22,21 @@ def request(name: str, **fields: str) -> ParsedRequest:
 
 def shown(problems: Sequence[Problem]) -> list[str]:
     return [str(problem).removeprefix("requests/") for problem in problems]
+
+
+# -- cards ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_hub_would_refuse_of_a_card() -> None:
+    card = "{license: apache2, language: [en, english], task_categories: [no-such-task]}"
+    wrong = request("publish/a", repo_id="acme/x", path="a.csv", card=card)
+    right = request("publish/b", repo_id="acme/y", path="a.csv", card="{license: mit, language: [en]}")
+    found = card_problems([wrong, right, request("add/a", hf_id="acme/x")])
+    assert [(problem.path, problem.line, problem.field) for problem in found] == [
+        ("requests/publish/a.yaml", 4, "card.license"),
+        ("requests/publish/a.yaml", 4, "card.language"),
+    ]
+    assert "`apache-2.0`" in found[0].message
 
 
 # -- requests against each other -------------------------------------------------------------------------------------
