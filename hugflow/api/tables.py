@@ -14,10 +14,10 @@ import pyarrow as pa
 from hugflow.api.connection import CommitOptions, Connection, Published, PublishOptions, publisher, storage_of
 from hugflow.errors import UsageError
 from hugflow.publish.job import STAND_IN, Job, TableJob, open_job
+from hugflow.publish.reading.sources import Source, of_arrow, open_tables
 from hugflow.publish.request import located, spec_of
 from hugflow.publish.run import Outcome
 from hugflow.publish.sending import Tally
-from hugflow.publish.sources import Source, of_arrow, open_tables
 from hugflow.publish_spec import PublishSpec, Quality
 from hugflow.request_file import load
 

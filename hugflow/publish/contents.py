@@ -12,9 +12,9 @@ from hugflow import dataset_card, spec_json
 from hugflow.dataset_card import BuiltCard, CardConfig, CardSplit
 from hugflow.hf_client.repository import Head, Repository, Upload
 from hugflow.publish.commit import Changes, pending
-from hugflow.publish.facts import Facts
 from hugflow.publish.job import TableJob
 from hugflow.publish.layout import CARD_FILE, SPEC_FILE, backups, is_backup, stale
+from hugflow.publish.measuring.facts import Facts
 from hugflow.publish.shards import shard_path
 from hugflow.publish_spec import PublishSpec
 from hugflow.spec_json import DateRange, DistinctList, SpecJson, SplitSize, TableEntry, columns_of

@@ -12,8 +12,8 @@ from typing import Any
 from hugflow.errors import InvalidRequest
 from hugflow.printable import shown
 from hugflow.publish import shards
+from hugflow.publish.reading.sources import Source, open_storage, open_tables
 from hugflow.publish.shards import ShardOptions
-from hugflow.publish.sources import Source, open_storage, open_tables
 from hugflow.publish_spec import PublishSpec, Table
 from hugflow.storage import Storage, faults
 from hugflow.version import __version__

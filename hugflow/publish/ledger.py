@@ -13,7 +13,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from hugflow.errors import StorageFault
-from hugflow.publish.facts import Facts
+from hugflow.publish.measuring.facts import Facts
 from hugflow.specs import repository_name
 from hugflow.state import StateDir
 from hugflow.storage import NotAFileError, faults, read_regular, refuse_links, write_durably

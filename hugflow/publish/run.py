@@ -22,10 +22,10 @@ from hugflow.publish.ahead import reading_ahead
 from hugflow.publish.commit import Changes, pending, publish_changes
 from hugflow.publish.contents import Contents, Published, has_changes
 from hugflow.publish.estimate import expected, remembered, table_plan
-from hugflow.publish.facts import Facts, gate, measure
 from hugflow.publish.job import Job, TableJob, open_job
 from hugflow.publish.layout import CARD_FILE
 from hugflow.publish.ledger import Ledger
+from hugflow.publish.measuring.facts import Facts, gate, measure
 from hugflow.publish.sending import Sender, Tally, changed
 from hugflow.publish_spec import PublishSpec
 from hugflow.request_file import ParsedRequest

@@ -17,8 +17,8 @@ from hugflow.publish.ahead import reading_ahead
 from hugflow.publish.contents import SentShard
 from hugflow.publish.job import Job
 from hugflow.publish.ledger import Ledger, ShardRecord
+from hugflow.publish.reading.sources import Source
 from hugflow.publish.shards import Shard, shard_path, write_shards
-from hugflow.publish.sources import Source
 from hugflow.storage import faults
 
 LOOK_EVERY_S = 0.2

@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hugflow.errors import InvalidRequest, Terminal
-from hugflow.publish.attached import embedded
-from hugflow.publish.features import as_type, has_files
+from hugflow.publish.reading.attached import embedded
+from hugflow.publish.reading.features import as_type, has_files
+from hugflow.publish.reading.tables import Source
 from hugflow.publish.row_groups import RowQueue
-from hugflow.publish.tables import Source
 from hugflow.publish_spec import DEFAULT_CONFIG, DEFAULT_FOLDER, MAX_SHARDS
 from hugflow.storage import faults
 

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from hugflow.errors import InvalidRequest, NotFoundError, StorageFault
+from hugflow.publish.reading.sources import Source, open_storage
 from hugflow.publish.shards import ShardOptions, write_shards
-from hugflow.publish.sources import Source, open_storage
 from hugflow.storage import DatasetDir
 from tests.integration.support import Stored, World, audio_cell, clip, sound_file, table_of
 

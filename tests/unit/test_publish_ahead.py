@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hugflow.publish.ahead import AHEAD_BYTES, reading_ahead
-from hugflow.publish.tables import Source
+from hugflow.publish.reading.tables import Source
 from tests.integration.support import wait_until
 
 SCHEMA = pa.schema([("n", pa.int64()), ("m", pa.int64())])

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hugflow.errors import InvalidRequest, StorageFault
-from hugflow.publish import tallies
-from hugflow.publish.facts import Facts, gate, measure
-from hugflow.publish.footers import read_footers
+from hugflow.publish.measuring import tallies
+from hugflow.publish.measuring.facts import Facts, gate, measure
+from hugflow.publish.measuring.footers import read_footers
 from hugflow.publish_spec import Quality, Table
 
 UTC = dt.UTC

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from hugflow.errors import InvalidRequest
 from hugflow.hf_client.features import arrow_schema
-from hugflow.publish.features import Columns, as_type, columns_of, fitted, has_files, plain_type
-from hugflow.publish.files import Place
+from hugflow.publish.reading.features import Columns, as_type, columns_of, fitted, has_files, plain_type
+from hugflow.publish.reading.files import Place
+from hugflow.publish.reading.sources import of_arrow, open_tables
+from hugflow.publish.reading.unify import loss_of
 from hugflow.publish.shards import ShardOptions, write_shards
-from hugflow.publish.sources import of_arrow, open_tables
-from hugflow.publish.unify import loss_of
 from hugflow.publish_spec import PublishSpec
 
 PLACE = Place("x.parquet", "path")

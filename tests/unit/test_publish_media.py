@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from hugflow.errors import InvalidRequest
+from hugflow.publish.reading.sources import Source, of_arrow, open_tables
 from hugflow.publish.shards import ShardOptions, write_shards
-from hugflow.publish.sources import Source, of_arrow, open_tables
 from hugflow.publish_spec import PublishSpec
 
 FILE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

@@ -21,9 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hugflow.errors import InvalidRequest, StorageFault, Terminal
+from hugflow.publish.reading.sources import Source, of_arrow
 from hugflow.publish.row_groups import RowQueue, row_bytes
 from hugflow.publish.shards import LAYOUT, Shard, ShardOptions, shard_path, write_shards
-from hugflow.publish.sources import Source, of_arrow
 
 ONE = ShardOptions(None, 1)
 
@@ -342,7 +342,7 @@ from pathlib import Path
 import numpy as np, pyarrow as pa
 from hugflow.errors import StorageFault
 from hugflow.publish.shards import ShardOptions, write_shards
-from hugflow.publish.sources import of_arrow
+from hugflow.publish.reading.sources import of_arrow
 source = of_arrow(pa.table({"x": np.random.default_rng(1).random(3_000_000)}), "default", "train")
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 try:
@@ -437,7 +437,7 @@ MEMORY = """
 import json, os, resource, sys, threading, time
 from pathlib import Path
 from hugflow.publish.shards import ShardOptions, write_shards
-from hugflow.publish.sources import open_tables
+from hugflow.publish.reading.sources import open_tables
 from hugflow.publish_spec import PublishSpec
 
 def used():

@@ -20,10 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hugflow.errors import HugflowError, InvalidRequest, Terminal
-from hugflow.publish.csv_files import CsvFiles
-from hugflow.publish.files import Place, find, natural
-from hugflow.publish.json_files import JsonFiles
-from hugflow.publish.sources import Source, of_arrow, open_tables
+from hugflow.publish.reading.csv_files import CsvFiles
+from hugflow.publish.reading.files import Place, find, natural
+from hugflow.publish.reading.json_files import JsonFiles
+from hugflow.publish.reading.sources import Source, of_arrow, open_tables
 from hugflow.publish_spec import PublishSpec
 from hugflow.storage import open_regular
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from hugflow.hf_client.features import arrow_schema, features_of
 from hugflow.printable import shown
-from hugflow.publish.features import Columns, is_bytes, is_text, plain_type
-from hugflow.publish.files import DataFile
+from hugflow.publish.reading.features import Columns, is_bytes, is_text, plain_type
+from hugflow.publish.reading.files import DataFile
 
 _EXACT_IN_DOUBLE_BITS = 32
 

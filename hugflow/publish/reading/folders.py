@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hugflow.printable import listed, shown
-from hugflow.publish.features import Columns, has_files, is_text
-from hugflow.publish.files import DataFile
-from hugflow.publish.formats import FileTable, open_files, table_format
-from hugflow.publish.media import FEATURES, FILE, as_files
+from hugflow.publish.reading.features import Columns, has_files, is_text
+from hugflow.publish.reading.files import DataFile
+from hugflow.publish.reading.formats import FileTable, open_files, table_format
+from hugflow.publish.reading.media import FEATURES, FILE, as_files
 
 METADATA_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 BATCH_ROWS = 1000

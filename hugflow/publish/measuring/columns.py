@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from hugflow.errors import InvalidRequest
 from hugflow.printable import closest, listed, shown
-from hugflow.publish.tallies import has_list, has_range, plain_type
-from hugflow.publish.times import may_be_time
+from hugflow.publish.measuring.tallies import has_list, has_range, plain_type
+from hugflow.publish.measuring.times import may_be_time
 from hugflow.publish_spec import Table
 
 DOING = "checking the columns of the tables"

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hugflow.printable import shown
-from hugflow.publish.features import Columns, columns_of, fitted
-from hugflow.publish.files import DataFile
-from hugflow.publish.unify import unify
+from hugflow.publish.reading.features import Columns, columns_of, fitted
+from hugflow.publish.reading.files import DataFile
+from hugflow.publish.reading.unify import unify
 
 BATCH_BYTES = 16 << 20
 BATCH_ROWS = 4096

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from hugflow.errors import InvalidRequest
 from hugflow.printable import shown
-from hugflow.publish.times import NS_IN
+from hugflow.publish.measuring.times import NS_IN
 from hugflow.storage import faults
 
 _UNITS = {"milliseconds": "ms", "microseconds": "us", "nanoseconds": "ns"}

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from hugflow.publish.features import Columns
+from hugflow.publish.reading.features import Columns
 
 Read = Callable[[Sequence[str] | None], Iterator[pa.RecordBatch]]
 

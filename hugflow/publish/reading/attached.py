@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 from hugflow.errors import InvalidRequest, StorageFault
 from hugflow.finish import read_index
 from hugflow.printable import shown
-from hugflow.publish.features import has_files, is_file
-from hugflow.publish.files import Place, inside
-from hugflow.publish.tables import FileReader
+from hugflow.publish.reading.features import has_files, is_file
+from hugflow.publish.reading.files import Place, inside
+from hugflow.publish.reading.tables import FileReader
 from hugflow.storage import DatasetDir, NotAFileError, faults, read_regular
 
 Sizes = np.ndarray[Any, np.dtype[np.int64]]

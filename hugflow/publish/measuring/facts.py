@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from hugflow.errors import InvalidRequest
 from hugflow.printable import listed, shown
-from hugflow.publish.columns import check_columns, check_one_schema, place
-from hugflow.publish.counting import Count, Rows
-from hugflow.publish.keys import distinct_values, repeated_rows
-from hugflow.publish.tallies import Value, comparable, plain, plain_type, shown_value
+from hugflow.publish.measuring.columns import check_columns, check_one_schema, place
+from hugflow.publish.measuring.counting import Count, Rows
+from hugflow.publish.measuring.keys import distinct_values, repeated_rows
+from hugflow.publish.measuring.tallies import Value, comparable, plain, plain_type, shown_value
 from hugflow.publish_spec import Table
 from hugflow.spec_json import MAX_LISTED, bounded, sampled
 

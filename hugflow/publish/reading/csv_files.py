@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.csv as pc_csv
 
 from hugflow.printable import shown
-from hugflow.publish.features import Columns, columns_of
-from hugflow.publish.files import DataFile
-from hugflow.publish.text_types import TextColumn, from_text
+from hugflow.publish.reading.features import Columns, columns_of
+from hugflow.publish.reading.files import DataFile
+from hugflow.publish.reading.text_types import TextColumn, from_text
 
 BLOCK_BYTES = 1 << 20
 MAX_BLOCK_BYTES = 1 << 30

@@ -11,16 +11,16 @@ from typing import Any
 import pyarrow as pa
 
 from hugflow.printable import listed
-from hugflow.publish.arrow_files import TypedFiles, rows_a_batch
-from hugflow.publish.attached import FolderFiles, NoFiles
-from hugflow.publish.features import columns_of, fitted, has_files
-from hugflow.publish.files import DataFile, Found, Place, find, nothing_there
-from hugflow.publish.folders import DescribedFolders, PlainFolders, is_metadata
-from hugflow.publish.formats import FileTable, open_files, table_format
-from hugflow.publish.media import FEATURES, media_kind
-from hugflow.publish.partitions import with_partitions
-from hugflow.publish.stored import open_storage
-from hugflow.publish.tables import FileReader, Source
+from hugflow.publish.reading.arrow_files import TypedFiles, rows_a_batch
+from hugflow.publish.reading.attached import FolderFiles, NoFiles
+from hugflow.publish.reading.features import columns_of, fitted, has_files
+from hugflow.publish.reading.files import DataFile, Found, Place, find, nothing_there
+from hugflow.publish.reading.folders import DescribedFolders, PlainFolders, is_metadata
+from hugflow.publish.reading.formats import FileTable, open_files, table_format
+from hugflow.publish.reading.media import FEATURES, media_kind
+from hugflow.publish.reading.partitions import with_partitions
+from hugflow.publish.reading.stored import open_storage
+from hugflow.publish.reading.tables import FileReader, Source
 from hugflow.publish_spec import PublishSpec, Table
 from hugflow.storage import faults
 

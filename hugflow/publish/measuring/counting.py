@@ -11,15 +11,15 @@ import pyarrow as pa
 
 from hugflow.errors import InvalidRequest
 from hugflow.printable import shown
-from hugflow.publish.columns import DOING, place
-from hugflow.publish.footers import Footers, read_footers
-from hugflow.publish.tallies import DistinctTally, Limits, comparable, missing, plain, plain_type
-from hugflow.publish.times import NotTimes, TimeTally, found_by_type
+from hugflow.publish.measuring.columns import DOING, place
+from hugflow.publish.measuring.footers import Footers, read_footers
+from hugflow.publish.measuring.tallies import DistinctTally, Limits, comparable, missing, plain, plain_type
+from hugflow.publish.measuring.times import NotTimes, TimeTally, found_by_type
 from hugflow.publish_spec import Table
 
 
 class Rows(Protocol):
-    """One split of a table, as `hugflow.publish.sources` opens it.
+    """One split of a table, as `hugflow.publish.reading.sources` opens it.
 
     `parquet_files` are the files that hold just these rows, where there are such files.
     """

@@ -11,12 +11,12 @@ import pyarrow as pa
 
 from hugflow.errors import InvalidRequest, NotFoundError, StorageFault
 from hugflow.finish import metadata_names, sha256_of
-from hugflow.publish.arrow_files import TypedFiles
-from hugflow.publish.attached import StoredAudio
-from hugflow.publish.features import Columns
-from hugflow.publish.files import DataFile, Place
-from hugflow.publish.media import FILE, as_files
-from hugflow.publish.tables import Source
+from hugflow.publish.reading.arrow_files import TypedFiles
+from hugflow.publish.reading.attached import StoredAudio
+from hugflow.publish.reading.features import Columns
+from hugflow.publish.reading.files import DataFile, Place
+from hugflow.publish.reading.media import FILE, as_files
+from hugflow.publish.reading.tables import Source
 from hugflow.removal import read_plan
 from hugflow.rows import schema_of
 from hugflow.state import DatasetRecord, read_marker

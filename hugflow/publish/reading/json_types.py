@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from hugflow.publish.text_types import MAX_EXACT, is_exact
+from hugflow.publish.reading.text_types import MAX_EXACT, is_exact
 
 INTEGER = pa.int64()
 WIDE = pa.uint64()

@@ -9,10 +9,10 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from hugflow.hf_client.features import features_of
-from hugflow.publish.features import Columns
-from hugflow.publish.files import DataFile
-from hugflow.publish.formats import FileTable
-from hugflow.publish.text_types import TextColumn, from_text
+from hugflow.publish.reading.features import Columns
+from hugflow.publish.reading.files import DataFile
+from hugflow.publish.reading.formats import FileTable
+from hugflow.publish.reading.text_types import TextColumn, from_text
 
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 

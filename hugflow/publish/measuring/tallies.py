@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hugflow.publish import times
+from hugflow.publish.measuring import times
 
 Value = str | int | float | bool
 MAX_HELD = 100_000  # distinct values of one column in memory; a column with more is read once more, with DuckDB

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from hugflow.hf_client.features import AUDIO_SUFFIXES, IMAGE_SUFFIXES
-from hugflow.publish.files import DataFile
+from hugflow.publish.reading.files import DataFile
 
 FILE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 FEATURES: Mapping[str, Mapping[str, Any]] = {"audio": {"_type": "Audio"}, "image": {"_type": "Image"}}

@@ -7,11 +7,11 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from hugflow.publish.arrow_files import TypedFiles
-from hugflow.publish.csv_files import CsvFiles
-from hugflow.publish.features import Columns
-from hugflow.publish.files import DataFile
-from hugflow.publish.json_files import JsonFiles
+from hugflow.publish.reading.arrow_files import TypedFiles
+from hugflow.publish.reading.csv_files import CsvFiles
+from hugflow.publish.reading.features import Columns
+from hugflow.publish.reading.files import DataFile
+from hugflow.publish.reading.json_files import JsonFiles
 
 _FORMATS = {
     ".parquet": "parquet",

@@ -15,9 +15,9 @@ import pyarrow.json as pa_json
 
 from hugflow.hf_client.json_lines import elements, is_array
 from hugflow.printable import shown
-from hugflow.publish.features import Columns, as_type, columns_of
-from hugflow.publish.files import DataFile
-from hugflow.publish.json_types import (
+from hugflow.publish.reading.features import Columns, as_type, columns_of
+from hugflow.publish.reading.files import DataFile
+from hugflow.publish.reading.json_types import (
     fit,
     has_floats,
     is_regular,
@@ -26,7 +26,7 @@ from hugflow.publish.json_types import (
     merged,
     type_of,
 )
-from hugflow.publish.text_types import TextColumn
+from hugflow.publish.reading.text_types import TextColumn
 
 CHUNK_BYTES = 4 << 20
 MAX_LINE_BYTES = 1 << 28
