@@ -15,7 +15,7 @@ TORCH := torch==2.13.0 torchcodec==0.13.*
 # command:package, where the command is missing the package is installed
 DEMO_PROGRAMS := ffmpeg:ffmpeg
 TEST_PROGRAMS := ffmpeg:ffmpeg mp3val:mp3val sox:sox espeak-ng:espeak-ng flac:flac opusenc:opus-tools lame:lame \
-	faketime:faketime gcc:build-essential mkfs.ext4:e2fsprogs
+	gcc:build-essential mkfs.ext4:e2fsprogs
 
 INSTALLED := $(VENV)/.installed
 DEMO_SYSTEM := $(VENV)/.system-demo

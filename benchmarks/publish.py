@@ -30,11 +30,13 @@ SMOKE = ("--rows", "3000", "--rounds", "1", "--sizes", "0.001", "0.002")
 TOKEN = "hf_benchmark"
 HUGFLOW, PUSH, LOAD_AND_PUSH = "hugflow publish", "push_to_hub", "load_dataset and push_to_hub"
 BATCH_ROWS = 100_000
+SHARD_SIZE = "50MB"  # several files, as large tables have with 500 MB
 A_LOT = 1000  # rows that are counted as one: they are quick
 GB = 10**9
 
 REQUEST = """repo_id: acme/{name}
 path: table.parquet
+max_shard_size: {shard_size}
 timestamp_column: timestamp
 distinct: {{symbols: symbol}}
 quality: {{not_null: [timestamp, symbol], range: {{close: [0, null]}}}}
@@ -58,7 +60,7 @@ began, cpu = time.perf_counter(), time.process_time()
 rows = load_dataset("parquet", data_files="table.parquet", split="train")
 if not whole:
     began, cpu = time.perf_counter(), time.process_time()
-rows.push_to_hub("acme/table")
+rows.push_to_hub("acme/table", max_shard_size=sys.argv[2])
 print(json.dumps([time.perf_counter() - began, time.process_time() - cpu, rows.num_rows]))
 """
 
@@ -106,7 +108,7 @@ def _run(place: Path, scratch: Path, name: str, xet_disabled: str) -> Sample:
     code = _HUGFLOW if name == HUGFLOW else _DATASETS
     with _hub(scratch) as hub:
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", code, "whole" if name == LOAD_AND_PUSH else "push"],
+            [sys.executable, "-W", "ignore", "-c", code, "whole" if name == LOAD_AND_PUSH else "push", SHARD_SIZE],
             cwd=_checkout(place, scratch),
             env=_environment(scratch, hub.url) | {"HF_HUB_DISABLE_XET": xet_disabled},
             capture_output=True,
@@ -200,7 +202,7 @@ def _checkout(place: Path, scratch: Path) -> Path:
     folder = scratch / "checkout"
     request = folder / "requests" / "publish" / "table.yaml"
     request.parent.mkdir(parents=True)
-    request.write_text(REQUEST.format(name="table"), encoding="utf-8")
+    request.write_text(REQUEST.format(name="table", shard_size=SHARD_SIZE), encoding="utf-8")
     os.link(place / "table.parquet", folder / "table.parquet")
     return folder
 

@@ -111,7 +111,7 @@ class Settings(BaseModel):
     max_concurrent_downloads: Annotated[int, Field(ge=1, le=64)] = 5
     """Files that are fetched from the Hub at the same time."""
     workers: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Processes that convert rows; one for each core unless set."""
+    """Processes that convert rows; one for each core, at least two, unless set. With 1, a row that hangs stops all."""
     auto_merge: bool = False
     """Merge a pull request when all its requests succeeded; only the commit that was processed."""
     connection_timeout: Seconds = 30
@@ -150,8 +150,11 @@ class Settings(BaseModel):
     """Form of the log's lines."""
 
     def worker_count(self, cores: int) -> int:
-        """Return how many workers to start on a machine where `cores` can be used."""
-        return self.workers or max(1, cores)
+        """Return how many workers to start on a machine where `cores` can be used.
+
+        Two at least: a single one is this process itself, which nobody watches (`pool.run`).
+        """
+        return self.workers or max(2, cores)
 
     def secrets(self) -> list[SecretStr]:
         """Return every secret that is set, for the redactor."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import posixpath
 import shutil
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,6 +22,7 @@ from hugflow.hf_client.connection import Hub
 from hugflow.hf_client.fetch import fetch_shard
 from hugflow.hf_client.readers import Reader
 from hugflow.hf_client.remote_file import RemoteFile, RepositoryFile
+from hugflow.hf_client.transcode import read_ranges
 from hugflow.plan import Shard
 from hugflow.storage import faults
 
@@ -62,14 +63,15 @@ class Folder:
                 fetched = fetch_shard(self.hub, self.hf_id, self.sha, file, scratch / "metadata")
                 fetched.replace(path)
             elif path.suffix.lower() == ".zip":
-                self._empty_zip(file, path)
+                read_ranges(f"reading {file.path} of {self.hf_id}", partial(self._empty_zip, file, path))
             else:
                 path.touch()
         return path
 
     def _empty_zip(self, file: Shard, path: Path) -> None:
         """A zip with the same names; only its metadata files have content, checked by their CRCs."""
-        with remote_zip(self.hub, self.hf_id, self.sha, file) as source, zipfile.ZipFile(path, "w") as target:
+        remote = RepositoryFile(self.hub, self.hf_id, self.sha, file.path, file.size_bytes)
+        with zipfile.ZipFile(RemoteFile(remote)) as source, zipfile.ZipFile(path, "w") as target:
             for member in source.infolist():
                 if posixpath.basename(member.filename) in METADATA_NAMES:
                     _copy_member(source, member, target, file.path)
@@ -77,36 +79,17 @@ class Folder:
                     target.writestr(member.filename, b"")
 
 
-def remote_zip(hub: Hub, hf_id: str, sha: str, file: Shard) -> zipfile.ZipFile:
-    """A zip archive on the Hub, of which only the directory is fetched."""
-    source = RepositoryFile(hub, hf_id, sha, file.path, file.size_bytes)
-    try:
-        return zipfile.ZipFile(RemoteFile(source))
-    except zipfile.BadZipFile as error:
-        raise Terminal(
-            f"reading {file.path} of {hf_id}",
-            f"it is no valid zip archive: {error}",
-            "Report it to the dataset's owners.",
-            reason="unreadable",
-        ) from error
-
-
 def _copy_member(source: zipfile.ZipFile, member: zipfile.ZipInfo, target: zipfile.ZipFile, path: str) -> None:
     """Copy a metadata file out of an archive; never more than the archive's directory says of its size."""
-    doing = f"reading {member.filename} in {path}"
     if member.file_size > MAX_METADATA_BYTES:
         raise Terminal(
-            doing,
+            f"reading {member.filename} in {path}",
             f"the archive says that it has {member.file_size} bytes, over {MAX_METADATA_BYTES}",
             "Ask the dataset's owners to publish it in another format.",
             reason="too_large",
         )
-    try:
-        with source.open(member) as content, target.open(member.filename, "w") as copy:
-            shutil.copyfileobj(content, copy)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        fix = "Report it to the dataset's owners."
-        raise Terminal(doing, f"it cannot be unpacked: {error}", fix, reason="unreadable") from error
+    with source.open(member) as content, target.open(member.filename, "w") as copy:
+        shutil.copyfileobj(content, copy)
 
 
 def _with_repository_paths(table: pa.Table, prefix: str) -> pa.Table:

@@ -28,7 +28,7 @@ from hugflow.hf_client.folders import Folder
 from hugflow.hf_client.json_lines import decompressed, is_array
 from hugflow.hf_client.readers import Reader, first_samples, media_feature
 from hugflow.hf_client.remote_file import RemoteFile, RepositoryFile
-from hugflow.hf_client.transcode import readable, transcode
+from hugflow.hf_client.transcode import read_ranges, readable, transcode
 from hugflow.plan import Column, Shard
 
 TRANSCODED = frozenset({"arrow", "csv", "json", "parquet", "text", "webdataset", "xml"})
@@ -147,8 +147,8 @@ class Split:
 
     def _footer(self, file: Shard) -> pq.FileMetaData:
         """A parquet file's footer, by one range request (two for the few that are longer than 64 KiB)."""
-        with readable(f"reading the footer of {file.path}"):
-            return pq.read_metadata(RemoteFile(self._remote(file)))
+        doing = f"reading the footer of {file.path}"
+        return read_ranges(doing, lambda: pq.read_metadata(RemoteFile(self._remote(file))))
 
     def _remote(self, file: Shard) -> RepositoryFile:
         return RepositoryFile(self.hub, self.hf_id, self.sha, file.path, file.size_bytes)

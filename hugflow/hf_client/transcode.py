@@ -22,7 +22,7 @@ import zstandard
 from datasets.exceptions import DatasetsError
 
 from hugflow.errors import HugflowError, Terminal
-from hugflow.hf_client.connection import HUB_ERRORS
+from hugflow.hf_client.connection import HUB_ERRORS, Answer
 from hugflow.storage import faults
 
 GROUP_ROWS = 1000
@@ -169,6 +169,21 @@ def readable(doing: str) -> Iterator[None]:
         raise _unreadable(doing, error) from error
     except UNREADABLE as error:
         raise _unreadable(doing, error) from error
+
+
+def read_ranges(doing: str, read: Callable[[], Answer]) -> Answer:
+    """What `read` makes of ranges of a file on the Hub; read anew where they make no sense.
+
+    A range has no hash that would tell whether it arrived as it was. Raises Terminal where it stays unreadable.
+    """
+    try:
+        with readable(doing):
+            return read()
+    except Terminal as error:
+        if error.reason != "unreadable":
+            raise
+    with readable(doing):
+        return read()
 
 
 def _unreadable(doing: str, error: Exception) -> Terminal:

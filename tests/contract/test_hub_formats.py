@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from localhub import LocalHub
+from localhub import Fault, LocalHub
 from tests.conftest import _safe_environ
 from tests.contract.hub_client import HubClient
 
@@ -462,6 +462,17 @@ def test_many_large_files_are_not_held_at_once(client: HubClient, serve: Serve) 
     assert {path: read["sha256"] for path, read in found.items()} == {
         path: hashlib.sha256(content).hexdigest() for path, content in data.items()
     }
+
+
+def test_an_archive_that_arrives_damaged_is_read_again(client: HubClient, serve: Serve, hub: LocalHub) -> None:
+    metadata = "file_name,text\n" + "".join(f"{number}.wav,{'long ' * 1000}\n" for number in range(3))
+    files = {"metadata.csv": metadata} | {f"{number}.wav": b"x" for number in range(3)}
+    hf_id = serve({"train.zip": zip_bytes(files, zipfile.ZIP_STORED)})
+    whole = client.split(hf_id)
+    # `datasets` has read its directory, in three ranges, before
+    damaged = hub.faults.add(Fault(route="train.zip", method="GET", corrupt=True, after=3, count=1))
+    assert client.split(hf_id) == whole
+    assert hub.faults.fired(damaged) == 1
 
 
 def test_a_metadata_file_that_claims_to_be_huge_is_refused(client: HubClient, serve: Serve) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ __all__ = [
     "FaultWorld",
     "Place",
     "audio_rows",
+    "built",
     "chance",
     "json_rows",
     "tree",
@@ -184,6 +186,16 @@ class FaultWorld(World):
 def chance(seed: int) -> random.Random:
     """Chance that is the same in every run of a test."""
     return random.Random(seed)
+
+
+def built(source: str, folder: Path) -> Path:
+    """A library of `shim/` that changes what processes ask of the system; skips the test where nothing can build it."""
+    if shutil.which("gcc") is None:
+        pytest.skip("there is no gcc to build the library that changes system calls")
+    library = folder / Path(source).with_suffix(".so")
+    options = ["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(library)]
+    subprocess.run(["gcc", *options, str(Path(__file__).parent / "shim" / source), "-ldl"], check=True)
+    return library
 
 
 def wait_for_end_of_group(group: int, timeout_s: float) -> list[int]:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import errno
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import _safe_environ
 from tests.faults.conftest import NewFolder
-from tests.faults.support import Case, FaultWorld, audio_rows
+from tests.faults.support import Case, FaultWorld, audio_rows, built
 
-SOURCE = Path(__file__).parent / "shim" / "fail.c"
 # by the folder whose calls fail: what is called there, and how often at least in a run of one worker
 CALLS = {
     "storage": {"write": 40, "fsync": 40, "rename": 80, "open": 40, "unlink": 1, "mkdir": 5},
@@ -26,12 +23,7 @@ MOMENTS = [(which, call, nth) for which, calls in CALLS.items() for call, most i
 
 @pytest.fixture(scope="module")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("gcc") is None:
-        pytest.skip("there is no gcc to build the library that makes calls fail")
-    library = tmp_path_factory.mktemp("shim") / "fail.so"
-    command = ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(library), str(SOURCE), "-ldl"]
-    subprocess.run(command, check=True)
-    return library
+    return built("fail.c", tmp_path_factory.mktemp("shim"))
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ def test_twenty_processes_on_twenty_datasets(world: FaultWorld, quiet: FaultWorl
 
 def test_the_second_process_on_a_dataset_names_the_first(world: FaultWorld, quiet: FaultWorld, hub: LocalHub) -> None:
     case = world.case("acme/contended", json_rows(30), made_by=quiet)
-    slow = hub.faults.add(Fault(route="/resolve/.*parquet", method="GET", after=1, delay_s=20))
+    slow = hub.faults.add(Fault(route="/resolve/.*parquet", method="GET", after=1, delay_s=8))
     with world.warm_running("local-sync", case.request, "--json") as first:
         wait_until(lambda: hub.faults.fired(slow) > 0, 60)
         second = world.quick_sync(case.request)

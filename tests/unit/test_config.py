@@ -164,7 +164,7 @@ def test_the_repository_that_actions_runs_for() -> None:
 
 def test_workers_are_as_many_as_cores_unless_set() -> None:
     assert load({}).worker_count(6) == 6
-    assert load({}).worker_count(0) == 1
+    assert load({}).worker_count(1) == 2
     assert load({"WORKERS": "2"}).worker_count(6) == 2
 
 

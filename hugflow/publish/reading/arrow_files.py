@@ -16,7 +16,7 @@ from hugflow.publish.reading.files import DataFile
 from hugflow.publish.reading.unify import unify
 
 BATCH_BYTES = 16 << 20
-BATCH_ROWS = 4096
+BATCH_ROWS = 65_536
 _BUFFER_BYTES = 1 << 20
 
 
