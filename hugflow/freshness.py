@@ -88,7 +88,7 @@ def freshness(hub: Hub, repo_id: str, revision: str, max_age_s: float, now: date
 def read_updated(hub: Hub, repo_id: str, revision: str) -> Updated:
     """When the data of a repository was last updated; raises as `freshness` does."""
     doing = f"reading {SPEC_FILE} of {repo_id}"
-    repository = Repository(hub, repo_id, revision)
+    repository = Repository(hub, repo_id, revision, to_write=False)
     content = repository.read(SPEC_FILE, repository.head())
     if content is None:
         raise NotFoundError(

@@ -63,12 +63,16 @@ class RepoInfo:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A dataset repository and where in it is published to: a branch, or a pull request from it (`create_pr`)."""
+    """A dataset repository and where in it is published to: a branch, or a pull request from it (`create_pr`).
+
+    Of one that is only looked at (`to_write` is False), errors do not speak of the right to write.
+    """
 
     hub: Hub
     repo_id: str
     branch: str = MAIN
     create_pr: bool = False
+    to_write: bool = True
 
     @property
     def url(self) -> str:
@@ -327,7 +331,7 @@ class Repository:
         return Wire(self.hub, self.repo_id)
 
     def _call(self, doing: str, function: Callable[[], Answer]) -> Answer:
-        return self._wire.call(doing, function)
+        return self.hub.call(doing, function, writing=self.repo_id if self.to_write else "")
 
 
 def upload_of(data: bytes) -> Upload:

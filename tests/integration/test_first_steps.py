@@ -122,28 +122,38 @@ def fields(value: Any) -> set[str]:
 
 
 # in this order in one folder, each with the part of the page that describes its output
+RESULTS = "## `local-sync`, `remove`, `publish` and `push`"
 DOCUMENTED = (
     ("init again", "## `init`"),
     ("validate", "## `validate`"),
     ("doctor", "## `doctor`"),
     ("inspect acme/voices", "## `inspect`"),
     ("plan", "## `plan`"),
-    ("local-sync requests/add/voices.yaml", "## `local-sync` and `remove`"),
+    ("local-sync requests/add/voices.yaml", RESULTS),
+    ("push acme/lines rows.csv", RESULTS),
+    ("publish others/publish/lines.yaml", RESULTS),
+    ("freshness acme/lines", "## `freshness`"),
+    ("plan others/publish/lines.yaml", "## `plan`"),
     ("status --check-upstream", "## `status`"),
     ("verify", "## `verify`"),
     ("plan others/remove/voices.yaml", "## `plan`"),
-    ("remove others/remove/voices.yaml", "## `local-sync` and `remove`"),
+    ("remove others/remove/voices.yaml", RESULTS),
     ("plan --config nowhere.yaml", "## When a command fails"),
     ("local-sync others/remove/wrong.yaml", "## When a command fails"),
 )
 
 
 def test_every_field_of_the_json_output_is_documented(
-    project: Path, run_hugflow: RunHugflow, environ: dict[str, str]
+    project: Path, hub: LocalHub, run_hugflow: RunHugflow, environ: dict[str, str]
 ) -> None:
     (project / "others/remove").mkdir(parents=True)
     (project / "others/remove/voices.yaml").write_text("hf_id: acme/voices\nreason: Enough\n")
     (project / "others/remove/wrong.yaml").write_text("hf_id: acme/voices\nreasons: Enough\n")
+    (project / "rows.csv").write_text("n\n1\n")
+    (project / "others/publish").mkdir(parents=True)
+    (project / "others/publish/lines.yaml").write_text("repo_id: acme/lines\npath: rows.csv\n")
+    hub.add_user("writer", token="hf_writer", role="write")
+    environ = environ | {"HF_TOKEN": "hf_writer"}
     page = (DOCS / "json-output.md").read_text("utf-8")
     undocumented = {}
     for command, heading in DOCUMENTED:

@@ -87,6 +87,8 @@ def test_what_has_no_age(world: World, content: bytes | None, code: int, reason:
 
 def test_a_repository_or_branch_that_is_not_there(world: World) -> None:
     assert world.run("freshness", "acme/none-such", "--json").code == 4
+    without_token = world.run("freshness", "acme/none-such", "--json", HF_TOKEN="")
+    assert (without_token.code, without_token.json["error"]["reason"]) == (4, "no_repository")
     repo_id = put(world.hub, world.new_id(), spec_json(0))
     assert world.run("freshness", repo_id, "--revision", "none-such", "--json").code == 4
     assert world.run("freshness", repo_id, "--max-age", "soon").code == 2

@@ -120,7 +120,6 @@ def test_a_request_that_means_several_lists_them(filled: World) -> None:
         ({"hf_id": "acme/spech"}, "did you mean `acme/speech`?"),
         ({"hf_id": "nobody/nothing"}, "it holds `acme/other`, `acme/speech`"),
         ({"hf_id": "acme/speech", "revision": "v2"}, "revision: main"),
-        ({"hf_id": "acme/speech", "target": "hub", "subset": "default"}, "target: storage"),
     ],
 )
 def test_a_request_that_means_nothing_says_what_there_is(filled: World, fields: dict[str, Any], said: str) -> None:
