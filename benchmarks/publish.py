@@ -1,9 +1,9 @@
 """Publishing: `hugflow publish` beside `datasets.push_to_hub`, on one table, to a small Hub on this machine.
 
-Every way starts with the same parquet file. `push_to_hub` is measured alone, behind what makes a dataset of the file,
-and together with that; hugflow counts rows, dates, distinct values and missing ones in its time. Every run is a process
-of its own beside a Hub of its own, which knows nothing of the table yet. Then the peak memory of the command, with two
-sizes of table.
+From the same parquet file: `hugflow publish`, beside `load_dataset` and then `push_to_hub`. And from the dataset that
+`load_dataset` made of it, before the clock starts: hugflow's `push_to_hub` beside that of `datasets`. Hugflow counts
+missing values, and for a request also dates and distinct values, in its time. Every run is a process of its own beside
+a Hub of its own, which knows nothing of the table yet. Then the peak memory of the command, with two sizes of table.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from localhub import HubProcess
 
 SMOKE = ("--rows", "3000", "--rounds", "1", "--sizes", "0.001", "0.002")
 TOKEN = "hf_benchmark"
-HUGFLOW, PUSH, LOAD_AND_PUSH = "hugflow publish", "push_to_hub", "load_dataset and push_to_hub"
+FROM_FILE = ("hugflow publish", "load_dataset and push_to_hub")
+FROM_DATASET = ("hugflow.push_to_hub", "Dataset.push_to_hub")
 BATCH_ROWS = 100_000
 SHARD_SIZE = "50MB"  # several files, as large tables have with 500 MB
 A_LOT = 1000  # rows that are counted as one: they are quick
@@ -42,27 +43,30 @@ distinct: {{symbols: symbol}}
 quality: {{not_null: [timestamp, symbol], range: {{close: [0, null]}}}}
 """
 
-_HUGFLOW = """
-import json, resource, sys, time
-from hugflow import publish_request
-began, cpu = time.perf_counter(), time.process_time()
-published = publish_request("requests/publish/table.yaml", state_dir="state")
-print(json.dumps([time.perf_counter() - began, time.process_time() - cpu, sum(published.rows.values())]))
-"""
-_DATASETS = """
-import json, sys, time
-from datasets import Dataset, load_dataset
+# Each is a program that prints its wall and CPU seconds and the rows that it published.
+_PROGRAM = """
+import json, time
+from datasets import load_dataset
 from datasets.utils import disable_progress_bars
 from huggingface_hub.utils import disable_progress_bars as disable_bars_of_the_hub
+from hugflow import publish_request, push_to_hub
 disable_progress_bars(); disable_bars_of_the_hub()
-whole = sys.argv[1] == "whole"
+def load():
+    return load_dataset("parquet", data_files="table.parquet", split="train")
+{before}
 began, cpu = time.perf_counter(), time.process_time()
-rows = load_dataset("parquet", data_files="table.parquet", split="train")
-if not whole:
-    began, cpu = time.perf_counter(), time.process_time()
-rows.push_to_hub("acme/table", max_shard_size=sys.argv[2])
-print(json.dumps([time.perf_counter() - began, time.process_time() - cpu, rows.num_rows]))
+{timed}
+print(json.dumps([time.perf_counter() - began, time.process_time() - cpu, count]))
 """
+_OPTIONS = f'"acme/table", max_shard_size="{SHARD_SIZE}"'
+_OURS = "count = sum(published.rows.values())"
+_THEIRS = f"rows.push_to_hub({_OPTIONS}); count = rows.num_rows"
+PROGRAMS = {
+    "hugflow publish": ("", f'published = publish_request("requests/publish/table.yaml", state_dir="state"); {_OURS}'),
+    "load_dataset and push_to_hub": ("", f"rows = load(); {_THEIRS}"),
+    "hugflow.push_to_hub": ("rows = load()", f"published = push_to_hub(rows, {_OPTIONS}); {_OURS}"),
+    "Dataset.push_to_hub": ("rows = load()", _THEIRS),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -89,26 +93,24 @@ def _throughput(folder: Path, rows: int, rounds: int) -> None:
         measure.print_title(
             "publish", f"{rows:,} rows, {size / 1e6:,.0f} MB of parquet, uploads by {way}; rows are thousands"
         )
-        samples: dict[str, list[Sample]] = {name: [] for name in (HUGFLOW, PUSH, LOAD_AND_PUSH)}
+        samples: dict[str, list[Sample]] = {name: [] for name in PROGRAMS}
         for number in range(rounds):
             for name, done in samples.items():
                 done.append(_run(place, folder / f"{way} {name} {number}", name, disabled))
         print_samples(samples)
-        for name in (PUSH, LOAD_AND_PUSH):
-            ratios = [
-                ours.rows_per_s / theirs.rows_per_s
-                for ours, theirs in zip(samples[HUGFLOW], samples[name], strict=True)
-            ]
-            print_ratio(f"{HUGFLOW} / {name}, {way}", ratios, Target("at least", 1))
+        for ours, theirs in (FROM_FILE, FROM_DATASET):
+            pairs = zip(samples[ours], samples[theirs], strict=True)
+            ratios = [one.rows_per_s / other.rows_per_s for one, other in pairs]
+            print_ratio(f"{ours} / {theirs}, {way}", ratios, Target("at least", 1))
 
 
 def _run(place: Path, scratch: Path, name: str, xet_disabled: str) -> Sample:
     """One publish in a process of its own, to a Hub of its own."""
     scratch.mkdir()
-    code = _HUGFLOW if name == HUGFLOW else _DATASETS
+    before, timed = PROGRAMS[name]
     with _hub(scratch) as hub:
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", code, "whole" if name == LOAD_AND_PUSH else "push", SHARD_SIZE],
+            [sys.executable, "-W", "ignore", "-c", _PROGRAM.format(before=before, timed=timed)],
             cwd=_checkout(place, scratch),
             env=_environment(scratch, hub.url) | {"HF_HUB_DISABLE_XET": xet_disabled},
             capture_output=True,

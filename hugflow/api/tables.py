@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Unpack
@@ -14,12 +14,14 @@ import pyarrow as pa
 from hugflow.api.connection import CommitOptions, Connection, Published, PublishOptions, publisher, storage_of
 from hugflow.errors import UsageError
 from hugflow.publish.job import STAND_IN, Job, TableJob, open_job
-from hugflow.publish.reading.sources import Source, of_arrow, open_tables
+from hugflow.publish.reading.sources import Source, of_arrow, of_batches, open_tables
 from hugflow.publish.request import located, spec_of
 from hugflow.publish.run import Outcome
 from hugflow.publish.sending import Tally
 from hugflow.publish_spec import PublishSpec, Quality
 from hugflow.request_file import load
+
+STREAM_ROWS = 1000  # of a stream nobody knows how large its rows are
 
 Data = Any
 """What can be published: an Arrow table, record batch or stream of them (also by `__arrow_c_stream__`, as of pandas and
@@ -166,7 +168,7 @@ def _sources(config: str, data: Data, scratch: Path) -> list[Source]:
     splits = dict(data) if isinstance(data, Mapping) else {"train": data}
     paths = {split: each for split, each in splits.items() if isinstance(each, str | os.PathLike)}
     if not paths:
-        return [of_arrow(_arrow(each), config, split, scratch=scratch) for split, each in splits.items()]
+        return [_source(each, config, split, scratch) for split, each in splits.items()]
     if len(paths) < len(splits):
         raise TypeError("the splits of a table are either all paths, or all data")
     places = {split: located(Path(path)) for split, path in paths.items()}
@@ -177,10 +179,17 @@ def _sources(config: str, data: Data, scratch: Path) -> list[Source]:
     return open_tables(spec, root)
 
 
-def _arrow(data: Data) -> Any:
-    """Data as Arrow; a dataset of `datasets` gives its rows as a stream."""
-    if hasattr(data, "with_format") and getattr(data, "features", None) is not None:
-        tables = data.with_format("arrow").iter(batch_size=1000)
-        batches = (batch for table in tables for batch in table.to_batches())
-        return pa.RecordBatchReader.from_batches(data.features.arrow_schema, batches)
-    return data
+def _source(data: Data, config: str, split: str, scratch: Path) -> Source:
+    """Data as a source: a dataset of `datasets` is read as often as needed, where it is no stream."""
+    if not hasattr(data, "with_format") or getattr(data, "features", None) is None:
+        return of_arrow(data, config, split, scratch=scratch)
+    schema = data.features.arrow_schema
+
+    def batches(*, max_chunksize: int) -> Iterator[pa.RecordBatch]:
+        for table in data.with_format("arrow").iter(batch_size=max_chunksize):
+            yield from table.to_batches()
+
+    if not hasattr(data, "data"):
+        stream = pa.RecordBatchReader.from_batches(schema, batches(max_chunksize=STREAM_ROWS))
+        return of_arrow(stream, config, split, scratch=scratch)
+    return of_batches(batches, schema, len(data), data.data.nbytes, config, split)

@@ -15,6 +15,7 @@ from typing import BinaryIO, Self
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hugflow.errors import InvalidRequest, Terminal
@@ -25,7 +26,7 @@ from hugflow.publish.row_groups import RowQueue
 from hugflow.publish_spec import DEFAULT_CONFIG, DEFAULT_FOLDER, MAX_SHARDS
 from hugflow.storage import faults
 
-LAYOUT = f"1, pyarrow {pa.__version__}"
+LAYOUT = f"2, pyarrow {pa.__version__}"
 """Changes when the same rows would give other bytes."""
 
 # A group is measured without what parquet adds to the values (dictionaries, levels): far enough below 100 MB.
@@ -37,6 +38,8 @@ _PARTS_OF_A_SHARD = 8
 _GROWTH, _WORSE = 4, 3
 _WANTED, _FULL = 0.98, 0.93
 _FOOTER_BYTES_A_CHUNK = 180
+# where more than half of the first values differ, a dictionary of them takes time and makes the file larger
+_LOOKED_AT, _DIFFERENT = 10_000, 0.5
 # pages that begin where the content says: in a file that changed a little, most pages stay the same for the Hub
 _CHUNKING = {"min_chunk_size": 256 * 1024, "max_chunk_size": 1024 * 1024, "norm_level": 0}
 
@@ -181,7 +184,8 @@ class _OpenShard:
     def __init__(self, index: int, file: Path, source: Source) -> None:
         self._index, self._file = index, file
         self._schema = source.columns.stored
-        self._leaves = [(field.name, leaf) for field in self._schema for leaf in _leaves(field.name, field.type)]
+        self._writer: pq.ParquetWriter | None = None
+        self._columns = 0
         self._media = {name for name, feature in source.features.items() if has_files(feature)}
         self._rows = self._groups = self._last_bytes = 0
         self._ratio = 0.001  # how much smaller the groups became, at best: what comes may be worse
@@ -191,18 +195,23 @@ class _OpenShard:
         with faults(self._doing):
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
             self._sink = _HashedFile(os.fdopen(os.open(self._file, flags, 0o644), "wb"))
-            self._writer = self._parquet_writer()
         return self
 
-    def _parquet_writer(self) -> pq.ParquetWriter:
-        # files are as large as they are: to look for equal ones among them costs memory and gains nothing
-        plain = {leaf: "PLAIN" for name, leaf in self._leaves if name in self._media}
+    def _parquet_writer(self, first: pa.Table) -> pq.ParquetWriter:
+        """The writer for a file that begins with the rows of `first`."""
+        leaves = [
+            (column.name, path, values)
+            for column in first.schema
+            for path, values in _leaves(column.name, first[column.name].combine_chunks())
+        ]
+        self._columns = len(leaves)
         return pq.ParquetWriter(
             self._sink,
             self._schema,
             compression="zstd",
-            use_dictionary=[leaf for _, leaf in self._leaves if leaf not in plain],
-            column_encoding=plain,
+            # files are as large as they are: to look for equal ones among them costs memory and gains nothing
+            use_dictionary=[path for name, path, values in leaves if name not in self._media and _repeats(values)],
+            column_encoding={path: "PLAIN" for name, path, _ in leaves if name in self._media},
             write_page_index=True,
             use_content_defined_chunking=_CHUNKING,
             store_schema=True,
@@ -213,6 +222,8 @@ class _OpenShard:
             self._abandon()
             return
         try:
+            if self._writer is None:
+                self._writer = self._parquet_writer(self._schema.empty_table())
             chunking = orjson.dumps(_CHUNKING).decode()
             self._writer.add_key_value_metadata({"content_defined_chunking": chunking})
             self._writer.close()
@@ -224,7 +235,8 @@ class _OpenShard:
 
     def _abandon(self) -> None:
         self._sink.drop()
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
         self._file.unlink(missing_ok=True)
 
     def has_room(self, next_bytes: int, limit: int | None) -> bool:
@@ -249,7 +261,7 @@ class _OpenShard:
     @property
     def _size(self) -> int:
         """What the file would have if it ended here, about."""
-        return self._sink.size_bytes + self._groups * len(self._leaves) * _FOOTER_BYTES_A_CHUNK
+        return self._sink.size_bytes + self._groups * self._columns * _FOOTER_BYTES_A_CHUNK
 
     def add(self, table: pa.Table, plain_bytes: int) -> int:
         """Write a row group, which has so many bytes uncompressed; returns its rows."""
@@ -257,7 +269,10 @@ class _OpenShard:
         arrays = [
             as_type(column.chunk(0), field.type) for column, field in zip(table.columns, self._schema, strict=True)
         ]
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema), row_group_size=table.num_rows)
+        stored = pa.Table.from_arrays(arrays, schema=self._schema)
+        if self._writer is None:
+            self._writer = self._parquet_writer(stored)
+        self._writer.write_table(stored, row_group_size=table.num_rows)
         with faults(self._doing):
             self._sink.check()
         self._rows += table.num_rows
@@ -274,17 +289,27 @@ class _OpenShard:
         return Shard(self._index, self._file, self._rows, self._sink.size_bytes, plain, self._sink.sha256)
 
 
-def _leaves(path: str, kind: pa.DataType) -> Iterator[str]:
-    """The names that parquet has for the columns of values that a nested column consists of."""
-    if isinstance(kind, pa.BaseExtensionType):
-        yield from _leaves(path, kind.storage_type)
+def _leaves(path: str, array: pa.Array) -> Iterator[tuple[str, pa.Array]]:
+    """The columns of values that a nested column consists of: the names that parquet has for them, and the values."""
+    kind = array.type
+    if isinstance(array, pa.ExtensionArray):
+        yield from _leaves(path, array.storage)
     elif pa.types.is_struct(kind):
-        for field in kind:
-            yield from _leaves(f"{path}.{field.name}", field.type)
+        for field, values in zip(kind, array.flatten(), strict=True):
+            yield from _leaves(f"{path}.{field.name}", values)
     elif pa.types.is_nested(kind):
-        yield from _leaves(f"{path}.list.element", kind.value_type)
+        yield from _leaves(f"{path}.list.element", array.flatten())
     else:
-        yield path
+        yield path, array
+
+
+def _repeats(values: pa.Array) -> bool:
+    """Whether a dictionary is worth its while, by the first values."""
+    first = values.slice(0, _LOOKED_AT)
+    try:
+        return bool(pc.count_distinct(first).as_py() <= len(first) * _DIFFERENT)
+    except pa.ArrowNotImplementedError:  # types that are hardly ever seen
+        return True
 
 
 class _HashedFile:

@@ -143,6 +143,8 @@ features = Features({"n": Value("int64"), "label": ClassLabel(names=["no", "yes"
 parts = {s: Dataset.from_dict({"n": [1, 2], "label": [0, 1]}, features=features) for s in ("train", "test")}
 push_to_hub(DatasetDict(parts), sys.argv[1])
 print(push_to_hub(parts["train"], sys.argv[1], config_name="alone").version)
+push_to_hub(parts["train"].select([1, 0]), sys.argv[1], config_name="turned")
+push_to_hub(parts["train"].to_iterable_dataset(), sys.argv[1], config_name="stream")
 """
     environ = {"HF_ENDPOINT": api.hub.url, "HF_TOKEN": CANARIES["HF_TOKEN"], "HF_HOME": str(tmp_path), "PATH": ""}
     command = [sys.executable, "-W", "error::UserWarning", "-c", script, api.repo_id]
@@ -153,6 +155,8 @@ print(push_to_hub(parts["train"], sys.argv[1], config_name="alone").version)
         loaded = loader.load(api.repo_id, config, split)
         assert loaded.rows == [{"n": 1, "label": 0}, {"n": 2, "label": 1}]
         assert loaded.features["label"] == {"_type": "ClassLabel", "names": ["no", "yes"]}
+    assert loader.load(api.repo_id, "stream", "train").rows == loaded.rows
+    assert loader.load(api.repo_id, "turned", "train").rows == loaded.rows[::-1]
 
 
 def test_what_is_no_data(api: Api) -> None:

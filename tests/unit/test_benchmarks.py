@@ -36,8 +36,11 @@ EXPECTED = {
     },
     "publish": {
         *(
-            f"hugflow publish / {theirs}, {way}"
-            for theirs in ("push_to_hub", "load_dataset and push_to_hub")
+            f"{pair}, {way}"
+            for pair in (
+                "hugflow publish / load_dataset and push_to_hub",
+                "hugflow.push_to_hub / Dataset.push_to_hub",
+            )
             for way in ("LFS", "Xet")
         ),
         "memory, 0.002 GB / 0.001 GB",

@@ -219,7 +219,7 @@ def test_files_have_the_size_that_was_asked_for(tmp_path: Path, kind: str, limit
 
     makers: dict[str, Callable[[], pa.Table]] = {
         "like noise": lambda: pa.table({"b": [rng.bytes(80) for _ in range(rows)]}),
-        "mixed": lambda: table_of(rows * 2),
+        "mixed": lambda: table_of(rows * 6),
         "very alike": lambda: pa.table(
             {"s": ["the same text again and again " * 10] * rows * 4, "n": rng.integers(0, 9, rows * 4)}
         ),
@@ -271,7 +271,7 @@ def test_row_groups_are_bounded_in_bytes_and_rows(tmp_path: Path) -> None:
 
 def test_row_groups_of_audio_have_a_hundred_rows(tmp_path: Path) -> None:
     features = datasets.Features({"audio": datasets.Audio(), "n": datasets.Value("int64")})
-    rows = [{"audio": {"bytes": b"x" * 10, "path": f"{n}.wav"}, "n": n} for n in range(250)]
+    rows = [{"audio": {"bytes": b"x" * 10, "path": f"{n}.wav"}, "n": n // 10} for n in range(250)]
     table = pa.Table.from_pylist(rows, schema=features.arrow_schema)
     (shard,) = write(source_of(table), ONE, tmp_path)
     footer = pq.read_metadata(shard.file)
@@ -279,6 +279,28 @@ def test_row_groups_of_audio_have_a_hundred_rows(tmp_path: Path) -> None:
     encodings = {column["path_in_schema"]: column["encodings"] for column in footer.row_group(0).to_dict()["columns"]}
     assert not any("DICTIONARY" in each for each in encodings["audio.bytes"])
     assert any("DICTIONARY" in each for each in encodings["n"])
+
+
+def test_only_values_that_repeat_have_a_dictionary(tmp_path: Path) -> None:
+    rows = [
+        {
+            "symbol": f"S{n % 20}",
+            "text": f"sentence {n}",
+            "price": n * 0.37,
+            "level": n % 3 + 0.5,
+            "words": ["yes", "no", "maybe"][n % 3 :],
+            "vector": [n * 0.1, n * 0.2],
+            "at": {"x": n, "side": "left" if n % 2 else "right"},
+            "nothing": None,
+        }
+        for n in range(2000)
+    ]
+    table = pa.Table.from_pylist(rows)
+    (shard,) = write(source_of(table), ONE, tmp_path)
+    chunks = pq.read_metadata(shard.file).row_group(0).to_dict()["columns"]
+    with_one = {chunk["path_in_schema"] for chunk in chunks if any("DICTIONARY" in each for each in chunk["encodings"])}
+    assert with_one == {"symbol", "level", "words.list.element", "at.side", "nothing"}
+    assert rows_of([shard]) == rows
 
 
 def test_without_rows_there_is_one_empty_file(tmp_path: Path) -> None:

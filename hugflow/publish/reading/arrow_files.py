@@ -51,7 +51,9 @@ class TypedFiles:
                 yield file, fitted(batch, wanted)
 
     def _stored(self, file: DataFile, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        return (_parquet_batches if self.kind == "parquet" else _arrow_batches)(file, names)
+        if self.kind == "parquet":
+            return _parquet_batches(file, names)
+        return gathered(_arrow_batches(file, names))
 
     def _check_fits(self, file: DataFile, name: str) -> None:
         """Raise InvalidRequest when a value of a column does not fit the type that the files have in common."""
@@ -107,6 +109,20 @@ def _parquet_batches(file: DataFile, names: Sequence[str]) -> Iterator[pa.Record
 def rows_a_batch(rows: int, size_bytes: int) -> int:
     """How many rows of a part that has `rows` and `size_bytes` are read at once."""
     return max(1, min(BATCH_ROWS, rows * BATCH_BYTES // max(1, size_bytes)))
+
+
+def gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows in fewer batches where those are small: each costs as much as some thousand rows."""
+    waiting: list[pa.RecordBatch] = []
+    rows = size_bytes = 0
+    for batch in batches:
+        waiting.append(batch)
+        rows, size_bytes = rows + batch.num_rows, size_bytes + batch.nbytes
+        if rows >= BATCH_ROWS // 2 or size_bytes >= BATCH_BYTES // 2:
+            yield pa.concat_batches(waiting) if len(waiting) > 1 else batch
+            waiting, rows, size_bytes = [], 0, 0
+    if waiting:
+        yield pa.concat_batches(waiting)
 
 
 def _rows_alone(rows: int) -> Iterator[pa.RecordBatch]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from hugflow.printable import listed
-from hugflow.publish.reading.arrow_files import TypedFiles, rows_a_batch
+from hugflow.publish.reading.arrow_files import TypedFiles, gathered, rows_a_batch
 from hugflow.publish.reading.attached import FolderFiles, NoFiles
 from hugflow.publish.reading.features import columns_of, fitted, has_files
 from hugflow.publish.reading.files import DataFile, Found, Place, find, nothing_there
@@ -24,7 +24,9 @@ from hugflow.publish.reading.tables import FileReader, Source
 from hugflow.publish_spec import PublishSpec, Table
 from hugflow.storage import faults
 
-__all__ = ["Source", "of_arrow", "open_storage", "open_tables"]
+__all__ = ["Source", "of_arrow", "of_batches", "open_storage", "open_tables"]
+
+IN_MEMORY = Place("an Arrow table", "data")
 
 
 def open_tables(spec: PublishSpec, root: Path) -> list[Source]:
@@ -138,6 +140,17 @@ def _files(one: _Split, table: FileTable) -> tuple[Path, ...]:
 # -- tables in memory -------------------------------------------------------------------------------------------------
 
 
+def no_files() -> FileReader:
+    """For rows that lie in no folder."""
+    return NoFiles(IN_MEMORY)
+
+
+class Batches(Protocol):
+    """Gives all rows, in batches of at most so many, as often as it is called."""
+
+    def __call__(self, *, max_chunksize: int) -> Iterable[pa.RecordBatch]: ...
+
+
 def of_arrow(data: Any, config: str, split: str, *, scratch: Path | None = None, folder: Path | None = None) -> Source:
     """A table in memory as a source: an Arrow table or record batch, or what gives a stream of them.
 
@@ -145,30 +158,41 @@ def of_arrow(data: Any, config: str, split: str, *, scratch: Path | None = None,
     `scratch`, in the order in which it comes, and read from there. `folder` is the one that paths of audio and images
     are relative to. Raises InvalidRequest for a type that the Hub does not know, TypeError for what is no Arrow data.
     """
-    place = Place("an Arrow table", "data")
-    files: Callable[[], FileReader] = lambda: NoFiles(place)  # noqa: E731 - one of two
+    files = no_files
     if folder is not None:
         resolved = folder.resolve()
-        files = lambda: FolderFiles(resolved, resolved, place)  # noqa: E731 - the other
+        files = lambda: FolderFiles(resolved, resolved, IN_MEMORY)  # noqa: E731 - one of two
     if isinstance(data, pa.RecordBatch):
         data = pa.Table.from_batches([data])
     if isinstance(data, pa.Table):
-        return _of_table(data, config, split, place, files)
+        return of_batches(data.to_batches, data.schema, data.num_rows, data.nbytes, config, split, files)
     if not isinstance(data, pa.RecordBatchReader):
         if not hasattr(data, "__arrow_c_stream__"):
             raise TypeError(f"not Arrow data: {type(data).__name__}")
         data = pa.RecordBatchReader.from_stream(data)
     if scratch is None:
         raise TypeError("a stream of record batches needs a folder for it: `scratch`")
-    return _of_stream(data, config, split, place, files, scratch)
+    return _of_stream(data, config, split, files, scratch)
 
 
-def _of_table(data: pa.Table, config: str, split: str, place: Place, files: Callable[[], FileReader]) -> Source:
-    columns = columns_of(data.schema, lambda problem, fix: place.error(problem, fix, reason="unsupported_type"))
+def of_batches(
+    batches: Batches,
+    schema: pa.Schema,
+    rows: int,
+    size_bytes: int,
+    config: str,
+    split: str,
+    files: Callable[[], FileReader] = no_files,
+) -> Source:
+    """Rows that are at hand as a source.
+
+    `schema` is theirs with the metadata. Raises InvalidRequest for a type that the Hub does not know.
+    """
+    columns = columns_of(schema, lambda problem, fix: IN_MEMORY.error(problem, fix, reason="unsupported_type"))
 
     def read(names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
         wanted = columns.only(names)
-        for batch in data.to_batches(max_chunksize=rows_a_batch(data.num_rows, data.nbytes)):
+        for batch in gathered(batches(max_chunksize=rows_a_batch(rows, size_bytes))):
             yield fitted(batch, wanted)
 
     return Source(
@@ -176,15 +200,15 @@ def _of_table(data: pa.Table, config: str, split: str, place: Place, files: Call
         split=split,
         schema=columns.schema,
         features=columns.features,
-        rows=data.num_rows,
-        source_bytes=data.nbytes,
+        rows=rows,
+        source_bytes=size_bytes,
         read=read,
         open_files=files,
     )
 
 
 def _of_stream(
-    data: pa.RecordBatchReader, config: str, split: str, place: Place, files: Callable[[], FileReader], scratch: Path
+    data: pa.RecordBatchReader, config: str, split: str, files: Callable[[], FileReader], scratch: Path
 ) -> Source:
     with faults(f"writing to {scratch}"):
         descriptor, name = tempfile.mkstemp(prefix="rows-", suffix=".arrow", dir=scratch)
@@ -195,7 +219,7 @@ def _of_stream(
                     writer.write_batch(batch.slice(start, rows))
         path = Path(name)
         facts = path.lstat()
-    file = DataFile(path, path.name, "the stream of record batches", place, facts.st_size, facts.st_mtime_ns)
+    file = DataFile(path, path.name, "the stream of record batches", IN_MEMORY, facts.st_size, facts.st_mtime_ns)
     table = TypedFiles.open([file], "arrow")
     return Source(
         config=config,
