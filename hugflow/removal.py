@@ -38,7 +38,8 @@ class Remover:
 
     def plan(self, request: ParsedRequest, spec: RemoveSpec) -> RemovePlan:
         """Find the one dataset that a request speaks of. Raises InvalidRequestFile when there is none, or several."""
-        found = matching(request, self.known().values())
+        gone = {record.identity: record.removed_at[:10] for record in self.state.removed()}
+        found = matching(request, self.known().values(), gone)
         if isinstance(found, Problem):
             raise InvalidRequestFile([found])
         entry = self.state.datasets().get(found.name)

@@ -5,7 +5,7 @@ Pure: facts in, problems out, each at the line of the field that would have to c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import permutations
 
 from hugflow.card_rules import check as check_card
@@ -62,15 +62,20 @@ def check_columns(request: ParsedRequest, columns: Sequence[Column]) -> list[Pro
     return [*_audio_problems(request, spec, columns), *_text_problems(request, spec, columns)]
 
 
-def matching(request: ParsedRequest, identities: Iterable[DatasetIdentity]) -> DatasetIdentity | Problem:
-    """Return the one dataset that a remove request means, or the problem that it means none or several."""
+def matching(
+    request: ParsedRequest, identities: Iterable[DatasetIdentity], removed: Mapping[DatasetIdentity, str]
+) -> DatasetIdentity | Problem:
+    """Return the one dataset that a remove request means, or the problem that it means none or several.
+
+    `removed` has the days on which datasets were removed that are in storage no more.
+    """
     spec = request.spec
     assert isinstance(spec, RemoveSpec)
     held = sorted(identities, key=lambda identity: identity.name)
     matches = [identity for identity in held if spec.matches(identity)]
     if len(matches) == 1:
         return matches[0]
-    return request.problem("hf_id", message=_several(matches) if matches else _none(spec, held))
+    return request.problem("hf_id", message=_several(matches) if matches else _none(spec, held, removed))
 
 
 # -- requests against each other -------------------------------------------------------------------------------------
@@ -207,7 +212,10 @@ def _several(matches: Sequence[DatasetIdentity]) -> str:
     return f"must mean one dataset, and {len(matches)} match; narrow it with {narrow}: {_identities(matches)}"
 
 
-def _none(spec: RemoveSpec, held: Sequence[DatasetIdentity]) -> str:
+def _none(spec: RemoveSpec, held: Sequence[DatasetIdentity], removed: Mapping[DatasetIdentity, str]) -> str:
+    days = [day for identity, day in removed.items() if spec.matches(identity)]
+    if days:
+        return f"must be a dataset in storage; this one was removed on {max(days)}"
     of_repository = [identity for identity in held if _same_id(identity.hf_id, spec.hf_id)]
     if of_repository:
         return f"must be a dataset in storage; of this repository it holds {_identities(of_repository)}"

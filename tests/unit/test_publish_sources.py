@@ -781,6 +781,19 @@ def test_tables_batches_and_streams(tmp_path: Path) -> None:
         of_arrow(Capsule(), "prices", "test")
 
 
+def test_rows_in_many_small_batches_come_in_few(tmp_path: Path) -> None:
+    table = pa.table({"n": range(100_000)})
+    small = table.to_batches(max_chunksize=100)
+    (tmp_path / "data").mkdir()
+    with pa.ipc.new_stream(tmp_path / "data" / "x.arrow", table.schema) as writer:
+        for batch in small:
+            writer.write_batch(batch)
+    for source in (of_arrow(pa.Table.from_batches(small), "x", "train"), source_of(tmp_path)):
+        batches = list(source.batches())
+        assert pa.Table.from_batches(batches).column("n").to_pylist() == list(range(100_000))
+        assert 2 <= len(batches) <= 4, "rows wait for each other, but not all of them"
+
+
 def test_a_table_of_types_that_the_hub_does_not_know_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="column `i` is of the type `month_day_nano_interval`"):
         of_arrow(pa.table({"i": pa.array([(1, 2, 3)], pa.month_day_nano_interval())}), "x", "train")
