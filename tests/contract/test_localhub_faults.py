@@ -13,6 +13,7 @@ import pytest
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.utils import get_session
+from huggingface_hub.utils._http import default_client_factory, set_client_factory
 
 from localhub import Fault, LocalHub
 from tests.contract.conftest import ApiOf
@@ -22,7 +23,8 @@ DATA = bytes(range(256)) * 8192  # 2 MiB
 
 @pytest.fixture
 def url(hub: LocalHub) -> str:
-    """The address of the file that the faults hit."""
+    """The address of the file that the faults hit. The client is the library's own, whoever ran in this process before."""
+    set_client_factory(default_client_factory)
     hub.add_dataset("acme/speech")
     hub.commit("acme/speech", {"clip.mp3": DATA})
     return f"{hub.url}/datasets/acme/speech/resolve/main/clip.mp3"

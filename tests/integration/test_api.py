@@ -15,7 +15,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from huggingface_hub.utils._http import default_client_factory, set_client_factory
 
 import hugflow
 from hugflow import (
@@ -56,8 +55,6 @@ def hub() -> Iterator[LocalHub]:
     """A Hub on which the tests may write."""
     with writable_hub() as running:
         yield running
-    # the API works in this process, and gave the Hub's library time-outs and answers of its own
-    set_client_factory(default_client_factory)
 
 
 @pytest.fixture(scope="module")

@@ -108,7 +108,8 @@ def test_every_message_of_the_troubleshooting_table_is_one_of_ours() -> None:
     assert len(shown) > 10
     # parts in place of which a message has a name or a number
     parts = [part.strip() for message in shown for part in re.split(r"\.\.\.|\bN\b|^\w+: ", message) if len(part) > 4]
-    assert not [part for part in parts if not any(part in text for text in our_texts())]
+    texts = our_texts()
+    assert not [part for part in parts if not any(part in text for text in texts)]
 
 
 def our_texts() -> list[str]:
