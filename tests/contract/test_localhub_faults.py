@@ -23,7 +23,7 @@ DATA = bytes(range(256)) * 8192  # 2 MiB
 
 @pytest.fixture
 def url(hub: LocalHub) -> str:
-    """The address of the file that the faults hit. The client is the library's own, whoever ran in this process before."""
+    """The address of the file that the faults hit. The client is the library's own, whatever ran here before."""
     set_client_factory(default_client_factory)
     hub.add_dataset("acme/speech")
     hub.commit("acme/speech", {"clip.mp3": DATA})
