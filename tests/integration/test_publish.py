@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import jsonschema
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -190,6 +191,49 @@ def test_every_format_comes_back_as_it_was(world: FaultWorld, loader: Loader, sh
     sizes = {name: sum(blob.size for path, blob in tree.items() if path.startswith(f"{name}/")) for name in counts}
     assert {entry["name"]: entry["size_bytes"] for entry in spec["tables"]} == sizes
     assert sum(sizes.values()) == result["size_bytes"] == result["sent_bytes"]
+
+
+def test_spec_json_says_what_duckdb_finds_in_the_published_files(world: FaultWorld, tmp_path: Path) -> None:
+    """Sources whose footers tell all (parquet) and none of it (JSON), with missing values."""
+    table = quotes(240).select(["timestamp", "symbol", "price"])
+    write(world, "data/parquet/train.parquet", table.slice(0, 200), row_group_size=60)
+    write(world, "data/parquet/test.parquet", table.slice(200))
+    lines = [{"day": None if n % 9 == 4 else f"2025-03-{n % 28 + 1:02}", "lot": f"L{n % 31}"} for n in range(90)]
+    (world.folder / "data/lots.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    splits = {split: f"data/parquet/{split}.parquet" for split in ("train", "test")}
+    tables = [
+        {"name": "prices", "splits": splits, "timestamp_column": "timestamp", "distinct": {"symbols": "symbol"}},
+        {"name": "lots", "path": "data/lots.jsonl", "timestamp_column": "day", "distinct": {"lots": "lot"}},
+    ]
+    request = {"repo_id": world.new_id(), "tables": tables, "num_shards": 3}
+    published(world, request)
+    remote = Remote(world.hub, request["repo_id"])
+    spec, cells, gaps = remote.spec, 0, 0
+    for name, time, values, called in (("prices", "timestamp", "symbol", "symbols"), ("lots", "day", "lot", "lots")):
+        paths = [path for path in remote.files if path.startswith(f"{name}/")]
+        for number, path in enumerate(paths):
+            (tmp_path / f"{name}-{number}.parquet").write_bytes(remote.read(path))
+        files = f"read_parquet('{tmp_path}/{name}-*.parquet')"
+
+        def ask(query: str, source: str = files) -> Any:
+            return duckdb.execute(f"SELECT {query} FROM {source}").fetchall()
+
+        entry = remote.table(name)
+        ((rows, first, last, count),) = ask(
+            f"count(*), epoch(min({time})), epoch(max({time})), count(DISTINCT {values})"
+        )
+        assert entry["row_count"] == rows
+        form = "%Y-%m-%dT%H:%M:%SZ" if name == "prices" else "%Y-%m-%d"
+        ends = [datetime.fromtimestamp(each, UTC).strftime(form) for each in (first, last)]
+        assert [entry["date_range"]["start"], entry["date_range"]["end"]] == ends
+        assert spec[f"{called}_count"] == count
+        assert spec[called] == sorted(value for (value,) in ask(f"DISTINCT {values}"))
+        assert entry["size_bytes"] == sum(len(remote.read(path)) for path in paths)
+        columns = [column["name"] for column in entry["columns"]]
+        ((*found,),) = ask(", ".join(f"count(*) - count({column})" for column in columns))
+        cells, gaps = cells + rows * len(columns), gaps + sum(found)
+    assert gaps > 0
+    assert spec["data_quality"]["missing_data_pct"] == pytest.approx(100 * gaps / cells, rel=1e-5)  # six digits
 
 
 def test_spec_json_keeps_its_schema(world: FaultWorld) -> None:
