@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,7 +60,8 @@ class AuditTrail:
                 self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644
             )
             try:
-                # one write of one short line: lines of several processes do not mix
+                # whoever looks while another process writes may see half a line, and takes it for a torn one
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
                 os.write(descriptor, _end_of_torn_line(descriptor) + orjson.dumps(line) + b"\n")
                 os.fsync(descriptor)
             finally:
