@@ -6,7 +6,7 @@ same request once more.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -38,8 +38,7 @@ class Remover:
 
     def plan(self, request: ParsedRequest, spec: RemoveSpec) -> RemovePlan:
         """Find the one dataset that a request speaks of. Raises InvalidRequestFile when there is none, or several."""
-        gone = {record.identity: record.removed_at[:10] for record in self.state.removed()}
-        found = matching(request, self.known().values(), gone)
+        found = matching(request, self.known().values(), self._removed())
         if isinstance(found, Problem):
             raise InvalidRequestFile([found])
         entry = self.state.datasets().get(found.name)
@@ -47,6 +46,11 @@ class Remover:
         return RemovePlan(
             request=request.path, spec=spec, names=(found.name,), rows=rows, stored_bytes=self.storage.usage(found.name)
         )
+
+    def _removed(self) -> Iterator[tuple[DatasetIdentity, str]]:
+        """What was removed, and on which day; read only when somebody asks."""
+        for record in self.state.removed():
+            yield record.identity, record.removed_at[:10]
 
     def known(self) -> dict[str, DatasetIdentity]:
         """Every dataset that storage, the manifest or a removal under way knows of, by name."""

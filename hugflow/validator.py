@@ -5,7 +5,7 @@ Pure: facts in, problems out, each at the line of the field that would have to c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import permutations
 
 from hugflow.card_rules import check as check_card
@@ -63,11 +63,11 @@ def check_columns(request: ParsedRequest, columns: Sequence[Column]) -> list[Pro
 
 
 def matching(
-    request: ParsedRequest, identities: Iterable[DatasetIdentity], removed: Mapping[DatasetIdentity, str]
+    request: ParsedRequest, identities: Iterable[DatasetIdentity], removed: Iterable[tuple[DatasetIdentity, str]]
 ) -> DatasetIdentity | Problem:
     """Return the one dataset that a remove request means, or the problem that it means none or several.
 
-    `removed` has the days on which datasets were removed that are in storage no more.
+    `removed` has what was removed and the day; it is looked at only where nothing matches.
     """
     spec = request.spec
     assert isinstance(spec, RemoveSpec)
@@ -212,8 +212,8 @@ def _several(matches: Sequence[DatasetIdentity]) -> str:
     return f"must mean one dataset, and {len(matches)} match; narrow it with {narrow}: {_identities(matches)}"
 
 
-def _none(spec: RemoveSpec, held: Sequence[DatasetIdentity], removed: Mapping[DatasetIdentity, str]) -> str:
-    days = [day for identity, day in removed.items() if spec.matches(identity)]
+def _none(spec: RemoveSpec, held: Sequence[DatasetIdentity], removed: Iterable[tuple[DatasetIdentity, str]]) -> str:
+    days = [day for identity, day in removed if spec.matches(identity)]
     if days:
         return f"must be a dataset in storage; this one was removed on {max(days)}"
     of_repository = [identity for identity in held if _same_id(identity.hf_id, spec.hf_id)]

@@ -306,7 +306,7 @@ HELD = [
 
 
 def match(held: list[DatasetIdentity] = HELD, **fields: str) -> DatasetIdentity | str:
-    found = matching(request("remove/a", **fields), held, {})
+    found = matching(request("remove/a", **fields), held, ())
     return str(found).removeprefix("requests/") if isinstance(found, Problem) else found
 
 
