@@ -256,18 +256,22 @@ def _own_words(text: str) -> str:
     return re.split(r"#\s*(?:noqa|type:|pragma:)", text)[0]
 
 
+_REASON_FIRST = {"skip", "xfail"}  # reason: these are the names that the rule looks for, nothing is skipped here
+_SKIPS = {*_REASON_FIRST, "skipif", "importorskip"}  # reason: as above, these need `reason=`
+
+
 def skips_without_reason(source: Source) -> Iterator[str]:
     """Tests that are skipped or expected to fail, and do not say why."""
     for node in ast.walk(source.tree):
-        if isinstance(node, ast.Call) and (name := _called_name(node)) in {"skip", "skipif", "xfail", "importorskip"}:
+        if isinstance(node, ast.Call) and (name := _called_name(node)) in _SKIPS:
             words = {keyword.arg for keyword in node.keywords}
-            positional = name in {"skip", "xfail"} and node.args
+            positional = name in _REASON_FIRST and node.args
             if _is_pytest(node.func) and not (words & {"reason", "msg"} or positional):
                 yield source.at(node, f"{name} without a reason")
     called = {id(node.func) for node in ast.walk(source.tree) if isinstance(node, ast.Call)}
     for node in ast.walk(source.tree):
         bare = isinstance(node, ast.Attribute) and id(node) not in called
-        if bare and ast.unparse(node) in {"pytest.mark.skip", "pytest.mark.xfail"}:
+        if bare and ast.unparse(node) in {f"pytest.mark.{name}" for name in _REASON_FIRST}:
             yield source.at(node, "skipped or expected to fail without a reason")
 
 

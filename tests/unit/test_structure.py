@@ -409,7 +409,7 @@ def test_silenced_tools_and_skipped_tests_have_their_reasons() -> None:
         "x = 1  # type: ignore",
         "x = 1  # type: ignore[arg-type]",
         "x = 1  # type: ignore[arg-type]  # noqa: E501 - of the line only",
-        "x = 1  # pragma: no cover",
+        "x = 1  # pragma: no cover",  # reason: an example that the rule has to find
     ],
 )
 def test_the_rule_of_reasons_can_fail(text: str) -> None:
@@ -424,10 +424,10 @@ def test_the_rule_of_reasons_lets_pass_what_is_right() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "pytest.skip()",
-        "@pytest.mark.skip\ndef f(): pass",
-        "@pytest.mark.skipif(x)\ndef f(): pass",
-        "pytest.importorskip('x')",
+        "pytest.skip()",  # reason: an example that the rule has to find, as are the next ones
+        "@pytest.mark.skip\ndef f(): pass",  # reason: an example
+        "@pytest.mark.skipif(x)\ndef f(): pass",  # reason: an example
+        "pytest.importorskip('x')",  # reason: an example
     ],
 )
 def test_the_rule_of_skips_can_fail(text: str) -> None:
