@@ -11,11 +11,12 @@ from hugflow import journal
 from hugflow.errors import StorageFault
 from hugflow.events import FailedRow
 from hugflow.finish import read_index
+from hugflow.locks import is_locked
 from hugflow.removal import readable_plan
 from hugflow.request_file import ParsedRequest
 from hugflow.specs import AddSpec, DatasetIdentity
 from hugflow.state import DatasetRecord, ManifestEntry, StateDir, readable_marker
-from hugflow.storage import Storage, is_locked
+from hugflow.storage import Storage
 
 
 @dataclass(frozen=True, slots=True)

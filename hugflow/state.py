@@ -16,10 +16,11 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hugflow.errors import StorageFault
+from hugflow.locks import lock
 from hugflow.ranges import RowRanges
 from hugflow.records import EncoderSettings
 from hugflow.specs import DatasetIdentity
-from hugflow.storage import NotAFileError, faults, lock, read_regular, refuse_links, sync_directory, write_durably
+from hugflow.storage import NotAFileError, faults, read_regular, refuse_links, sync_directory, write_durably
 
 MANIFEST_SCHEMA_VERSION = 1
 PROGRESS_VERSION = "3.0"

@@ -1,4 +1,4 @@
-"""What stands on the server's disk: dataset folders, durable writes, locks, links and the trash.
+"""What stands on the server's disk: dataset folders, durable writes, links and the trash.
 
 Everything that writes goes through here, so that there is one place where a full or broken disk becomes a
 `StorageFault`, and one place that makes sure that nothing is written outside the root or through a symbolic link.
@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import shutil
-import socket
 import stat
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-import orjson
-
-from hugflow.errors import Locked, StorageFault
+from hugflow.errors import StorageFault
 
 if TYPE_CHECKING:
     from hugflow.plan import StorageFacts
@@ -437,68 +432,3 @@ def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:
                 yield from _walk(Path(entry.path))
             else:
                 yield entry
-
-
-@contextlib.contextmanager
-def lock(path: Path, doing: str, *, wait_s: float = 0.0, now: Callable[[], float] = time.monotonic) -> Iterator[None]:
-    """Hold an exclusive `flock` on `path`; whoever cannot have it learns from the error who holds it.
-
-    The file stays when the lock goes: deleting it would let two processes hold "the" lock.
-    Raises Locked when it is still held after `wait_s` seconds.
-    """
-    with faults(f"opening the lock {path}"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    try:
-        deadline = now() + wait_s
-        while not _try_lock(descriptor):
-            if now() >= deadline:
-                raise Locked(doing, f"another process works on it: {_holder(descriptor)}", _LOCKED_FIX)
-            time.sleep(0.01)
-        holder = {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        with faults(f"writing the lock {path}"):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, orjson.dumps(holder) + b"\n", 0)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-_LOCKED_FIX = "Wait until it has finished, or stop it, and run the same command again."
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _holder(descriptor: int) -> str:
-    try:
-        holder: dict[str, Any] = orjson.loads(os.pread(descriptor, 4096, 0))
-        return f"process {holder['pid']} on {holder['host']}, since {holder['since']}"
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return "a process that has just started"
-
-
-def lock_holder(path: Path) -> str | None:
-    """Who holds the lock right now, in words; None when nobody does."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        return None if _try_lock(descriptor) else _holder(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock right now."""
-    return lock_holder(path) is not None

@@ -21,10 +21,11 @@ import numpy as np
 from hugflow import journal
 from hugflow.errors import StorageFault, UsageError
 from hugflow.finish import read_index, sha256_of
+from hugflow.locks import is_locked
 from hugflow.records import RowRecord
 from hugflow.removal import readable_plan
 from hugflow.state import DatasetRecord, StateDir, readable_marker
-from hugflow.storage import META, DatasetDir, Storage, is_locked
+from hugflow.storage import META, DatasetDir, Storage
 
 HASHING_THREADS = 4
 PLAN = f"{META}/plan.json"

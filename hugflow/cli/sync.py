@@ -119,7 +119,7 @@ def _sync(session: Session, interrupts: Interrupts, job: Job, *, retry_failed: b
 def _unlock(session: Session, interrupts: Interrupts, job: Job) -> Ended:
     from hugflow.cli.pull_requests import desk
     from hugflow.gitops.unlock import unlock
-    from hugflow.storage import lock_holder
+    from hugflow.locks import lock_holder
 
     state = session.state()
     with desk(session, interrupts, f"Pull request {job.number}", _pull_url(session, job)) as wired:

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from hugflow.errors import ExitCode, Locked, StorageFault
-from hugflow.storage import DatasetDir, Storage, faults, is_locked, lock, read_regular, write_durably, write_synced
+from hugflow.locks import is_locked, lock
+from hugflow.storage import DatasetDir, Storage, faults, read_regular, write_durably, write_synced
 from tests.integration.support import tree
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -435,7 +436,7 @@ def test_a_link_in_the_place_of_the_trash_is_refused(storage: Storage) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from hugflow.storage import lock
+from hugflow.locks import lock
 with lock(Path(sys.argv[1]), "holding"):
     print("held", flush=True)
     sys.stdin.read()

@@ -43,6 +43,7 @@ LAYERS: tuple[tuple[int, str], ...] = (
     (1, "card_sections"),
     (1, "dataset_card"),
     (2, "failpoints mp3 rows storage"),
+    (2, "locks"),
     (2, "audio audit hf_client journal outbox state"),
     (2, "gitops report slack"),
     (3, "finish preflight removal"),
