@@ -2,19 +2,22 @@
 
 The clips are 9 s of speech, 16 kHz, as WAV and as FLAC. LAME alone gets their samples, in memory, and keeps nothing;
 the workers read them from parquet, decode (FLAC takes a sixteenth of LAME's time), encode, write MP3 and JSON durably
-and keep the journal, the index and the metadata. pydub writes the FLAC file to a temporary one, reads it, makes it
-mono and exports it.
+and keep the journal, the index and the metadata. The two take turns of a second, because a machine that others use as
+well is not as fast all the time: while LAME encodes, the workers' processes are stopped, and so is their clock. pydub
+writes the FLAC file to a temporary one, reads it, makes it mono and exports it.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import lameenc
@@ -23,7 +26,7 @@ from numpy.typing import NDArray
 
 from benchmarks import measure
 from benchmarks.material import SAMPLE_RATE, Dataset, Run, audio_file, audio_table, clips
-from benchmarks.measure import Sample, Target, print_fact, print_ratio, print_samples, sample
+from benchmarks.measure import Sample, Target, in_turns, print_fact, print_ratio, print_samples, sample
 from hugflow.mp3 import highest_kbps
 from hugflow.records import EncoderSettings
 
@@ -36,20 +39,17 @@ Case = tuple[str, int]
 
 @dataclass(slots=True)
 class Results:
-    """What was measured, an item a round; the last three compare the workers with LAME just before and just after."""
+    """What was measured, an item a round; LAME with each case, in its pauses."""
 
-    lame: list[Sample] = field(default_factory=list)
     pydub: list[Sample] = field(default_factory=list)
+    lame: dict[Case, list[Sample]] = field(default_factory=lambda: {case: [] for case in CASES})
     runs: dict[Case, list[Run]] = field(default_factory=lambda: {case: [] for case in CASES})
-    by_wall: dict[Case, list[float]] = field(default_factory=lambda: {case: [] for case in CASES})
-    by_cpu: dict[Case, list[float]] = field(default_factory=lambda: {case: [] for case in CASES})
-    steady: dict[Case, list[float]] = field(default_factory=lambda: {case: [] for case in CASES})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = measure.parser(__doc__, rows=2000, rounds=3)
-    parser.add_argument("--lame-rows", type=int, default=200, help="clips that LAME alone encodes at a time")
+    parser.add_argument("--lame-rows", type=int, default=80, help="clips that LAME alone encodes in a turn")
     parser.add_argument("--pydub-rows", type=int, default=10, help="clips that pydub converts in a round")
     parser.add_argument("--clips", type=int, default=50, help="different clips; they repeat")
     options = parser.parse_args(arguments)
@@ -76,24 +76,17 @@ def _round(
     files: dict[str, list[bytes]],
     folder: Path,
 ) -> None:
-    """LAME alone, the workers, LAME alone, the workers, and so on, LAME alone, pydub."""
-    lame_before = _lame(sounds, options.lame_rows, options.workers)
-    results.lame.append(lame_before)
+    """The workers and LAME alone in turns, case by case; then pydub."""
     for container, shards in CASES:
         cuts = [options.rows * part // shards for part in range(shards + 1)]
         parts = ((first, stop) for first, stop in itertools.pairwise(cuts) if stop > first)
         tables = (audio_table(files[container], f".{container.lower()}", first, stop) for first, stop in parts)
-        place = folder / f"{container}-{shards}"
-        run = Dataset.build(place, tables).download(options.workers)
-        lame_after = _lame(sounds, options.lame_rows, options.workers)
-        results.lame.append(lame_after)
-        results.runs[container, shards].append(run)
-        wall_s = (lame_before.wall_s + lame_after.wall_s) / 2 / options.lame_rows
-        cpu_ms = (lame_before.cpu_ms + lame_after.cpu_ms) / 2
-        results.by_wall[container, shards].append(run.whole.rows_per_s * wall_s)
-        results.steady[container, shards].append(run.steady.rows_per_s * wall_s)
-        results.by_cpu[container, shards].append(cpu_ms / run.whole.cpu_ms)
-        lame_before = lame_after
+        dataset = Dataset.build(folder / f"{container}-{shards}", tables)
+        os.sync()  # what was just built is not for the workers to write
+        lame = partial(_lame, sounds, options.lame_rows, options.workers)
+        run, pauses, alone = in_turns(partial(dataset.download, options.workers), lame)
+        results.runs[container, shards].append(run.without(pauses))
+        results.lame[container, shards].append(alone)
     results.pydub.append(sample(options.pydub_rows, lambda: _pydub(files["FLAC"], options.pydub_rows, folder)))
 
 
@@ -128,15 +121,18 @@ def _pydub(files: list[bytes], rows: int, folder: Path) -> None:
 def _print(results: Results) -> None:
     names = {case: f"hugflow, {case[0]}, {case[1]} shard{'s' if case[1] > 1 else ''}" for case in CASES}
     print_samples(
-        {"LAME alone": results.lame, "pydub, one row at a time": results.pydub}
+        {"LAME alone": [one for case in CASES for one in results.lame[case]], "pydub, one row at a time": results.pydub}
         | {names[case]: [run.whole for run in results.runs[case]] for case in CASES}
     )
     for case in CASES:
+        pairs = list(zip(results.runs[case], results.lame[case], strict=True))
         # LAME alone starts with samples; FLAC has to be decoded first, and so has no targets
         whole, steady = (Target("at least", 0.85), Target("at least", 0.9)) if case[0] == "WAV" else (None, None)
-        print_ratio(f"{names[case]} / LAME alone", results.by_wall[case], whole)
-        print_ratio(f"{names[case]} / LAME alone, between the first and the last commit", results.steady[case], steady)
-        print_ratio(f"{names[case]} / LAME alone, by processor time", results.by_cpu[case])
+        name = f"{names[case]} / LAME alone"
+        print_ratio(name, [run.whole.rows_per_s / lame.rows_per_s for run, lame in pairs], whole)
+        steadily = [run.steady.rows_per_s / lame.rows_per_s for run, lame in pairs]
+        print_ratio(f"{name}, between the first and the last commit", steadily, steady)
+        print_ratio(f"{name}, by processor time", [lame.cpu_ms / run.whole.cpu_ms for run, lame in pairs])
     pydub = sum(one.rows for one in results.pydub) / sum(one.wall_s for one in results.pydub)
     for case in CASES:
         speeds = [run.whole.rows_per_s / pydub for run in results.runs[case]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from benchmarks.measure import Sample, sample
+from benchmarks.measure import Pause, Sample, sample
 from hugflow.events import Event, Progress
 from hugflow.hf_client.connection import Hub
 from hugflow.plan import AddPlan, Column, DownloadPlan, HubFacts, Shard
@@ -78,17 +78,56 @@ def _text(row: int) -> str:
     return f"Row {row:,}: she lit a lantern and walked home along the quiet harbour, counting the boats as she went."
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Run:
-    """A download run, measured as a whole, and from the first rows that were committed to the last ones.
+    """A download run of `rows` rows: when it began and ended, and when its first and last rows were committed.
 
+    The moments are of the machine's own clock, in seconds; with `first` and `last` stands how many rows there were.
     Processor time is known of the whole only; `steady` has its share of it.
     """
 
-    whole: Sample
-    steady: Sample
-    before_first_s: float
-    after_last_s: float
+    rows: int
+    cpu_s: float
+    began: float
+    first: tuple[float, int]
+    last: tuple[float, int]
+    ended: float
+
+    @property
+    def whole(self) -> Sample:
+        """From the beginning to the end."""
+        return Sample(self.rows, self.ended - self.began, self.cpu_s)
+
+    @property
+    def steady(self) -> Sample:
+        """From the first rows that were committed to the last ones."""
+        rows = self.last[1] - self.first[1]
+        return Sample(rows, self.last[0] - self.first[0], self.cpu_s * rows / self.rows)
+
+    @property
+    def before_first_s(self) -> float:
+        """How long it took until the first rows were committed."""
+        return self.first[0] - self.began
+
+    @property
+    def after_last_s(self) -> float:
+        """How long it took from the last rows that were committed to the end."""
+        return self.ended - self.last[0]
+
+    def without(self, pauses: Sequence[Pause]) -> Run:
+        """The run as if the pauses had taken no time."""
+
+        def earlier(moment: float) -> float:
+            return moment - sum(min(moment, stop) - start for start, stop in pauses if start < moment)
+
+        (first, first_rows), (last, last_rows) = self.first, self.last
+        return replace(
+            self,
+            began=earlier(self.began),
+            first=(earlier(first), first_rows),
+            last=(earlier(last), last_rows),
+            ended=earlier(self.ended),
+        )
 
 
 @dataclass(slots=True)
@@ -146,10 +185,7 @@ class Dataset:
         )
         began = time.perf_counter()
         whole = sample(self.rows, lambda: _complete(DownloadRun(self.plan, context)))
-        (first_s, first_rows), (last_s, last_rows) = commits.seen[0], commits.seen[-1]
-        rows = last_rows - first_rows
-        steady = Sample(rows, last_s - first_s, whole.cpu_s * rows / self.rows)
-        return Run(whole, steady, first_s - began, began + whole.wall_s - last_s)
+        return Run(self.rows, whole.cpu_s, began, commits.seen[0], commits.seen[-1], began + whole.wall_s)
 
 
 def _complete(run: DownloadRun) -> None:

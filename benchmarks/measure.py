@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import platform
 import resource
+import signal
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
+
+T = TypeVar("T")
+_TURN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,53 @@ def sample(rows: int, work: Callable[[], object]) -> Sample:
 def _cpu_s() -> float:
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+Pause = tuple[float, float]
+"""From when to when, by the machine's own clock, in seconds."""
+
+
+def in_turns(work: Callable[[], T], other: Callable[[], Sample]) -> tuple[T, list[Pause], Sample]:
+    """Do `work` in a process of its own, which pauses with all its children every second, for `other` to be done.
+
+    So both have the same share of a machine that others use as well. Returns what `work` returned, its pauses, and what
+    all of `other` came to; it is also done once before and once afterwards. `work` can be pickled, as can its result.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_lead, args=(work, theirs))
+    process.start()
+    theirs.close()
+    assert process.pid is not None
+    try:
+        ours.recv()
+        others, pauses = [other()], list[Pause]()
+        ours.send("begin")
+        while not ours.poll(_TURN_S):
+            start = time.perf_counter()
+            os.killpg(process.pid, signal.SIGSTOP)
+            others.append(other())
+            os.killpg(process.pid, signal.SIGCONT)
+            pauses.append((start, time.perf_counter()))
+        result: T = ours.recv()
+        process.join()
+        others.append(other())
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    return result, pauses, _sum(others)
+
+
+def _lead(work: Callable[[], object], connection: Connection[object, object]) -> None:
+    """Do `work` as the leader of a group of processes, once the other end says so, and send what it returns."""
+    os.setpgid(0, 0)
+    connection.send("ready")
+    connection.recv()
+    connection.send(work())
+
+
+def _sum(samples: Sequence[Sample]) -> Sample:
+    return Sample(*(sum(getattr(one, name) for one in samples) for name in ("rows", "wall_s", "cpu_s")))
 
 
 def print_samples(samples: Mapping[str, Sequence[Sample]]) -> None:

@@ -193,6 +193,7 @@ def _skip_id3v2(data: bytes, start: int) -> tuple[int, bool]:
     return start, plain
 
 
+@lru_cache
 def _frame_header(sample_rate: int, kbps: int) -> bytes:
     """Return the header of a mono layer III frame without checksum, as LAME writes it ("original" is set)."""
     version = next(version for version, rates in _MPEG_RATES.items() if sample_rate in rates)
@@ -218,9 +219,7 @@ def _lame_tag(frame: Frame, quality: int, delay: int, padding: int) -> bytes:
 def _seek_table(frames: int, before: int, audio: int) -> bytes:
     """For each percent of the time, the place in the file as a 256th of its length."""
     total = before + audio
-    return bytes(
-        min(255, 256 * (before + audio * (percent * frames // 100) // frames) // total) for percent in range(100)
-    )
+    return bytes([256 * (before + audio * (percent * frames // 100) // frames) // total for percent in range(100)])
 
 
 def _walk(data: bytes, start: int) -> tuple[dict[bytes, int], int, bool]:

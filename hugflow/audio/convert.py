@@ -5,9 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from hugflow.audio import ffmpeg, flac, sndfile
+from hugflow.audio import ffmpeg, flac, sndfile, wav
 from hugflow.audio.cells import Fetch, read_cell
-from hugflow.audio.containers import FLAC, MPEG, OGG, Container, check_whole, ends_in_flac_frame, is_chained, recognise
+from hugflow.audio.containers import (
+    FLAC,
+    MPEG,
+    OGG,
+    WAV,
+    Container,
+    check_whole,
+    ends_in_flac_frame,
+    is_chained,
+    recognise,
+)
 from hugflow.audio.encode import Mp3, encode, refuse_too_long
 from hugflow.audio.pcm import Sound
 from hugflow.audio.reasons import AudioReason
@@ -38,6 +48,8 @@ def _convert_file(data: bytes, encoder: EncoderSettings) -> Mp3:
     if container is MPEG:
         return _convert_mpeg(data, encoder)
     data = check_whole(data[start:], container)
+    if container is WAV and (sound := wav.open_sound(data)):
+        return encode(sound, encoder)
     found = _convert_flac(data, encoder) if container is FLAC else None
     return found or _decode(data, container, encoder)
 

@@ -29,7 +29,7 @@ def parquet_batches(path: Path, start: int, stop: int, batch_rows: int) -> Itera
         if not groups:
             return
         at = groups[0][1]
-        for batch in file.iter_batches(batch_rows, row_groups=[i for i, _ in groups]):
+        for batch in file.iter_batches(batch_rows, row_groups=[i for i, _ in groups], use_threads=False):
             first, last = max(start, at), min(stop, at + batch.num_rows)
             if first < last:
                 yield batch.slice(first - at, last - first)

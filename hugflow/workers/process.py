@@ -7,6 +7,7 @@ at any moment it loses nothing that was reported. It never outlives its parent.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import mmap
 import os
@@ -22,6 +23,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from hugflow.errors import HugflowError, RowError
 from hugflow.records import RowRecord
 from hugflow.workers.download import Committer, Conversion, Slice, convert_into
@@ -29,6 +32,8 @@ from hugflow.workers.download import Committer, Conversion, Slice, convert_into
 if TYPE_CHECKING:
     from hugflow.hf_client.repository_files import RepositoryFiles
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_KEPT_BYTES, _KEPT_BLOCK_BYTES = 64 << 20, 32 << 20
 _STATUS = struct.Struct("qdq")
 _CHECK_EVERY_S = 0.05
 
@@ -166,6 +171,7 @@ def main(connection_fd: int, status_fd: int, lifeline_fd: int) -> None:
         settings = link.connection.recv()
         assert isinstance(settings, WorkerSettings)
         logging.basicConfig(level=settings.log_level, handlers=[_LogToParent(link)], format="%(message)s")
+        _keep_memory()
         _limit_memory(settings.memory_bytes)
         settings.conversion.failpoints.in_worker = True
         _work(settings.conversion, link, _Fetch(settings.files))
@@ -211,6 +217,14 @@ def _die_with_parent(lifeline_fd: int) -> None:
     """The parent holds the other end and never writes: reading ends when it is gone, however it went."""
     os.read(lifeline_fd, 1)
     os._exit(1)
+
+
+def _keep_memory() -> None:
+    """Keep what a row leaves free for the next row: given back and taken again, its pages would be zeroed each time."""
+    pa.set_memory_pool(pa.system_memory_pool())
+    with contextlib.suppress(AttributeError):  # a C library without it
+        ctypes.CDLL(None).mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _KEPT_BLOCK_BYTES)
 
 
 def _limit_memory(extra_bytes: int) -> None:

@@ -22,7 +22,10 @@ from hugflow.ranges import RowRanges
 from hugflow.storage import DatasetDir
 from hugflow.workers.download import Slice
 
-MIN_SLICE_ROWS = 16
+MIN_SLICE_ROWS = 4
+MIN_WORKER_ROWS = 16
+"""Fewer are done before another worker has started."""
+
 SLICES_PER_WORKER = 3
 PIECES_OF_A_GROUP = 64
 """A piece that begins inside of a row group reads what stands before it there, so a group has not many."""
@@ -154,7 +157,7 @@ class ShardQueue:
         """How many workers will find something to do, before anything is fetched."""
         if any(self._shards[index].first_row is None for index in self._pending):
             return self.workers
-        return min(self.workers, -(-self._later // MIN_SLICE_ROWS))
+        return min(self.workers, -(-self._later // MIN_WORKER_ROWS))
 
     @property
     def exhausted(self) -> bool:

@@ -210,7 +210,7 @@ def test_slices_are_exactly_the_rows_to_do(dataset: DatasetDir, settled: list[li
 
 
 def test_a_slice_that_was_given_back_comes_again_and_holds_its_shard(dataset: DatasetDir) -> None:
-    source = Source([10])
+    source = Source([MIN_SLICE_ROWS])
     queue = queue_of(dataset, source, RowRanges(), {}, counted=True)
     queue.start()
     part = queue.take(wait_s=10)
