@@ -63,6 +63,8 @@ def in_turns(work: Callable[[], T], other: Callable[[], Sample]) -> tuple[T, lis
 
     So both have the same share of a machine that others use as well. Returns what `work` returned, its pauses, and what
     all of `other` came to; it is also done once before and once afterwards. `work` can be pickled, as can its result.
+
+    Raises EOFError where `work` fails; why is on stderr.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -75,11 +77,11 @@ def in_turns(work: Callable[[], T], other: Callable[[], Sample]) -> tuple[T, lis
         others, pauses = [other()], list[Pause]()
         ours.send("begin")
         while not ours.poll(_TURN_S):
-            start = time.perf_counter()
             os.killpg(process.pid, signal.SIGSTOP)
+            start = time.perf_counter()
             others.append(other())
-            os.killpg(process.pid, signal.SIGCONT)
             pauses.append((start, time.perf_counter()))
+            os.killpg(process.pid, signal.SIGCONT)
         result: T = ours.recv()
         process.join()
         others.append(other())

@@ -6,12 +6,15 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks.measure import Sample, Target, print_ratio, print_samples, sample
+from benchmarks.material import Run
+from benchmarks.measure import Sample, Target, in_turns, print_ratio, print_samples, sample
 
 RATIO = re.compile(
     r"  ratio  (?P<name>[^:]+): \d+\.\d{3}  \(\d+\.\d{3} to \d+\.\d{3}\)"
@@ -129,3 +132,40 @@ def test_a_sample_counts_the_processor_time_of_children() -> None:
     measured = sample(1, lambda: subprocess.run([sys.executable, "-c", work], check=True))
     assert measured.rows == 1
     assert measured.cpu_s > sample(1, lambda: None).cpu_s
+
+
+def busy_child(folder: Path) -> tuple[float, float]:
+    """A process with a child that writes down when it is at work, for two seconds of it; from when to when it was."""
+    work = "import sys, time\nfor _ in range(200): print(time.perf_counter(), flush=True); time.sleep(0.01)"
+    began = time.perf_counter()
+    with (folder / "child").open("w") as out:
+        child = subprocess.Popen([sys.executable, "-c", work], stdout=out)
+        child.wait()
+    return began, time.perf_counter()
+
+
+def test_work_stands_still_with_its_children_while_the_other_has_its_turn(tmp_path: Path) -> None:
+    (began, ended), pauses, other = in_turns(partial(busy_child, tmp_path), lambda: sample(3, lambda: time.sleep(0.4)))
+    moments = [float(line) for line in (tmp_path / "child").read_text().split()]
+    assert len(moments) == 200
+    assert len(pauses) >= 1
+    assert other.rows == 3 * (len(pauses) + 2)
+    for start, stop in pauses:
+        assert began < start < stop < ended
+        # what was on its way when the signal came may still arrive
+        assert not [moment for moment in moments if start + 0.1 < moment < stop]
+
+
+def test_a_failure_of_what_is_measured_in_turns_is_told() -> None:
+    with pytest.raises(EOFError):
+        in_turns(partial(int, "no number"), lambda: Sample(1, 1.0, 1.0))
+
+
+def test_a_run_without_its_pauses() -> None:
+    run = Run(100, 2.0, began=10.0, first=(12.0, 20), last=(19.0, 100), ended=20.0)
+    assert (run.whole.wall_s, run.steady.wall_s, run.before_first_s, run.after_last_s) == (10, 7, 2, 1)
+    assert (run.whole.rows, run.steady.rows) == (100, 80)
+    shorter = run.without([(11.0, 11.5), (13.0, 16.0)])
+    assert (shorter.whole.wall_s, shorter.steady.wall_s) == (6.5, 4)
+    assert (shorter.before_first_s, shorter.after_last_s) == (1.5, 1)
+    assert run.without([(11.0, 13.0)]).before_first_s == 1
