@@ -142,11 +142,11 @@ def _trimmed(text: str, begin: int, end: int) -> int:
 def _spliced(text: str, name: str, value: Sequence[Any], newline: str) -> str | None:
     """`text` with only those items of a list replaced that differ, found by their `config_name`.
 
-    None where the list is not written as one item a block, so that it has to be replaced as a whole.
+    None where the list is not written as one item a block, or becomes empty, so that it has to be replaced as a whole.
     """
     items = list(_items(text, name))
     new = {_config(item): item for item in value}
-    if not items or None in new or len(new) < len(value) or [config for config, _, _ in items if config is None]:
+    if not items or not new or None in new or len(new) < len(value) or [config for config, _, _ in items if config is None]:
         return None
     parts, at = [], 0
     indent = text[items[0][1] : items[0][2]].partition("-")[0]

@@ -162,6 +162,7 @@ def spelled(document: dict[str, Any], style: bool | None, comments: list[str]) -
 )
 @example({"note": "a\u2028b"}, "license", "mit", False, [])
 @example({"note": float("nan")}, "license", "mit", False, [])
+@example({"configs": [{"config_name": "a", "data_files": None}]}, "configs", [], False, ["why"])
 def test_one_field_changes_and_no_other(
     document: dict[str, Any], name: str, value: Any, style: bool | None, comments: list[str]
 ) -> None:

@@ -477,6 +477,13 @@ def test_exact_numbers_are_compared_exactly(data: st.DataObject, kind: pa.DataTy
         assert tallies.Limits.of(kind, low, high).outside(pa.array([*values, None], kind)) == expected
 
 
+def test_a_limit_just_beyond_a_long_decimal_is_beyond_it() -> None:
+    kind = pa.decimal256(70, 3)
+    least = Decimal((1, (9,) * 70, -3))
+    assert tallies.Limits.of(kind, None, -1e67).outside(pa.array([least, None], kind)) == 1
+    assert tallies.Limits.of(kind, -1e67, None).outside(pa.array([least, None], kind)) == 0
+
+
 @pytest.mark.parametrize(
     ("values", "limits", "outside"),
     [

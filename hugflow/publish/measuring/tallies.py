@@ -105,7 +105,7 @@ def _bounds(kind: pa.DataType) -> tuple[Decimal, Decimal, int]:
     """The least and the greatest value of an integer or decimal type, and its digits after the point."""
     if pa.types.is_decimal(kind):
         most = Decimal((0, (9,) * kind.precision, -kind.scale))
-        return -most, most, kind.scale
+        return most.copy_negate(), most, kind.scale  # a minus sign would round it to 28 digits
     bits = kind.bit_width
     if pa.types.is_signed_integer(kind):
         return Decimal(-(2 ** (bits - 1))), Decimal(2 ** (bits - 1) - 1), 0
