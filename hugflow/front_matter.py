@@ -146,7 +146,7 @@ def _spliced(text: str, name: str, value: Sequence[Any], newline: str) -> str | 
     """
     items = list(_items(text, name))
     new = {_config(item): item for item in value}
-    if not items or not new or None in new or len(new) < len(value) or [config for config, _, _ in items if config is None]:
+    if not items or not new or len(new) < len(value) or None in {*new, *(config for config, _, _ in items)}:
         return None
     parts, at = [], 0
     indent = text[items[0][1] : items[0][2]].partition("-")[0]
