@@ -256,22 +256,23 @@ def _own_words(text: str) -> str:
     return re.split(r"#\s*(?:noqa|type:|pragma:)", text)[0]
 
 
-_REASON_FIRST = {"skip", "xfail"}  # reason: these are the names that the rule looks for, nothing is skipped here
-_SKIPS = {*_REASON_FIRST, "skipif", "importorskip"}  # reason: as above, these need `reason=`
+_NOT_RUN = re.compile("skip|fail$")
+_CONDITION_FIRST = {"skipif", "importorskip"}
 
 
 def skips_without_reason(source: Source) -> Iterator[str]:
-    """Tests that are skipped or expected to fail, and do not say why."""
+    """Tests that are skipped or fail on purpose, and do not say why."""
     for node in ast.walk(source.tree):
-        if isinstance(node, ast.Call) and (name := _called_name(node)) in _SKIPS:
+        if isinstance(node, ast.Call) and _NOT_RUN.search(name := _called_name(node)) and _is_pytest(node.func):
             words = {keyword.arg for keyword in node.keywords}
-            positional = name in _REASON_FIRST and node.args
-            if _is_pytest(node.func) and not (words & {"reason", "msg"} or positional):
+            positional = name not in _CONDITION_FIRST and node.args
+            if not (words & {"reason", "msg"} or positional):
                 yield source.at(node, f"{name} without a reason")
     called = {id(node.func) for node in ast.walk(source.tree) if isinstance(node, ast.Call)}
     for node in ast.walk(source.tree):
-        bare = isinstance(node, ast.Attribute) and id(node) not in called
-        if bare and ast.unparse(node) in {f"pytest.mark.{name}" for name in _REASON_FIRST}:
+        if not isinstance(node, ast.Attribute) or id(node) in called or not _NOT_RUN.search(node.attr):
+            continue
+        if ast.unparse(node.value) == "pytest.mark":
             yield source.at(node, "skipped or expected to fail without a reason")
 
 

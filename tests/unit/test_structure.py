@@ -410,7 +410,7 @@ def test_silenced_tools_and_skipped_tests_have_their_reasons() -> None:
         "x = 1  # type: ignore",
         "x = 1  # type: ignore[arg-type]",
         "x = 1  # type: ignore[arg-type]  # noqa: E501 - of the line only",
-        "x = 1  # pragma: no cover",  # reason: an example that the rule has to find
+        *(f"x = 1  # pragma: no {what}" for what in ("cover", "branch")),
     ],
 )
 def test_the_rule_of_reasons_can_fail(text: str) -> None:
@@ -422,17 +422,24 @@ def test_the_rule_of_reasons_lets_pass_what_is_right() -> None:
     assert_none(checks.silencers_without_reason(Source.of("x.py", text)))
 
 
+ENDINGS = [name for name in dir(pytest) if name.endswith(("skip", "fail"))]
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        "pytest.skip()",  # reason: an example that the rule has to find, as are the next ones
-        "@pytest.mark.skip\ndef f(): pass",  # reason: an example
-        "@pytest.mark.skipif(x)\ndef f(): pass",  # reason: an example
-        "pytest.importorskip('x')",  # reason: an example
+        *(f"pytest.{name}()" for name in ENDINGS),
+        *(f"@pytest.mark.{name}\ndef f(): pass" for name in ENDINGS),
+        "@pytest.mark.skipif(x)\ndef f(): pass",
+        "pytest.importorskip('x')",
     ],
 )
 def test_the_rule_of_skips_can_fail(text: str) -> None:
     assert list(checks.skips_without_reason(Source.of("x.py", text)))
+
+
+def test_the_rule_of_skips_is_shown_all_that_pytest_has() -> None:
+    assert len(ENDINGS) == 4
 
 
 def test_the_rule_of_skips_lets_pass_what_is_right() -> None:
