@@ -101,7 +101,7 @@ def _parquet_batches(file: DataFile, names: Sequence[str]) -> Iterator[pa.Record
                 yield from _rows_alone(facts.num_rows)
                 continue
             rows = rows_a_batch(facts.num_rows, facts.total_byte_size)
-            # on threads, columns are decoded ahead of what is needed: half as much memory again where the machine is busy
+            # threads decode ahead of what is needed: half as much memory again where the machine is busy
             for batch in parquet.iter_batches(rows, row_groups=[group], columns=known, use_threads=False):
                 # a name with a dot in it also finds what is inside of another column
                 yield batch.select(known)
