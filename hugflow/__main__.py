@@ -8,32 +8,64 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the command line, and end the process with its exit code."""
-    arguments = sys.argv[1:]
+    _open_standard_streams()
+    code = 0
+    try:
+        code = _run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        pass  # whoever reads has seen enough, as in `hugflow plan | head`
+    except OSError as error:
+        code = code or _not_printed(error)
+    with suppress(OSError):
+        sys.stderr.flush()
+    # The interpreter is not torn down: threads of the Hub's library and of Arrow may still run, and now and then crash
+    # or hang when it goes (apache/arrow#45214, #50482).
+    os._exit(code)
+
+
+def _run(arguments: list[str]) -> int:
     if arguments in ([], ["--help"], ["-h"]):
         sys.stdout.write(Path(__file__).with_name("cli").joinpath("help.txt").read_text(encoding="utf-8"))
-        sys.exit(0)
+        return 0
     if arguments == ["--version"]:
         from hugflow.version import __version__  # noqa: PLC0415 - as light as can be
 
         sys.stdout.write(f"hugflow {__version__}\n")
-        sys.exit(0)
+        return 0
     from hugflow.cli.boundary import run  # noqa: PLC0415 - imports typer
     from hugflow.cli.shell import Shell  # noqa: PLC0415 - as above
 
     shell = Shell(environ=dict(os.environ), cwd=Path.cwd(), export=os.environ.update, end=os._exit)
     code = run(arguments, shell)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if threading.active_count() > 1:
-        # a thread still waits for an answer of the Hub; tearing the interpreter down around it can crash in a library
-        os._exit(code)
-    sys.exit(code)
+    if code == 0 and shell.output.unprinted is not None:
+        raise shell.output.unprinted
+    return code
+
+
+def _open_standard_streams() -> None:
+    """Give the process the streams that its caller closed: the next file it opens would be taken for one of them."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - stdin, stdout, stderr
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as we run
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as above
+
+
+def _not_printed(error: OSError) -> int:
+    with suppress(OSError):
+        sys.stderr.write(
+            f"hugflow: printing the result: {error.strerror}\n"
+            "  What was done is done, only its result is not to be seen. Give stdout room, and run the command again.\n"
+        )
+    return 74  # ExitCode.STORAGE_FAULT, which is not imported for `--help`
 
 
 if __name__ == "__main__":

@@ -27,11 +27,14 @@ class Output:
     """Results go to stdout, everything else to stderr. With `json`, stdout has one JSON object and nothing else.
 
     `in_actions`: all of it is the log of a job on GitHub, in which some lines are commands to the runner.
+    A stream that takes no more (its reader went away, its disk is full) does not stop the work: `unprinted` is why the
+    last text did not get to stdout, for whoever ends the process.
     """
 
     json: bool = False
     quiet: bool = False
     in_actions: bool = False
+    unprinted: OSError | None = None
     redactor: Redactor = field(default_factory=Redactor)
     stdout: TextIO = field(default_factory=lambda: sys.stdout)
     stderr: TextIO = field(default_factory=lambda: sys.stderr)
@@ -59,7 +62,7 @@ class Output:
             text = json.dumps(value, ensure_ascii=True, indent=2, default=str)
         text = self.redactor.text(text)
         # the one command that may stand in the middle of a line; JSON has another way to write it
-        self.stdout.write((text.replace("##[", "##\\u005b") if self.in_actions else text) + "\n")
+        self._put(self.stdout, (text.replace("##[", "##\\u005b") if self.in_actions else text) + "\n")
 
     def _write(self, stream: TextIO, text: str, *, commands: bool = False) -> None:
         """Print, whatever the stream's encoding lacks; no-break spaces are for pages, not for what people search."""
@@ -68,7 +71,14 @@ class Output:
             text = no_commands(text)
         if not _encodable(text, stream):
             text = text.translate(_PLAIN_SIGNS).encode(stream.encoding, "replace").decode(stream.encoding)
-        stream.write(text)
+        self._put(stream, text)
+
+    def _put(self, stream: TextIO, text: str) -> None:
+        try:
+            stream.write(text)
+        except OSError as error:
+            if stream is self.stdout:
+                self.unprinted = error
 
     def console(self) -> Console:
         """A Rich console on stderr: progress is no result."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -77,8 +78,6 @@ class HubClient:
 
 
 def _hub(settings: Mapping[str, Any] | None) -> Any:
-    import os
-
     from hugflow.hf_client.connection import Hub
 
     slept: list[float] = []
@@ -231,7 +230,7 @@ QUESTIONS: dict[str, Callable[..., Answer]] = {
 
 
 def serve(questions: Mapping[str, Callable[..., Answer]]) -> None:
-    """Answer questions until there are no more."""
+    """Answer questions until there are no more, then end the process."""
     from hugflow.errors import HugflowError
 
     for line in sys.stdin:
@@ -243,6 +242,7 @@ def serve(questions: Mapping[str, Callable[..., Answer]]) -> None:
         except Exception:  # noqa: BLE001 - a bug: the test that asked shows it, and the next one can ask
             answer = {"error": {"type": "bug", "reason": None, "problem": traceback.format_exc(), "fix": ""}}
         print(json.dumps(answer, default=str), flush=True)
+    os._exit(0)  # as hugflow ends: nothing is torn down around the threads of libraries
 
 
 if __name__ == "__main__":
