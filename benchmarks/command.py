@@ -9,21 +9,29 @@ from pathlib import Path
 
 HF_ID = "acme/rows"
 NAME = "acme__rows__split_train__rev_main"
+_ERRORS = "errors.txt"
 _REQUEST = f"hf_id: {HF_ID}\ndescription: Short rows\n"
 
 
 def local_sync(folder: Path, endpoint: str) -> subprocess.Popen[bytes]:
-    """Start it in `folder`, where its storage and state are as well; it prints nothing."""
+    """Start it in `folder`, where its storage and state are as well; it prints nothing. See `failure`."""
     request = folder / "requests" / "add" / "rows.yaml"
     request.parent.mkdir(parents=True, exist_ok=True)
     request.write_text(_REQUEST, encoding="utf-8")
-    return subprocess.Popen(
-        [sys.executable, "-m", "hugflow", "local-sync", request.relative_to(folder), "-q"],
-        cwd=folder,
-        env=_environment(folder, endpoint),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with (folder / _ERRORS).open("w", encoding="utf-8") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-m", "hugflow", "local-sync", request.relative_to(folder), "-q"],
+            cwd=folder,
+            env=_environment(folder, endpoint),
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
+
+
+def failure(process: subprocess.Popen[bytes], folder: Path) -> SystemExit:
+    """Why the command in `folder` ended when it should not have."""
+    said = (folder / _ERRORS).read_text(encoding="utf-8")
+    return SystemExit(f"hugflow ended with exit code {process.returncode}:\n{said}")
 
 
 def _environment(folder: Path, endpoint: str) -> dict[str, str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from benchmarks import measure
-from benchmarks.command import HF_ID, NAME, local_sync
+from benchmarks.command import HF_ID, NAME, failure, local_sync
 from benchmarks.material import ROW_GROUP, SAMPLE_RATE, audio_table, clips
 from benchmarks.measure import Target, print_fact, print_ratio
 from hugflow.audio import to_mp3
@@ -85,7 +84,7 @@ def _measure(folder: Path, rows: int, shard_rows: int) -> Peaks:
                 peaks.look(command.pid, scratch)
                 time.sleep(EVERY_S)
         if command.returncode:
-            raise subprocess.CalledProcessError(command.returncode, command.args)
+            raise failure(command, folder)
     bound = (measure.cores() + 1) * largest
     print_fact(
         f"{rows:,} rows",

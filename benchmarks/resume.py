@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks import measure
-from benchmarks.command import HF_ID, NAME, local_sync
+from benchmarks.command import HF_ID, NAME, failure, local_sync
 from benchmarks.measure import Target, print_fact, print_ratio
 from hugflow import journal
 from hugflow.journal import Journal
@@ -90,7 +90,7 @@ def _first_new_rows(work: Path, endpoint: str, lines: bytes | None) -> tuple[flo
     with local_sync(work, endpoint) as process:
         while b'"kind":"rows"' not in _tail(path, known):
             if process.poll() is not None:
-                raise RuntimeError(f"hugflow ended too early, with {process.returncode}")
+                raise failure(process, work)
             time.sleep(0.002)
         waited = time.perf_counter() - began
         process.send_signal(signal.SIGTERM)
