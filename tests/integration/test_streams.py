@@ -35,7 +35,7 @@ def _run(world: World, redirected: str, *arguments: str, code: str = "-m hugflow
 @pytest.mark.parametrize(
     ("redirected", "asked", "code", "said"),
     [
-        pytest.param("> >(exec true)", [], 0, "", id="nobody-reads"),
+        pytest.param("> >(exec true) 2>&1", [], 0, "", id="nobody-reads"),
         pytest.param("> >(exec true)", ["--json"], 0, "", id="nobody-reads-json"),
         pytest.param(">/dev/full", ["--json"], 74, "No space left on device", id="no-room"),
         pytest.param(">/dev/full 2>&1", [], 74, "", id="no-room-for-errors-either"),
