@@ -8,7 +8,9 @@ import signal
 import stat
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from localhub.hub import LocalHub
 from localhub.site import Settings
@@ -21,9 +23,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Serve until told to stop: by a signal, a closed stdin, the end of the parent process, or the end of the time."""
     parent = os.getppid()  # before the caller can know our address and go
     options = _parser().parse_args(arguments)
-    stop = threading.Event()
+    # a queue, because an event cannot be set by a signal that comes while the same thread waits for it
+    stop: SimpleQueue[None] = SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: stop.put(None))
     settings = Settings(page_size=options.page_size, multipart_from=options.multipart_from)
     with LocalHub(options.storage, port=options.port, settings=settings) as hub:
         for text in options.user:
@@ -61,15 +64,16 @@ def _user(text: str) -> tuple[str, str, str]:
     return parts[0], parts[1], parts[2]
 
 
-def _wait(stop: threading.Event, parent: int, max_lifetime: float | None) -> None:
+def _wait(stop: SimpleQueue[None], parent: int, max_lifetime: float | None) -> None:
     if _is_pipe(0):
         threading.Thread(target=_stop_at_end_of_stdin, args=(stop,), daemon=True).start()
     if max_lifetime is not None:
-        timer = threading.Timer(max_lifetime, stop.set)
+        timer = threading.Timer(max_lifetime, stop.put, (None,))
         timer.daemon = True
         timer.start()
-    while not stop.wait(_PARENT_CHECK_S):
-        if os.getppid() != parent:
+    while os.getppid() == parent:
+        with suppress(Empty):
+            stop.get(timeout=_PARENT_CHECK_S)
             return
 
 
@@ -82,10 +86,10 @@ def _is_pipe(descriptor: int) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
-def _stop_at_end_of_stdin(stop: threading.Event) -> None:
+def _stop_at_end_of_stdin(stop: SimpleQueue[None]) -> None:
     while os.read(0, 4096):
         pass
-    stop.set()
+    stop.put(None)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from types import FrameType
 
 from hugflow.errors import ExitCode, Paused
 
@@ -55,15 +54,33 @@ class Interrupts:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Listen to signals for as long as the block runs."""
-        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        """Listen to signals for as long as the block runs.
+
+        A thread acts on them: a handler runs within whatever the main thread does, where it may wait for a lock that
+        this very thread holds, and not at all while that is busy in a library.
+        """
+        ear, mouth = os.pipe()
+        os.set_blocking(mouth, False)
+        listener = threading.Thread(target=self._listen, args=(ear,), daemon=True)
+        listener.start()
+        wakeup_before = signal.set_wakeup_fd(mouth)
+        before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            signal.set_wakeup_fd(wakeup_before)
+            os.close(mouth)
+            listener.join()
+            os.close(ear)
 
-    def _handle(self, number: int, _: FrameType | None) -> None:
+    def _listen(self, ear: int) -> None:
+        """Act on every signal, until nobody can speak any more."""
+        while numbers := os.read(ear, 1):
+            self._hear(numbers[0])
+
+    def _hear(self, number: int) -> None:
         before, self._signalled = self._signalled, time.monotonic()
         if before is not None:
             # a terminal and a supervisor may both deliver the same Ctrl-C
@@ -74,7 +91,7 @@ class Interrupts:
         watchdog = threading.Timer(GIVE_UP_AFTER_S, _end_at_once, args=(ExitCode.PAUSED,))
         watchdog.daemon = True
         watchdog.start()
-        # past Python's buffers: the signal may have come in the middle of writing to them, and they refuse a second one
+        # past Python's buffers, which the main thread may hold
         with suppress(OSError, ValueError):
             os.write(sys.stderr.fileno(), _STOPPING)
 
