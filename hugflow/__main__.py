@@ -16,14 +16,14 @@ from typing import NoReturn
 def main() -> NoReturn:
     """Run the command line, and end the process with its exit code."""
     _open_standard_streams()
-    code = 0
+    code, unprinted = _run(sys.argv[1:])
     try:
-        code = _run(sys.argv[1:])
         sys.stdout.flush()
-    except BrokenPipeError:
-        pass  # whoever reads has seen enough, as in `hugflow plan | head`
     except OSError as error:
-        code = code or _not_printed(error)
+        unprinted = error
+    # where the pipe is broken, whoever read has seen enough, as in `hugflow plan | head`
+    if code == 0 and unprinted is not None and not isinstance(unprinted, BrokenPipeError):
+        code = _not_printed(unprinted)
     with suppress(OSError):
         sys.stderr.flush()
     # The interpreter is not torn down: threads of the Hub's library and of Arrow may still run, and now and then crash
@@ -31,23 +31,27 @@ def main() -> NoReturn:
     os._exit(code)
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str]) -> tuple[int, OSError | None]:
+    """The exit code, and why the result could not be printed, if it could not."""
     if arguments in ([], ["--help"], ["-h"]):
-        sys.stdout.write(Path(__file__).with_name("cli").joinpath("help.txt").read_text(encoding="utf-8"))
-        return 0
+        return 0, _print(Path(__file__).with_name("cli").joinpath("help.txt").read_text(encoding="utf-8"))
     if arguments == ["--version"]:
         from hugflow.version import __version__  # noqa: PLC0415 - as light as can be
 
-        sys.stdout.write(f"hugflow {__version__}\n")
-        return 0
+        return 0, _print(f"hugflow {__version__}\n")
     from hugflow.cli.boundary import run  # noqa: PLC0415 - imports typer
     from hugflow.cli.shell import Shell  # noqa: PLC0415 - as above
 
     shell = Shell(environ=dict(os.environ), cwd=Path.cwd(), export=os.environ.update, end=os._exit)
-    code = run(arguments, shell)
-    if code == 0 and shell.output.unprinted is not None:
-        raise shell.output.unprinted
-    return code
+    return run(arguments, shell), shell.output.unprinted
+
+
+def _print(text: str) -> OSError | None:
+    try:
+        sys.stdout.write(text)
+    except OSError as error:
+        return error
+    return None
 
 
 def _open_standard_streams() -> None:

@@ -12,12 +12,18 @@ import pytest
 
 from hugflow.cli.interrupts import ONE_SIGNAL_S
 
-# most of the time, the main thread holds the lock that belongs to what it waits for
+# Most of the time, the main thread holds the lock that belongs to what it waits for. Each attempt is a process: once it
+# is asked to stop, a run has 4.5 seconds to end. One that does not is ended by its alarm.
 WAITING = """
-import os, signal, threading
+import os, signal, sys, threading
 from hugflow.cli.interrupts import Interrupts
 from hugflow.errors import Paused
 for number in range(40):
+    if child := os.fork():
+        if status := os.waitpid(child, 0)[1]:
+            sys.exit(f"attempt {number} ended with status {status}")
+        continue
+    signal.alarm(20)
     interrupts = Interrupts()
     with interrupts.listening():
         threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGTERM)).start()
@@ -26,7 +32,7 @@ for number in range(40):
                 interrupts.sleep(0)
         except Paused:
             print(number, flush=True)
-os._exit(0)
+    os._exit(0)
 """
 
 # a mutex of C that is taken twice: no handler of Python's runs until it is free, which it never is
