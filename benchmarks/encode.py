@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from benchmarks import measure
 from benchmarks.material import SAMPLE_RATE, Dataset, Run, audio_file, audio_table, clips
 from benchmarks.measure import Sample, Target, in_turns, print_fact, print_ratio, print_samples, sample
-from hugflow.mp3 import highest_kbps
-from hugflow.records import EncoderSettings
+from hugflow.audio.mpeg import highest_kbps
+from hugflow.model.records import EncoderSettings
 
 SMOKE = ("--rows", "8", "--rounds", "1", "--pydub-rows", "1", "--lame-rows", "4", "--clips", "2")
 CONTAINERS = ("WAV", "FLAC")

@@ -21,9 +21,9 @@ from benchmarks import measure
 from benchmarks.material import Dataset, Run, audio_table, clips, value_table
 from benchmarks.measure import Sample, Target, print_fact, print_ratio, print_samples, sample
 from hugflow.audio import to_mp3
-from hugflow.records import EncoderSettings
-from hugflow.storage import sync_directory, write_all_synced, write_synced
-from hugflow.workers.run import group_rows
+from hugflow.download.run import group_rows
+from hugflow.model.records import EncoderSettings
+from hugflow.storage.disk import sync_directory, write_all_synced, write_synced
 
 SMOKE = ("--rows", "40", "--json-rows", "80", "--rounds", "1")
 TARGET = Target("at least", 0.7)

@@ -18,16 +18,16 @@ import soxr
 from numpy.typing import NDArray
 
 from benchmarks.measure import Pause, Sample, sample
-from hugflow.events import Event, Progress
-from hugflow.hf_client.connection import Hub
-from hugflow.plan import AddPlan, Column, DownloadPlan, HubFacts, Shard
-from hugflow.records import EncoderSettings
-from hugflow.rows import schema_text
-from hugflow.specs import AddSpec, DatasetIdentity
-from hugflow.state import StateDir
-from hugflow.storage import Storage
-from hugflow.workers.pool import PoolSettings
-from hugflow.workers.run import DownloadRun, RunContext
+from hugflow.download.pool import PoolSettings
+from hugflow.download.run import DownloadRun, RunContext
+from hugflow.formats.rows import schema_text
+from hugflow.hf_client.http import Hub
+from hugflow.model.events import Event, Progress
+from hugflow.model.plan import AddPlan, Column, DownloadPlan, HubFacts, Shard
+from hugflow.model.records import EncoderSettings
+from hugflow.model.specs import AddSpec, DatasetIdentity
+from hugflow.storage.state import StateDir
+from hugflow.storage.storage_root import Storage
 
 CLIPS = Path(__file__).resolve().parent.parent / "examples" / "clips"
 SAMPLE_RATE = 16_000

@@ -24,8 +24,8 @@ from benchmarks.command import HF_ID, NAME, failure, local_sync
 from benchmarks.material import ROW_GROUP, SAMPLE_RATE, audio_table, clips
 from benchmarks.measure import Target, print_fact, print_ratio
 from hugflow.audio import to_mp3
-from hugflow.records import EncoderSettings
-from hugflow.storage import Storage
+from hugflow.model.records import EncoderSettings
+from hugflow.storage.storage_root import Storage
 from localhub import LocalHub
 
 SMOKE = ("--rows", "40", "80", "--shard-rows", "20")

@@ -22,12 +22,12 @@ import pyarrow.parquet as pq
 from benchmarks import measure
 from benchmarks.command import HF_ID, NAME, failure, local_sync
 from benchmarks.measure import Target, print_fact, print_ratio
-from hugflow import journal
-from hugflow.journal import Journal
-from hugflow.ranges import RowRanges
-from hugflow.records import RowRecord
-from hugflow.state import StateDir, write_progress
-from hugflow.workers.run import group_rows
+from hugflow.download.run import group_rows
+from hugflow.model.ranges import RowRanges
+from hugflow.model.records import RowRecord
+from hugflow.storage import journal
+from hugflow.storage.journal import Journal
+from hugflow.storage.state import StateDir, write_progress
 from localhub import LocalHub
 
 SMOKE = ("--rows", "2000", "--rounds", "1", "--late-row", "20000")

@@ -23,7 +23,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from examples.parquet_repository import pack
-from hugflow.config import describe
+from hugflow.config.loading import describe
 from localhub import LocalHub
 
 ROOT = Path(__file__).resolve().parent.parent

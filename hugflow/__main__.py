@@ -40,7 +40,7 @@ def _run(arguments: list[str]) -> tuple[int, OSError | None]:
 
         return 0, _print(f"hugflow {__version__}\n")
     from hugflow.cli.boundary import run  # noqa: PLC0415 - imports typer
-    from hugflow.cli.shell import Shell  # noqa: PLC0415 - as above
+    from hugflow.cli.wiring import Shell  # noqa: PLC0415 - as above
 
     shell = Shell(environ=dict(os.environ), cwd=Path.cwd(), export=os.environ.update, end=os._exit)
     return run(arguments, shell), shell.output.unprinted

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from hugflow import journal
-from hugflow.errors import ExitCode, HugflowError, InvalidRequest, Paused, StorageFault
-from hugflow.events import Result, RunFinished, RunStarted, Status, Warned
-from hugflow.finish import read_index
-from hugflow.hf_client.resolve import audio_column, repository, resolve
-from hugflow.inventory import Inventory
-from hugflow.plan import (
+from hugflow.download.preflight import estimate, memory, room
+from hugflow.download.repair import Repairer
+from hugflow.download.run import DownloadRun, RunContext, manifest_entry
+from hugflow.hf_client.read.resolve import audio_column, repository, resolve
+from hugflow.model.errors import ExitCode, HugflowError, InvalidRequest, Paused, StorageFault
+from hugflow.model.events import Result, RunFinished, RunStarted, Status, Warned
+from hugflow.model.plan import (
     PLAN_SCHEMA_VERSION,
     AddAction,
     AddPlan,
@@ -28,19 +28,20 @@ from hugflow.plan import (
     StorageFacts,
     conflicts,
 )
-from hugflow.preflight import estimate, memory, room
+from hugflow.model.ranges import RowRanges
+from hugflow.model.records import EncoderSettings
+from hugflow.model.specs import AddSpec, DatasetIdentity, Kind, RemoveSpec
 from hugflow.publish.deletion import HubRemover
 from hugflow.publish.run import Publisher
-from hugflow.ranges import RowRanges
-from hugflow.records import EncoderSettings
-from hugflow.removal import Remover, read_plan
-from hugflow.repair import Repairer
-from hugflow.request_file import InvalidRequestFile, ParsedRequest
-from hugflow.specs import AddSpec, DatasetIdentity, Kind, RemoveSpec
-from hugflow.state import DatasetRecord, read_marker, read_progress, write_progress
-from hugflow.validator import check_columns
-from hugflow.verify import Verified, Verifier
-from hugflow.workers.run import DownloadRun, RunContext, manifest_entry
+from hugflow.request.file import InvalidRequestFile, ParsedRequest
+from hugflow.request.validator import check_columns
+from hugflow.storage import journal
+from hugflow.storage.index import read_index
+from hugflow.storage.inventory import Inventory
+from hugflow.storage.plan_file import read_plan
+from hugflow.storage.removal import Remover
+from hugflow.storage.state import DatasetRecord, read_marker, read_progress, write_progress
+from hugflow.storage.verify import Verified, Verifier
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,6 @@ from localhub.hub import LocalHub
 from localhub.log import RequestRecord
 from localhub.remote import HubProcess, RemoteHub
 from localhub.site import Settings
-from localhub.users import User
+from localhub.store.users import User
 
 __all__ = ["Fault", "HubProcess", "LocalHub", "RemoteHub", "RequestRecord", "Settings", "User"]

@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 
 from localhub.hub import LocalHub
 from localhub.site import Settings
-from localhub.users import EVERY_ORG
+from localhub.store.users import EVERY_ORG
 
 _PARENT_CHECK_S = 0.5
 

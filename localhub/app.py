@@ -5,19 +5,17 @@ from __future__ import annotations
 import sys
 import traceback
 
-from localhub import (
-    routes_admin,
-    routes_commit,
-    routes_files,
-    routes_lfs,
-    routes_pulls,
-    routes_read,
-    routes_repos,
-    routes_xet,
-)
 from localhub.errors import HubError
 from localhub.log import OpenRecord
 from localhub.router import Router
+from localhub.routes import admin as routes_admin
+from localhub.routes import commit as routes_commit
+from localhub.routes import files as routes_files
+from localhub.routes import lfs as routes_lfs
+from localhub.routes import pulls as routes_pulls
+from localhub.routes import read as routes_read
+from localhub.routes import repos as routes_repos
+from localhub.routes import xet as routes_xet
 from localhub.site import Site
 from localhub.wire import Request, Response
 

@@ -12,10 +12,10 @@ from typing import Self
 from localhub import manage
 from localhub.faults import Faults
 from localhub.log import RequestRecord
-from localhub.repository import DEFAULT_BRANCH, Gated, Repository
 from localhub.server import HubServer
 from localhub.site import Settings, Site
-from localhub.users import EVERY_ORG, Role, User
+from localhub.store.repository import DEFAULT_BRANCH, Gated, Repository
+from localhub.store.users import EVERY_ORG, Role, User
 
 
 class LocalHub:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from localhub.repository import DEFAULT_BRANCH, Gated, Repository
 from localhub.site import Site
-from localhub.tree import Delete, Operation, Put
+from localhub.store.repository import DEFAULT_BRANCH, Gated, Repository
+from localhub.store.tree import Delete, Operation, Put
 
 OWNER = "localhub"
 NOTES = ".localhub.json"

@@ -16,8 +16,8 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 from localhub.faults import Fault
 from localhub.log import RequestRecord
-from localhub.repository import Gated
-from localhub.users import Role
+from localhub.store.repository import Gated
+from localhub.store.users import Role
 
 
 class RemoteHub:

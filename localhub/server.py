@@ -20,7 +20,7 @@ from localhub.app import all_routes, answer
 from localhub.errors import HubError
 from localhub.faults import Fault
 from localhub.log import OpenRecord
-from localhub.routes_admin import PREFIX
+from localhub.routes.admin import PREFIX
 from localhub.sending import Sender, reset_on_close, resets_on_close
 from localhub.site import Site
 from localhub.wire import Body, Request, Response

@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from localhub import errors
-from localhub.catalog import Catalog
 from localhub.faults import Faults
-from localhub.lfs_rules import is_lfs
 from localhub.log import RequestLog
-from localhub.objects import Blob, ObjectStore
-from localhub.repository import Commit, Repository
-from localhub.tree import Operation
-from localhub.uploads import Uploads
-from localhub.users import User, Users, may_download, may_see
+from localhub.store.catalog import Catalog
+from localhub.store.lfs_rules import is_lfs
+from localhub.store.objects import Blob, ObjectStore
+from localhub.store.repository import Commit, Repository
+from localhub.store.tree import Operation
+from localhub.store.uploads import Uploads
+from localhub.store.users import User, Users, may_download, may_see
 from localhub.wire import Request
-from localhub.xet import XetStore
+from localhub.xet.reconstruction import XetStore
 
 
 @dataclass(frozen=True, kw_only=True)

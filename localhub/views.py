@@ -6,11 +6,11 @@ import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
-from localhub.card import card_data, tags
-from localhub.objects import Blob, ObjectStore
-from localhub.repository import Commit, PullRequest, Repository
-from localhub.tree import Entry
-from localhub.users import User
+from localhub.store.card import card_data, tags
+from localhub.store.objects import Blob, ObjectStore
+from localhub.store.repository import Commit, PullRequest, Repository
+from localhub.store.tree import Entry
+from localhub.store.users import User
 
 README = "README.md"
 

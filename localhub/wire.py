@@ -11,7 +11,7 @@ from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from localhub.errors import HubError, bad_request
-from localhub.objects import CHUNK_BYTES
+from localhub.store.objects import CHUNK_BYTES
 
 
 class Body:

@@ -1,6 +1,6 @@
 """Changes when it is decided anew what must be true of the documents: links lead somewhere, commands exist.
 
-Run as `make docs`; tests/unit/test_docs.py runs the same checks.
+Run as `make docs`; tests/repo/test_docs.py runs the same checks.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Changes when `hugflow --help` is rendered otherwise: the text is made here, and shipped as hugflow/cli/help.txt.
 
-Run as `python -m scripts.render_help` after a change of a command. tests/unit/test_help.py compares the file with it.
+Run `python -m scripts.render_help` after a change of a command; tests/unit/cli/test_help.py compares the file with it.
 """
 
 from __future__ import annotations

@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypedDict
 
-from hugflow.events import Event, Fanout
-from hugflow.hf_client.ambient import ambient_hub, without_bars
-from hugflow.hf_client.repository import Commit, Repository
+from hugflow.hf_client.library_defaults import ambient_hub, without_bars
+from hugflow.hf_client.write.repository import Commit, Repository
+from hugflow.model.events import Event, Fanout
+from hugflow.model.publish_spec import Card
 from hugflow.publish.run import Publisher
-from hugflow.publish_spec import Card
-from hugflow.state import StateDir
-from hugflow.storage import Storage
+from hugflow.storage.state import StateDir
+from hugflow.storage.storage_root import Storage
 
 DATASETS = "datasets"
 """The folder of the datasets in storage, as STORAGE_ROOT has it by default."""

@@ -8,19 +8,19 @@ from datetime import date, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from hugflow import freshness as ages
 from hugflow.api.connection import Uploaded, now, state_of, uploaded
-from hugflow.card_rules import CardProblem, check_fields
-from hugflow.errors import InvalidRequest, NotFoundError
-from hugflow.finish import sha256_of
-from hugflow.freshness import Freshness
-from hugflow.front_matter import GONE, CardText, parse, updated
-from hugflow.hf_client.ambient import ambient_hub, without_bars
-from hugflow.hf_client.repository import Repository
+from hugflow.card.front_matter import GONE, CardText, parse, updated
+from hugflow.card.hub_rules import CardProblem, check_fields
+from hugflow.hf_client.library_defaults import ambient_hub, without_bars
+from hugflow.hf_client.write.repository import Repository
+from hugflow.model.errors import InvalidRequest, NotFoundError
+from hugflow.model.specs import repository_name
+from hugflow.publish import freshness as ages
 from hugflow.publish.commit import Changes, publish_changes
 from hugflow.publish.deletion import HubRemover
+from hugflow.publish.freshness import Freshness
 from hugflow.publish.layout import CARD_FILE
-from hugflow.specs import repository_name
+from hugflow.storage.disk import sha256_of
 
 
 def upload_file(

@@ -12,14 +12,14 @@ from typing import Any, Unpack
 import pyarrow as pa
 
 from hugflow.api.connection import CommitOptions, Connection, Published, PublishOptions, publisher, storage_of
-from hugflow.errors import UsageError
+from hugflow.model.errors import UsageError
+from hugflow.model.publish_spec import PublishSpec, Quality
 from hugflow.publish.job import STAND_IN, Job, TableJob, open_job
-from hugflow.publish.reading.sources import Source, of_arrow, of_batches, open_tables
 from hugflow.publish.request import located, spec_of
 from hugflow.publish.run import Outcome
 from hugflow.publish.sending import Tally
-from hugflow.publish_spec import PublishSpec, Quality
-from hugflow.request_file import load
+from hugflow.publish.sources.opening import Source, of_arrow, of_batches, open_tables
+from hugflow.request.file import load
 
 STREAM_ROWS = 1000  # of a stream nobody knows how large its rows are
 

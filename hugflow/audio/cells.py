@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hugflow.audio.pcm import Sound, from_array
 from hugflow.audio.reasons import AudioReason
-from hugflow.errors import RowError
+from hugflow.model.errors import RowError
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from fastcrc import crc16, crc32
 
+from hugflow.audio.mpeg import id3v2_end
 from hugflow.audio.reasons import AudioReason
-from hugflow.errors import RowError
-from hugflow.mp3 import id3v2_end
+from hugflow.model.errors import RowError
 
 _UNKNOWN_32_BIT = 0xFFFF_FFFF
 STREAMED_WAV_SIZES = (0, _UNKNOWN_32_BIT, 0x7FFF_F000)

@@ -19,11 +19,11 @@ from hugflow.audio.containers import (
     recognise,
 )
 from hugflow.audio.encode import Mp3, encode, refuse_too_long
+from hugflow.audio.mpeg import Scan, scan
 from hugflow.audio.pcm import Sound
 from hugflow.audio.reasons import AudioReason
-from hugflow.errors import RowError
-from hugflow.mp3 import Scan, scan
-from hugflow.records import EncoderSettings
+from hugflow.model.errors import RowError
+from hugflow.model.records import EncoderSettings
 
 _COPY_UP_TO_KBPS = 192
 

@@ -11,11 +11,11 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from hugflow.audio.mpeg import highest_kbps, info_frame, info_frame_size, nearest_rate
 from hugflow.audio.pcm import Sound, to_int16, to_mono, without_gaps
 from hugflow.audio.reasons import AudioReason
-from hugflow.errors import RowError
-from hugflow.mp3 import highest_kbps, info_frame, info_frame_size, nearest_rate
-from hugflow.records import EncoderSettings
+from hugflow.model.errors import RowError
+from hugflow.model.records import EncoderSettings
 
 _SHORT = 47
 """ffmpeg 5 forgets the start skip when it ends in the frame where the end trim begins. Short sounds at up to 24 kHz

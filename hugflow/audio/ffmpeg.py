@@ -16,7 +16,7 @@ import numpy as np
 
 from hugflow.audio.pcm import Block, Sound, block_frames, checked
 from hugflow.audio.reasons import AudioReason
-from hugflow.errors import RowError
+from hugflow.model.errors import RowError
 
 WAIT_LIMIT_S = 300.0
 """How long one file may keep us waiting for ffmpeg, in all. Time that LAME takes meanwhile is not counted."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hugflow.audio.reasons import AudioReason
-from hugflow.errors import RowError
+from hugflow.model.errors import RowError
 
 BLOCK_SAMPLES = 1 << 18
 """How many samples (frames times channels) are in memory at a time: a megabyte of float32."""

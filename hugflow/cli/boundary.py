@@ -8,8 +8,8 @@ import traceback
 from typer.main import get_command
 
 from hugflow.cli import app
-from hugflow.cli.shell import Shell
-from hugflow.errors import ExitCode, HugflowError
+from hugflow.cli.wiring import Shell
+from hugflow.model.errors import ExitCode, HugflowError
 from hugflow.report.json_output import document, error_json, explanation
 
 

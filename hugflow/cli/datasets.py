@@ -8,7 +8,7 @@ import typer
 
 from hugflow.cli import options
 from hugflow.cli.plain_help import add_command
-from hugflow.errors import ExitCode, UsageError
+from hugflow.model.errors import ExitCode, UsageError
 from hugflow.report.json_output import document
 
 
@@ -40,9 +40,9 @@ def inspect(
 
     from pydantic import TypeAdapter, ValidationError
 
-    from hugflow.hf_client.resolve import inspect as look
+    from hugflow.hf_client.read.resolve import inspect as look
+    from hugflow.model.spec_types import HfId, Revision
     from hugflow.render.tables import inspection_text
-    from hugflow.spec_types import HfId, Revision
 
     for value, kind in ((hf_id, HfId), (revision, Revision)):
         try:
@@ -76,9 +76,9 @@ def status(
     Example:
       hugflow status
     """
-    from hugflow.inventory import Inventory
     from hugflow.render.tables import status_text
-    from hugflow.request_file import load_all
+    from hugflow.request.file import load_all
+    from hugflow.storage.inventory import Inventory
 
     session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
     inventory = Inventory(session.storage(), session.state())
@@ -91,7 +91,7 @@ def status(
         if not datasets:
             raise UsageError("looking for a dataset", f"there is no {name!r}", "`hugflow status` lists the datasets.")
     if check_upstream:
-        from hugflow.upstream import with_upstream
+        from hugflow.download.upstream import with_upstream
 
         datasets = with_upstream(session.hub(), datasets)
     failed = inventory.failed_rows(name) if name is not None else []
@@ -124,7 +124,7 @@ def verify(
     from hugflow.render.console import result_text
     from hugflow.render.tables import verified_text
     from hugflow.report.json_output import result_json
-    from hugflow.verify import Verifier
+    from hugflow.storage.verify import Verifier
 
     session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
     verifier = Verifier(session.storage(), session.state())

@@ -14,12 +14,12 @@ import typer
 
 from hugflow.cli import options
 from hugflow.cli.plain_help import add_command
-from hugflow.errors import ExitCode, HugflowError
-from hugflow.render.text import count, size
+from hugflow.model.errors import ExitCode, HugflowError
+from hugflow.render.humanize import count, size
 from hugflow.report.json_output import document
 
 if TYPE_CHECKING:
-    from hugflow.cli.shell import Session
+    from hugflow.cli.wiring import Session
 
 LOW_SPACE_BYTES = 10_000_000_000
 LOW_INODES = 1_000_000

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from hugflow.errors import ExitCode, Paused
+from hugflow.model.errors import ExitCode, Paused
 
 GIVE_UP_AFTER_S = 4.5
 FLUSH_WITHIN_S = 0.2

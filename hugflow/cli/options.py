@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hugflow.cli.shell import Common, Session, Shell
+from hugflow.cli.wiring import Common, Session, Shell
 
 Config = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file with settings.", metavar="FILE")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
-from hugflow.printable import printable
-from hugflow.redact import Redactor
-from hugflow.render.text import no_commands
+from hugflow.render.humanize import no_commands
+from hugflow.text.printable import printable
+from hugflow.text.redact import Redactor
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from hugflow.settings import Settings
+    from hugflow.config.settings import Settings
 
 
 _PLAIN_SIGNS = str.maketrans({"✓": "+", "✗": "x", "…": "..."})

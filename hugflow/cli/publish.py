@@ -11,12 +11,12 @@ from hugflow.cli import options
 from hugflow.cli.plain_help import add_command
 from hugflow.cli.requests import parsed_request
 from hugflow.cli.sync import seconds
-from hugflow.errors import ExitCode, UsageError
+from hugflow.model.errors import ExitCode, UsageError
 from hugflow.report.json_output import document
 
 if TYPE_CHECKING:
-    from hugflow.cli.shell import Session
-    from hugflow.request_file import ParsedRequest
+    from hugflow.cli.wiring import Session
+    from hugflow.request.file import ParsedRequest
 
 PublishRequest = Annotated[Path, typer.Argument(help="A request: a YAML file in publish/.", metavar="FILE")]
 Repository = Annotated[str, typer.Argument(help="The repository on the Hub: org/name.", metavar="REPO")]
@@ -99,7 +99,7 @@ def push(
             "publishing", "what to publish is either a PATH or --from-storage NAME", "Give one of the two."
         )
     from hugflow.publish.request import located, spec_of
-    from hugflow.request_file import ParsedRequest
+    from hugflow.request.file import ParsedRequest
 
     root, name = located(session.shell.cwd / path) if path is not None else (session.shell.cwd, None)
     values: dict[str, Any] = {
@@ -155,8 +155,8 @@ def freshness(
       hugflow freshness acme/market --max-age 2d
     """
     session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
-    from hugflow.audit import utc_now
-    from hugflow.freshness import freshness as look
+    from hugflow.publish.freshness import freshness as look
+    from hugflow.report.audit import utc_now
 
     allowed = seconds(max_age, "--max-age")
     found = look(session.hub(), repo_id, revision, allowed, utc_now())

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hugflow.cli.interrupts import Interrupts
-from hugflow.cli.shell import Session
-from hugflow.errors import UsageError
-from hugflow.events import Event, Reporter
+from hugflow.cli.wiring import Session
 from hugflow.gitops.client import GitHub, GitHubSettings
 from hugflow.gitops.reporter import Pace, PullRequestReporter
 from hugflow.gitops.run import Ended, Engine
-from hugflow.outbox import GITHUB_LIMITS, SLACK_LIMITS, Outbox
+from hugflow.model.errors import UsageError
+from hugflow.model.events import Event, Reporter
 from hugflow.render.views import PullRequestView
+from hugflow.report.outbox import GITHUB_LIMITS, SLACK_LIMITS, Outbox
 from hugflow.slack import BotChannel, Channel, Heading, SlackReporter, WebhookChannel
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ import typer
 
 from hugflow.cli import options
 from hugflow.cli.plain_help import add_command
-from hugflow.cli.shell import Session
-from hugflow.errors import ExitCode, UsageError
-from hugflow.printable import printable
+from hugflow.cli.wiring import Session
+from hugflow.model.errors import ExitCode, UsageError
 from hugflow.report.json_output import document
-from hugflow.request_file import InvalidRequestFile, ParsedRequest, Problem, load_all
-from hugflow.validator import card_problems, conflicts
+from hugflow.request.file import InvalidRequestFile, ParsedRequest, Problem, load_all
+from hugflow.request.validator import card_problems, conflicts
+from hugflow.text.printable import printable
 
 
 def register(app: typer.Typer) -> None:
@@ -106,7 +106,7 @@ def schema(
     """
     import json as jsonlib
 
-    from hugflow.schema import schemas as all_schemas
+    from hugflow.request.json_schema import schemas as all_schemas
 
     known_schemas = all_schemas()
     wanted = [known for known in known_schemas if kind in (None, known)]
@@ -148,8 +148,8 @@ def plan(
     # first of all: it sets what the Hub's libraries read when they are imported
     session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
     from hugflow.cli.interrupts import Interrupts
-    from hugflow.errors import HugflowError
-    from hugflow.plan import has_changes
+    from hugflow.model.errors import HugflowError
+    from hugflow.model.plan import has_changes
     from hugflow.render.console import plan_text
     from hugflow.report.json_output import error_json, explanation, plan_json
     from hugflow.sync import Options

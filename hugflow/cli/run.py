@@ -9,12 +9,12 @@ import typer
 from hugflow.cli import options
 from hugflow.cli.plain_help import add_command
 from hugflow.cli.requests import parsed_request
-from hugflow.errors import UsageError
+from hugflow.model.errors import UsageError
 from hugflow.report.json_output import document
 
 if TYPE_CHECKING:
-    from hugflow.cli.shell import Session
-    from hugflow.request_file import ParsedRequest
+    from hugflow.cli.wiring import Session
+    from hugflow.request.file import ParsedRequest
     from hugflow.sync import Options
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hugflow.schema import file_name, text
-from hugflow.settings import env_example
-from hugflow.specs import SPECS
+from hugflow.config.settings import env_example
+from hugflow.model.specs import SPECS
+from hugflow.request.json_schema import file_name, text
 
 _GITIGNORE = """\
 # secrets, and what hugflow keeps beside the checkout

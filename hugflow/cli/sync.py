@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hugflow.cli import options, schedule
+from hugflow.cli import ci_schedule as schedule
+from hugflow.cli import options
 from hugflow.cli.plain_help import add_command
-from hugflow.errors import ExitCode, UsageError
+from hugflow.model.errors import ExitCode, UsageError
 from hugflow.report.json_output import document
 
 if TYPE_CHECKING:
     from hugflow.cli.interrupts import Interrupts
     from hugflow.cli.pull_requests import ActionsJob
-    from hugflow.cli.shell import Session
+    from hugflow.cli.wiring import Session
     from hugflow.gitops.run import Ended, Job
 
 MODES = ("sync", "retry", "plan", "unlock")
@@ -119,7 +120,7 @@ def _sync(session: Session, interrupts: Interrupts, job: Job, *, retry_failed: b
 def _unlock(session: Session, interrupts: Interrupts, job: Job) -> Ended:
     from hugflow.cli.pull_requests import desk
     from hugflow.gitops.unlock import unlock
-    from hugflow.locks import lock_holder
+    from hugflow.storage.locks import lock_holder
 
     state = session.state()
     with desk(session, interrupts, f"Pull request {job.number}", _pull_url(session, job)) as wired:
@@ -207,10 +208,10 @@ def command(
     Example:
       hugflow ci command
     """
-    from hugflow import policy
     from hugflow.cli.pull_requests import ActionsJob, github
     from hugflow.gitops.commands import CommentEvent, handle
     from hugflow.gitops.pull_request import read_file
+    from hugflow.request import policy
 
     session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
     given = ActionsJob.of(session)

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from hugflow import policy as rules
-from hugflow.errors import HugflowError
-from hugflow.events import Reporter, RunFinished, Warned
 from hugflow.gitops import pull_request
 from hugflow.gitops.cleanup import delete_requests
 from hugflow.gitops.client import GitHub
@@ -16,12 +13,15 @@ from hugflow.gitops.pull_request import ChangedFile, PullRequest, TreeEntry
 from hugflow.gitops.reporter import PullRequestReporter
 from hugflow.gitops.requests import Loaded, load, plan_all
 from hugflow.gitops.run import STOPS, Ended, Engine, removal_approvals, unrunnable
-from hugflow.plan import RemovePlan
-from hugflow.policy import FILE, Policy
+from hugflow.model.errors import HugflowError
+from hugflow.model.events import Reporter, RunFinished, Warned
+from hugflow.model.plan import RemovePlan
+from hugflow.model.specs import AddSpec
 from hugflow.render import comment
 from hugflow.render.views import PullRequestView, RequestView, exit_code
-from hugflow.request_file import InvalidRequestFile, kind_of, parse
-from hugflow.specs import AddSpec
+from hugflow.request import policy as rules
+from hugflow.request.file import InvalidRequestFile, kind_of, parse
+from hugflow.request.policy import FILE, Policy
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from hugflow.gitops.client import GitHub, Refused
-from hugflow.render.text import lines, one_line, shorten
+from hugflow.render.humanize import lines, one_line, shorten
 from hugflow.render.views import Annotation
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from collections.abc import Collection
 
 from github import InputGitTreeElement
 
-from hugflow.errors import Terminal
 from hugflow.gitops.client import GitHub, Refused
 from hugflow.gitops.pull_request import read_requests_tree
+from hugflow.model.errors import Terminal
 
 _TRIES = 5
 

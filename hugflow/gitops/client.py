@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import github
 import requests
 
-from hugflow.errors import AuthenticationError, HugflowError, RetryAfter, Terminal, Transient
+from hugflow.model.errors import AuthenticationError, HugflowError, RetryAfter, Terminal, Transient
 
 if TYPE_CHECKING:
     from github.Issue import Issue

@@ -12,7 +12,7 @@ from hugflow.gitops import dispatch
 from hugflow.gitops.approvals import REMOVAL, RUN, record_approval
 from hugflow.gitops.client import GitHub
 from hugflow.gitops.pull_request import PullRequest, permission, read_pull_request
-from hugflow.printable import closest, listed, shown
+from hugflow.text.printable import closest, listed, shown
 
 Name = Literal["plan", "retry", "cancel", "unlock", "approve-removal"]
 NAMES: tuple[Name, ...] = get_args(Name)

@@ -20,7 +20,7 @@ from hugflow.gitops.pull_request import (
     read_pull_request,
     read_requests_tree,
 )
-from hugflow.printable import listed, shown
+from hugflow.text.printable import listed, shown
 
 _LISTED = 10
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
-from hugflow.errors import Terminal, Transient
 from hugflow.gitops.client import GitHub, Refused
-from hugflow.yaml_text.tree import MAX_BYTES
+from hugflow.model.errors import Terminal, Transient
+from hugflow.request.yaml_tree import MAX_BYTES
 
 if TYPE_CHECKING:
     from github.PullRequest import PullRequest as ThePullRequest

@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from hugflow.events import Event, Progress, Result, RunFinished, RunStarted, Warned
 from hugflow.gitops.checks import Check, CheckState, Conclusion, batches
 from hugflow.gitops.client import GitHub
 from hugflow.gitops.comments import Conversation
 from hugflow.gitops.labels import label_of, set_label
-from hugflow.outbox import Outbox
+from hugflow.model.events import Event, Progress, Result, RunFinished, RunStarted, Warned
 from hugflow.render import comment
 from hugflow.render.markdown import marker
 from hugflow.render.views import Annotation, PullRequestView
+from hugflow.report.outbox import Outbox
 
 MAX_WARNINGS = 10
 

@@ -7,9 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import cast
 
-from hugflow import policy as rules
-from hugflow.errors import HugflowError, InvalidRequest, Paused
-from hugflow.events import Result
 from hugflow.gitops.client import GitHub
 from hugflow.gitops.pull_request import (
     REQUESTS,
@@ -18,12 +15,15 @@ from hugflow.gitops.pull_request import (
     read_blob,
     read_requests_tree,
 )
-from hugflow.plan import AddPlan, Plan, PublishPlan
-from hugflow.policy import Policy
+from hugflow.model.errors import HugflowError, InvalidRequest, Paused
+from hugflow.model.events import Result
+from hugflow.model.plan import AddPlan, Plan, PublishPlan
+from hugflow.model.spec_types import Kind
 from hugflow.render.views import Annotation, RequestView
-from hugflow.request_file import InvalidRequestFile, ParsedRequest, Problem, kind_of, parse
-from hugflow.spec_types import Kind
-from hugflow.validator import card_problems, conflicts
+from hugflow.request import policy as rules
+from hugflow.request.file import InvalidRequestFile, ParsedRequest, Problem, kind_of, parse
+from hugflow.request.policy import Policy
+from hugflow.request.validator import card_problems, conflicts
 
 PlanRequest = Callable[[ParsedRequest], Plan]
 

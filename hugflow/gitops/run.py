@@ -6,9 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from hugflow import policy as rules
-from hugflow.errors import ExitCode, HugflowError
-from hugflow.events import Reporter, Result, RunFinished, Warned
 from hugflow.gitops import gate
 from hugflow.gitops.approvals import REMOVAL, Approval, approvals
 from hugflow.gitops.checks import Check, CheckState
@@ -19,11 +16,14 @@ from hugflow.gitops.merge import merge
 from hugflow.gitops.pull_request import PullRequest, may_write, read_file
 from hugflow.gitops.reporter import PullRequestReporter
 from hugflow.gitops.requests import PlanRequest, load, plan_all, refused_for_number
-from hugflow.plan import Plan
-from hugflow.policy import FILE, InvalidPolicy, Policy
+from hugflow.model.errors import ExitCode, HugflowError
+from hugflow.model.events import Reporter, Result, RunFinished, Warned
+from hugflow.model.plan import Plan
 from hugflow.render import comment
 from hugflow.render.markdown import marker
 from hugflow.render.views import PullRequestView, RequestView, State, exit_code
+from hugflow.request import policy as rules
+from hugflow.request.policy import FILE, InvalidPolicy, Policy
 
 Execute = Callable[[Plan], Result]
 _BLOCKING: tuple[State, ...] = (

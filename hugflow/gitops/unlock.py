@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hugflow.errors import ExitCode
 from hugflow.gitops.client import GitHub
 from hugflow.gitops.gate import decide
 from hugflow.gitops.requests import load, name_of
 from hugflow.gitops.run import Ended, Job, refuse
+from hugflow.model.errors import ExitCode
+from hugflow.model.specs import AddSpec, PublishSpec, repository_name
 from hugflow.render.markdown import code, paragraphs
-from hugflow.request_file import ParsedRequest
-from hugflow.specs import AddSpec, PublishSpec, repository_name
+from hugflow.request.file import ParsedRequest
 
 Holder = Callable[[str], str | None]
 """Who holds the lock of a dataset, in words; None when nobody does."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hugflow import policy
-from hugflow.errors import ExitCode
 from hugflow.gitops.client import GitHub
 from hugflow.gitops.pull_request import changed_files, read_file, read_pull_request, read_requests_tree
 from hugflow.gitops.requests import load
-from hugflow.render.text import log_line, plural, workflow_command
+from hugflow.model.errors import ExitCode
+from hugflow.render.humanize import log_line, plural, workflow_command
 from hugflow.render.views import Annotation
+from hugflow.request import policy
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from huggingface_hub import get_session, hf_hub_url
 from huggingface_hub.utils._headers import build_hf_headers
 from huggingface_hub.utils._http import hf_raise_for_status
 
-from hugflow.hf_client.connection import Hub
+from hugflow.hf_client.http import Hub
 
 _TAIL_BYTES = 64 * 1024
 _AHEAD_BYTES = 256 * 1024

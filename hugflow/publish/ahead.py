@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
-from hugflow.publish.reading.tables import Source
+from hugflow.publish.sources.tables import Source
 
 AHEAD_BYTES = 32 << 20
 """How much may wait; one batch more than that is being read."""

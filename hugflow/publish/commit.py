@@ -10,9 +10,9 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from hugflow.errors import Conflict, HugflowError, MissingUploads, MovedHead, Terminal, TooLarge, Transient
-from hugflow.hf_client.commits import number_of, ref_of
-from hugflow.hf_client.repository import Commit, Head, RepoFile, Repository, Upload, upload_of
+from hugflow.hf_client.write.commits import number_of, ref_of
+from hugflow.hf_client.write.repository import Commit, Head, RepoFile, Repository, Upload, upload_of
+from hugflow.model.errors import Conflict, HugflowError, MissingUploads, MovedHead, Terminal, TooLarge, Transient
 
 log = logging.getLogger(__name__)
 

@@ -8,16 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from hugflow import dataset_card, spec_json
-from hugflow.dataset_card import BuiltCard, CardConfig, CardSplit
-from hugflow.hf_client.repository import Head, Repository, Upload
+from hugflow.card import published as dataset_card
+from hugflow.card import spec_json
+from hugflow.card.published import BuiltCard, CardConfig, CardSplit
+from hugflow.card.spec_json import DateRange, DistinctList, SpecJson, SplitSize, TableEntry, columns_of
+from hugflow.hf_client.write.repository import Head, Repository, Upload
+from hugflow.model.publish_spec import PublishSpec
 from hugflow.publish.commit import Changes, pending
 from hugflow.publish.job import TableJob
 from hugflow.publish.layout import CARD_FILE, SPEC_FILE, backups, is_backup, stale
-from hugflow.publish.measuring.facts import Facts
+from hugflow.publish.profile.facts import Facts
 from hugflow.publish.shards import shard_path
-from hugflow.publish_spec import PublishSpec
-from hugflow.spec_json import DateRange, DistinctList, SpecJson, SplitSize, TableEntry, columns_of
 
 
 @dataclass(frozen=True, slots=True)

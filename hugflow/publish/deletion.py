@@ -7,19 +7,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from hugflow import dataset_card, spec_json
-from hugflow.errors import ExitCode, InvalidRequest, NotFoundError
-from hugflow.events import Result
-from hugflow.hf_client.connection import Hub
-from hugflow.hf_client.repository import Commit, Head, Repository, Upload
-from hugflow.plan import RemovePlan
-from hugflow.printable import closest, listed, shown
+from hugflow.card import published as dataset_card
+from hugflow.card import spec_json
+from hugflow.card.spec_json import SpecJson
+from hugflow.hf_client.http import Hub
+from hugflow.hf_client.write.repository import Commit, Head, Repository, Upload
+from hugflow.model.errors import ExitCode, InvalidRequest, NotFoundError
+from hugflow.model.events import Result
+from hugflow.model.plan import RemovePlan
+from hugflow.model.specs import RemoveSpec, repository_name
 from hugflow.publish.commit import Changes, publish_changes
 from hugflow.publish.layout import CARD_FILE, SPEC_FILE, configs_of, files_of
-from hugflow.request_file import ParsedRequest
-from hugflow.spec_json import SpecJson
-from hugflow.specs import RemoveSpec, repository_name
-from hugflow.state import StateDir
+from hugflow.request.file import ParsedRequest
+from hugflow.storage.state import StateDir
+from hugflow.text.printable import closest, listed, shown
 
 
 @dataclass(frozen=True, slots=True)

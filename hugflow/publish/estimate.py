@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from hugflow.hf_client.repository import Upload
-from hugflow.plan import TablePlan
+from hugflow.hf_client.write.repository import Upload
+from hugflow.model.plan import TablePlan
 from hugflow.publish.contents import Published, SentShard
 from hugflow.publish.job import Job, TableJob
 from hugflow.publish.ledger import Ledger
-from hugflow.publish.measuring.facts import Facts
-from hugflow.publish.reading.sources import Source
+from hugflow.publish.profile.facts import Facts
+from hugflow.publish.sources.opening import Source
 
 # Measured on tables of prices and of text, against parquet with zstd; an estimate, not a promise.
 _PACKED = {".csv": 0.25, ".tsv": 0.25, ".json": 0.15, ".jsonl": 0.15, ".ndjson": 0.15, ".arrow": 0.4, ".feather": 0.6}

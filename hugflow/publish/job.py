@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hugflow.errors import InvalidRequest
-from hugflow.printable import shown
+from hugflow.model.errors import InvalidRequest
+from hugflow.model.publish_spec import PublishSpec, Table
 from hugflow.publish import shards
-from hugflow.publish.reading.sources import Source, open_storage, open_tables
 from hugflow.publish.shards import ShardOptions
-from hugflow.publish_spec import PublishSpec, Table
-from hugflow.storage import Storage, faults
+from hugflow.publish.sources.opening import Source, open_storage, open_tables
+from hugflow.storage.disk import faults
+from hugflow.storage.storage_root import Storage
+from hugflow.text.printable import shown
 from hugflow.version import __version__
 
 STAND_IN = "in-memory"

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from hugflow.errors import InvalidRequest
-from hugflow.front_matter import CardText, parse
-from hugflow.publish_spec import DEFAULT_CONFIG, DEFAULT_FOLDER
+from hugflow.card.front_matter import CardText, parse
+from hugflow.model.errors import InvalidRequest
+from hugflow.model.publish_spec import DEFAULT_CONFIG, DEFAULT_FOLDER
 
 CARD_FILE = "README.md"
 SPEC_FILE = "spec.json"

@@ -12,11 +12,11 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from hugflow.errors import StorageFault
-from hugflow.publish.measuring.facts import Facts
-from hugflow.specs import repository_name
-from hugflow.state import StateDir
-from hugflow.storage import NotAFileError, faults, read_regular, refuse_links, write_durably
+from hugflow.model.errors import StorageFault
+from hugflow.model.specs import repository_name
+from hugflow.publish.profile.facts import Facts
+from hugflow.storage.disk import NotAFileError, faults, read_regular, refuse_links, write_durably
+from hugflow.storage.state import StateDir
 
 LEDGER_SCHEMA_VERSION = 1
 OFTEN = 500

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hugflow.errors import InvalidRequest
-from hugflow.publish_spec import PublishSpec
-from hugflow.request_words import label
+from hugflow.model.errors import InvalidRequest
+from hugflow.model.publish_spec import PublishSpec
+from hugflow.request.messages import label
 
 _WILDCARD = re.compile(r"[*?\[]")
 

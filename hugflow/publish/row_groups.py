@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hugflow.publish.reading.features import is_bytes, is_text
+from hugflow.publish.sources.features import is_bytes, is_text
 
 Sizes = np.ndarray[Any, np.dtype[np.int64]]
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from hugflow import card_rules
-from hugflow.errors import ExitCode, HugflowError, InvalidRequest, MissingUploads, Paused, Terminal
-from hugflow.events import Reporter, Result, Status, Warned
-from hugflow.failpoints import Failpoints
-from hugflow.hf_client.connection import Hub
-from hugflow.hf_client.repository import Commit, Head, RepoInfo, Repository
-from hugflow.plan import Finding, PublishPlan
+from hugflow.card import hub_rules as card_rules
+from hugflow.hf_client.http import Hub
+from hugflow.hf_client.write.repository import Commit, Head, RepoInfo, Repository
+from hugflow.model.errors import ExitCode, HugflowError, InvalidRequest, MissingUploads, Paused, Terminal
+from hugflow.model.events import Reporter, Result, Status, Warned
+from hugflow.model.plan import Finding, PublishPlan
+from hugflow.model.publish_spec import PublishSpec
+from hugflow.model.specs import repository_name
 from hugflow.publish.ahead import reading_ahead
 from hugflow.publish.commit import Changes, pending, publish_changes
 from hugflow.publish.contents import Contents, Published, has_changes
@@ -25,13 +26,13 @@ from hugflow.publish.estimate import expected, remembered, table_plan
 from hugflow.publish.job import Job, TableJob, open_job
 from hugflow.publish.layout import CARD_FILE
 from hugflow.publish.ledger import Ledger
-from hugflow.publish.measuring.facts import Facts, gate, measure
+from hugflow.publish.profile.facts import Facts, gate, measure
 from hugflow.publish.sending import Sender, Tally, changed
-from hugflow.publish_spec import PublishSpec
-from hugflow.request_file import ParsedRequest
-from hugflow.specs import repository_name
-from hugflow.state import StateDir
-from hugflow.storage import Storage, faults, refuse_links
+from hugflow.request.file import ParsedRequest
+from hugflow.storage.disk import faults, refuse_links
+from hugflow.storage.failpoints import Failpoints
+from hugflow.storage.state import StateDir
+from hugflow.storage.storage_root import Storage
 
 
 @dataclass(frozen=True, slots=True)

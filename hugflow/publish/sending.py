@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hugflow.errors import Terminal, Transient
-from hugflow.events import Progress, Reporter
-from hugflow.failpoints import Failpoints
-from hugflow.hf_client.repository import Head, Repository, Upload
+from hugflow.hf_client.write.repository import Head, Repository, Upload
+from hugflow.model.errors import Terminal, Transient
+from hugflow.model.events import Progress, Reporter
 from hugflow.publish.ahead import reading_ahead
 from hugflow.publish.contents import SentShard
 from hugflow.publish.job import Job
 from hugflow.publish.ledger import Ledger, ShardRecord
-from hugflow.publish.reading.sources import Source
 from hugflow.publish.shards import Shard, shard_path, write_shards
-from hugflow.storage import faults
+from hugflow.publish.sources.opening import Source
+from hugflow.storage.disk import faults
+from hugflow.storage.failpoints import Failpoints
 
 LOOK_EVERY_S = 0.2
 

@@ -18,13 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hugflow.errors import InvalidRequest, Terminal
-from hugflow.publish.reading.attached import embedded
-from hugflow.publish.reading.features import as_type, has_files
-from hugflow.publish.reading.tables import Source
+from hugflow.model.errors import InvalidRequest, Terminal
+from hugflow.model.publish_spec import DEFAULT_CONFIG, DEFAULT_FOLDER, MAX_SHARDS
 from hugflow.publish.row_groups import RowQueue
-from hugflow.publish_spec import DEFAULT_CONFIG, DEFAULT_FOLDER, MAX_SHARDS
-from hugflow.storage import faults
+from hugflow.publish.sources.attached import embedded
+from hugflow.publish.sources.features import as_type, has_files
+from hugflow.publish.sources.tables import Source
+from hugflow.storage.disk import faults
 
 LAYOUT = f"2, pyarrow {pa.__version__}"
 """Changes when the same rows would give other bytes."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from hugflow.plan import AddPlan, RemovePlan
+from hugflow.model.plan import AddPlan, RemovePlan
 from hugflow.render import markdown
 from hugflow.render.comment_details import Detail, request_details
+from hugflow.render.humanize import NBSP, NOTHING, bar, count, duration, percent, plural, size
 from hugflow.render.markdown import code, link
-from hugflow.render.text import NBSP, NOTHING, bar, count, duration, percent, plural, size
 from hugflow.render.views import PullRequestView, RequestView, State
 
 STICKY = "sticky"

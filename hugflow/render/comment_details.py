@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import chain
 from urllib.parse import quote
 
-from hugflow.events import Preview, Result
-from hugflow.plan import AddPlan, PublishPlan, RemovePlan
+from hugflow.model.events import Preview, Result
+from hugflow.model.plan import AddPlan, PublishPlan, RemovePlan
 from hugflow.render import markdown
+from hugflow.render.humanize import NOTHING, clock, count, duration, plural, size
 from hugflow.render.markdown import code, link, sentence
-from hugflow.render.text import NOTHING, clock, count, duration, plural, size
 from hugflow.render.views import Annotation, PullRequestView, RequestView
 
 MAX_NAMES = 30

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hugflow.events import Result
-from hugflow.plan import AddPlan, Finding, Plan, PublishPlan, RemovePlan
-from hugflow.render.text import count, duration, lines, one_line, plural, size
+from hugflow.model.events import Result
+from hugflow.model.plan import AddPlan, Finding, Plan, PublishPlan, RemovePlan
+from hugflow.render.humanize import count, duration, lines, one_line, plural, size
 from hugflow.render.views import RequestView, State
 
 _SIGNS = {"download": "+", "resume": "+", "nothing": "=", "remove": "-", "create": "^", "update": "^"}

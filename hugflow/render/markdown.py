@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
-from hugflow.render.text import ELLIPSIS, NOTHING, lines, one_line, plural
+from hugflow.render.humanize import ELLIPSIS, NOTHING, lines, one_line, plural
 
 Align = Literal["left", "right", "center"]
 

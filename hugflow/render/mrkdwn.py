@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from hugflow.render.text import NOTHING, lines, one_line
+from hugflow.render.humanize import NOTHING, lines, one_line
 
 _BROADCAST = re.compile(r"@(?=(?:here|channel|everyone|group)\b)", re.IGNORECASE)
 

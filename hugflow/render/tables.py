@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol
 
-from hugflow.events import FailedRow
-from hugflow.plan import Column, HubFacts
-from hugflow.render.text import count, duration, one_line, percent, plural, size
+from hugflow.model.events import FailedRow
+from hugflow.model.plan import Column, HubFacts
+from hugflow.render.humanize import count, duration, one_line, percent, plural, size
 
 Align = Literal["left", "right"]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from hugflow.errors import ExitCode
-from hugflow.events import Progress, Result
-from hugflow.plan import AddPlan, Finding, Plan, PublishPlan, RemovePlan
-from hugflow.specs import Kind
+from hugflow.model.errors import ExitCode
+from hugflow.model.events import Progress, Result
+from hugflow.model.plan import AddPlan, Finding, Plan, PublishPlan, RemovePlan
+from hugflow.model.specs import Kind
 
 State = Literal[
     "invalid",  # the file has problems, or what it asks for cannot be

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from hugflow.errors import HugflowError
-from hugflow.events import Result
-from hugflow.plan import AddPlan, Plan, RemovePlan
+from hugflow.model.errors import HugflowError
+from hugflow.model.events import Result
+from hugflow.model.plan import AddPlan, Plan, RemovePlan
 from hugflow.render.views import RequestView
-from hugflow.request_file import InvalidRequestFile
+from hugflow.request.file import InvalidRequestFile
 
 JSON_SCHEMA_VERSION = 1
 

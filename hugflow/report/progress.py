@@ -20,9 +20,9 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from hugflow.events import Event, Progress, RowFailed, RunFinished, RunStarted, Warned
-from hugflow.plan import AddPlan, PublishPlan
-from hugflow.render.text import count, duration, one_line, percent, size
+from hugflow.model.events import Event, Progress, RowFailed, RunFinished, RunStarted, Warned
+from hugflow.model.plan import AddPlan, PublishPlan
+from hugflow.render.humanize import count, duration, one_line, percent, size
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from slack_sdk.models.blocks import Block, ContextBlock, HeaderBlock, MarkdownTextObject, SectionBlock
 
-from hugflow.events import Progress, Result
-from hugflow.plan import AddPlan, Plan, PublishPlan
+from hugflow.model.events import Progress, Result
+from hugflow.model.plan import AddPlan, Plan, PublishPlan
+from hugflow.render.humanize import bar, count, duration, one_line, percent, plural, size
 from hugflow.render.mrkdwn import block, code, escape, link
-from hugflow.render.text import bar, count, duration, one_line, percent, plural, size
 from hugflow.render.views import PullRequestView, RequestView, State, name_of_plan
 
 MAX_SECTION = 3000

@@ -10,7 +10,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.webhook import WebhookClient
 
-from hugflow.errors import HugflowError, RetryAfter, Terminal, Transient
+from hugflow.model.errors import HugflowError, RetryAfter, Terminal, Transient
 from hugflow.slack.blocks import Message
 
 DEFAULT_API_URL = "https://slack.com/api/"

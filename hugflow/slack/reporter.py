@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from hugflow.events import Event, Progress, Result, RunFinished, RunStarted, Warned
-from hugflow.outbox import Outbox
-from hugflow.plan import RemovePlan
+from hugflow.model.events import Event, Progress, Result, RunFinished, RunStarted, Warned
+from hugflow.model.plan import RemovePlan
 from hugflow.render import comment
 from hugflow.render.views import PullRequestView, RequestView, kind_of_plan
+from hugflow.report.outbox import Outbox
 from hugflow.slack import blocks
 from hugflow.slack.blocks import Heading, Message
 from hugflow.slack.channels import Channel, MessageGone

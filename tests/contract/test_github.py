@@ -16,11 +16,11 @@ from hugflow.gitops.client import ACTIONS_BOT, GitHub
 from hugflow.gitops.commands import CommentEvent
 from hugflow.gitops.comments import Conversation
 from hugflow.render.views import Annotation
-from tests.contract.github_helpers import REQUEST, connect, new_state, opened
 from tests.doubles.git_objects import Submodule, Symlink
 from tests.doubles.github import GitHub as Server
 from tests.doubles.github_state import ALL_SCOPES
 from tests.doubles.openapi import Prism, why_missing
+from tests.support.github_helpers import REQUEST, connect, new_state, opened
 
 
 @pytest.fixture(scope="module", params=["github.com", "enterprise", "openapi"])

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from hugflow.errors import AuthenticationError, RetryAfter, Transient
 from hugflow.gitops import cleanup, merge, pull_request
 from hugflow.gitops.client import GitHub, GitHubSettings, Refused
 from hugflow.gitops.comments import Conversation
-from tests.contract.github_helpers import connect, new_state, opened
+from hugflow.model.errors import AuthenticationError, RetryAfter, Transient
 from tests.doubles.github import GitHub as Server
+from tests.support.github_helpers import connect, new_state, opened
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import pytest
 
 from localhub import Fault, LocalHub
 from tests.conftest import _safe_environ
-from tests.contract.hub_client import HubClient
+from tests.support.hub_client import HubClient
 
 Content = Mapping[str, bytes | str]
 Serve = Callable[[Content], str]

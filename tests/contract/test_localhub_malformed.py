@@ -11,10 +11,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from localhub import LocalHub, Settings
-from localhub.card import card_data, check, tags
 from localhub.errors import HubError
-from localhub.lfs_rules import is_ignored
-from localhub.xet_format import parse_shard
+from localhub.store.card import card_data, check, tags
+from localhub.store.lfs_rules import is_ignored
+from localhub.xet.format import parse_shard
 
 ACME = "/api/datasets/acme/data"
 HEADER = '{"key": "header", "value": {"summary": "m"}}\n'

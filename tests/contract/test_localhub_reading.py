@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from localhub import LocalHub, Settings
-from localhub.routes_files import wanted_range
+from localhub.routes.files import wanted_range
 from tests.contract.conftest import ApiOf
 
 CLIP = bytes(range(256)) * 12_000

@@ -14,16 +14,16 @@ from huggingface_hub import HfApi
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hugflow.errors import StorageFault
-from hugflow.hf_client.commits import commit_body, number_of
-from hugflow.hf_client.connection import Hub
-from hugflow.hf_client.repository import Head, RepoFile, Repository, Upload, git_blob_id, upload_of
+from hugflow.hf_client.http import Hub
+from hugflow.hf_client.write.commits import commit_body, number_of
+from hugflow.hf_client.write.repository import Head, RepoFile, Repository, Upload, git_blob_id, upload_of
+from hugflow.model.errors import StorageFault
 from hugflow.publish.commit import Changes, pending
 from localhub import Fault, LocalHub, Settings
-from localhub.objects import git_oid
+from localhub.store.objects import git_oid
 from tests.conftest import _safe_environ
-from tests.contract.hub_client import HubClient
-from tests.contract.publish_client import WAYS, noise, publishing, sha256
+from tests.support.hub_client import HubClient
+from tests.support.publish_client import WAYS, noise, publishing, sha256
 
 REPO = "acme/market"
 SIZE = 300_000
@@ -304,7 +304,7 @@ def version(name):
 metadata.version = version
 from huggingface_hub.utils._runtime import is_xet_available
 assert not is_xet_available()
-from tests.contract.publish_client import publish
+from tests.support.publish_client import publish
 print(publish(files={"data/a.parquet": [71, 300_000]}, repo_id="acme/market"))
 """
 
@@ -335,8 +335,8 @@ class Session:
         raise {error}
 other.XetSession, other.COMPUTE_SHA256 = Session, None
 sys.modules["hf_xet"] = other
-from hugflow.errors import HugflowError
-from tests.contract.publish_client import publish
+from hugflow.model.errors import HugflowError
+from tests.support.publish_client import publish
 try:
     publish(files={{"data/a.parquet": [72, 3000]}}, repo_id="acme/market")
 except HugflowError as error:
@@ -503,8 +503,8 @@ server = HTTPServer(("127.0.0.1", 0), Page)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 import os
 os.environ["HF_ENDPOINT"] = f"http://127.0.0.1:{{server.server_address[1]}}"
-from hugflow.errors import HubUnavailable
-from tests.contract.publish_client import _repository
+from hugflow.model.errors import HubUnavailable
+from tests.support.publish_client import _repository
 ours, _ = _repository({{}}, repo_id="acme/market")
 for ask in (lambda: ours.find("0" * 64, 1), lambda: ours.stage({{"a": b"1"}}),
             lambda: ours.send_commit({{}}, ["a"], parent="0" * 40, message="m")):

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from hugflow.errors import RetryAfter, Terminal, Transient
-from hugflow.events import Progress, RunFinished, RunStarted, Warned
-from hugflow.outbox import SLACK_LIMITS, Limit, Outbox
+from hugflow.model.errors import RetryAfter, Terminal, Transient
+from hugflow.model.events import Progress, RunFinished, RunStarted, Warned
+from hugflow.report.outbox import SLACK_LIMITS, Limit, Outbox
 from hugflow.slack import BotChannel, Heading, SlackReporter, WebhookChannel, blocks
 from tests.doubles.slack import Slack
-from tests.unit import sample_views as sample
-from tests.unit.test_render_text import HOSTILE
+from tests.support import sample_views as sample
+from tests.unit.render.test_humanize import HOSTILE
 
 HEADING = Heading("Pull request #12", "https://github.example/acme/data/pull/12", "https://github.example/run/1")
 

@@ -12,8 +12,8 @@ import pytest
 
 from localhub import LocalHub
 from tests.conftest import _safe_environ
-from tests.faults.support import FaultWorld
-from tests.faults.warm import WarmStart
+from tests.support.faults import FaultWorld
+from tests.support.warm import WarmStart
 
 MakeWorld = Callable[[str], FaultWorld]
 NewFolder = Callable[[str], Path]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from localhub import Fault, LocalHub
-from tests.faults.support import FaultWorld, audio_rows, built, json_rows
-from tests.integration.support import wait_until
+from tests.support.faults import FaultWorld, audio_rows, built, json_rows
+from tests.support.world import wait_until
 
 DAY_S = 86_400
 MOVES = (DAY_S, -DAY_S)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import _safe_environ
 from tests.faults.conftest import NewFolder
-from tests.faults.support import Case, FaultWorld, audio_rows, built
+from tests.support.faults import Case, FaultWorld, audio_rows, built
 
 # by the folder whose calls fail: what is called there, and how often at least in a run of one worker
 CALLS = {

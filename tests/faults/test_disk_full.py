@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import NewFolder
-from tests.faults.support import Case, FaultWorld, json_rows, remount, tmpfs
-from tests.faults.warm import WarmRun
-from tests.integration.support import wait_until
+from tests.support.faults import Case, FaultWorld, json_rows, remount, tmpfs
+from tests.support.warm import WarmRun
+from tests.support.world import wait_until
 
 KILLED = -9
 ROOM = "size=64m"

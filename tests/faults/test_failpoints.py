@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hugflow.failpoints import STEPS
+from hugflow.storage.failpoints import STEPS
 from tests.faults.conftest import NewFolder
-from tests.faults.support import GROUP_ROWS, Case, FaultWorld, audio_rows, json_rows
-from tests.integration.support import visible
+from tests.support.faults import GROUP_ROWS, Case, FaultWorld, audio_rows, json_rows
+from tests.support.world import visible
 
 KILLED = -9
 REMOVE_STEPS = [step for step in STEPS if step.startswith("remove_")]

@@ -20,11 +20,11 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from hugflow.failpoints import STEPS
+from hugflow.storage.failpoints import STEPS
 from tests.faults.conftest import MakeWorld, NewFolder
-from tests.faults.invariants import MARKER
-from tests.faults.support import Case, FaultDone, FaultWorld, audio_rows, json_rows
-from tests.integration.support import group_members, kill_group, wait_until
+from tests.support.faults import Case, FaultDone, FaultWorld, audio_rows, json_rows
+from tests.support.invariants import MARKER
+from tests.support.world import group_members, kill_group, wait_until
 
 HISTORIES, STEPS_OF_ONE = 14, 14
 KILLED = -9

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.faults.conftest import MakeWorld
-from tests.faults.invariants import MARKER, BrokenInvariant, Canary, check, journal_values, strict_json, tree
-from tests.faults.support import Case, FaultWorld, audio_rows
+from tests.support.faults import Case, FaultWorld, audio_rows
+from tests.support.invariants import MARKER, BrokenInvariant, Canary, check, journal_values, strict_json, tree
 
 FAILED = 7
 ROWS = 40

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from localhub import LocalHub
-from tests.faults.support import GROUP_ROWS, Case, FaultWorld, audio_rows, chance, json_rows
-from tests.integration.support import group_members, kill_group, wait_until
+from tests.support.faults import GROUP_ROWS, Case, FaultWorld, audio_rows, chance, json_rows
+from tests.support.world import group_members, kill_group, wait_until
 
 KILLS = 40
 

@@ -6,8 +6,8 @@ import re
 from contextlib import ExitStack
 
 from localhub import Fault, LocalHub
-from tests.faults.support import FaultWorld, json_rows
-from tests.integration.support import wait_until
+from tests.support.faults import FaultWorld, json_rows
+from tests.support.world import wait_until
 
 PROCESSES = 20
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from hugflow.state import StateDir
-from hugflow.storage import Storage
-from hugflow.verify import Verifier
+from hugflow.storage.state import StateDir
+from hugflow.storage.storage_root import Storage
+from hugflow.storage.verify import Verifier
 from tests.faults.conftest import MakeWorld, NewFolder
-from tests.faults.support import Case, FaultWorld, audio_rows, chance, json_rows, tree
+from tests.support.faults import Case, FaultWorld, audio_rows, chance, json_rows, tree
 
 INDEX = ".hugflow/index.parquet"
 BATCHES, MUTATIONS = 40, 25

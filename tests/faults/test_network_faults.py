@@ -17,9 +17,9 @@ from localhub import Fault, LocalHub
 from localhub.log import RequestRecord
 from tests.conftest import _safe_environ
 from tests.faults.conftest import NewFolder
-from tests.faults.support import Case, FaultDone, FaultWorld, audio_rows, json_rows
-from tests.integration.format_repositories import ONE_CONFIG, card, lines, metadata_file, put, speech, zip_bytes
-from tests.integration.support import group_members, kill_group, wait_until
+from tests.support.faults import Case, FaultDone, FaultWorld, audio_rows, json_rows
+from tests.support.format_repositories import ONE_CONFIG, card, lines, metadata_file, put, speech, zip_bytes
+from tests.support.world import group_members, kill_group, wait_until
 
 RETRIES = 5
 SHARDS = 40

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import NewFolder
-from tests.faults.invariants import MARKER
-from tests.faults.support import Case, FaultWorld, audio_rows, tree
+from tests.support.faults import Case, FaultWorld, audio_rows, tree
+from tests.support.invariants import MARKER
 
 KILLED = -9
 

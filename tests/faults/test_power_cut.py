@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.support import Case, FaultWorld, audio_rows, chance, json_rows, mounted
-from tests.integration.support import wait_until
+from tests.support.faults import Case, FaultWorld, audio_rows, chance, json_rows, mounted
+from tests.support.world import wait_until
 
 SHUTDOWN = 0x8004587D  # FS_IOC_SHUTDOWN: _IOR('X', 125, __u32), linux/fs.h
 NO_LOG_FLUSH = 2

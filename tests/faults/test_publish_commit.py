@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from localhub import Fault, LocalHub, Settings
-from localhub.repository import Repository
-from tests.contract.hub_client import HubClient
-from tests.contract.publish_client import WAYS, noise, publishing
+from localhub.store.repository import Repository
+from tests.support.hub_client import HubClient
+from tests.support.publish_client import WAYS, noise, publishing
 
 README = "---\nlicense: mit\n---\n# Market\n"
 OLD = {

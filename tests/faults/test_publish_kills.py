@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from hugflow import publish_tables
-from hugflow.failpoints import STEPS
+from hugflow.storage.failpoints import STEPS
 from localhub import Fault, LocalHub
 from tests.conftest import CANARIES
-from tests.faults.support import FaultWorld
-from tests.integration.publish_support import Remote, sent_bytes, warm_worlds, writable_hub
-from tests.integration.support import wait_until
+from tests.support.faults import FaultWorld
+from tests.support.publishing import Remote, sent_bytes, warm_worlds, writable_hub
+from tests.support.world import wait_until
 
 KILLED = -9
 PUBLISH_STEPS = [step for step in STEPS if step.startswith("publish_")]

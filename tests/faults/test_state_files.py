@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.faults.conftest import NewFolder
-from tests.faults.invariants import MARKER
-from tests.faults.support import Case, FaultDone, FaultWorld, audio_rows, chance, json_rows, tree
+from tests.support.faults import Case, FaultDone, FaultWorld, audio_rows, chance, json_rows, tree
+from tests.support.invariants import MARKER
 
 KILLED = -9
 PLAN = ".hugflow/plan.json"

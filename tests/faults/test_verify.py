@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from hugflow.state import StateDir
-from hugflow.storage import Storage
-from hugflow.verify import Damage, Verifier
+from hugflow.storage.state import StateDir
+from hugflow.storage.storage_root import Storage
+from hugflow.storage.verify import Damage, Verifier
 from tests.faults.conftest import NewFolder
-from tests.faults.support import Case, FaultWorld, audio_rows
+from tests.support.faults import Case, FaultWorld, audio_rows
 
 PLAN, INDEX = ".hugflow/plan.json", ".hugflow/index.parquet"
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.faults.support import Case, FaultWorld, audio_rows, json_rows, wait_for_end_of_group
-from tests.integration.support import group_members, wait_until
+from tests.support.faults import Case, FaultWorld, audio_rows, json_rows, wait_for_end_of_group
+from tests.support.world import group_members, wait_until
 
 ROWS = 150
 ACTIONS = {

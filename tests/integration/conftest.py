@@ -9,7 +9,7 @@ import pytest
 
 from localhub import LocalHub
 from tests.conftest import _safe_environ
-from tests.integration.support import World
+from tests.support.world import World
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ from hugflow import (
     upload_batch,
     upload_file,
 )
-from hugflow.errors import (
+from hugflow.model.errors import (
     AuthenticationError,
     InvalidRequest,
     Locked,
@@ -39,13 +39,13 @@ from hugflow.errors import (
     QuotaExceeded,
     RateLimited,
 )
-from hugflow.events import Event, Progress
-from hugflow.publish_spec import Card, Quality
-from hugflow.specs import repository_name
-from hugflow.state import StateDir
+from hugflow.model.events import Event, Progress
+from hugflow.model.publish_spec import Card, Quality
+from hugflow.model.specs import repository_name
+from hugflow.storage.state import StateDir
 from localhub import Fault, LocalHub, Settings
 from tests.conftest import CANARIES
-from tests.integration.publish_support import Loader, Remote, sent_bytes, writable_hub
+from tests.support.publishing import Loader, Remote, sent_bytes, writable_hub
 
 ROWS = pa.table({"n": [1, 2, 3], "text": ["a", "b", None]})
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.integration.support import (
+from tests.support.world import (
     Stored,
     World,
     audio_cell,

@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 
 from localhub import Fault
-from tests.integration.support import Done, World, audio_cell, clip, sound_file, strict_json, table_of
+from tests.support.world import Done, World, audio_cell, clip, sound_file, strict_json, table_of
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "cli" / "commands"
 SOUND = sound_file(clip(9, 0.5))

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from localhub import Fault
-from tests.integration.format_repositories import LAYOUTS, Layout, Row, Speech, lines, parquet, speech
-from tests.integration.support import Stored, World, audio_cell, journal_rows, table_of, tree, wait_until
+from tests.support.format_repositories import LAYOUTS, Layout, Row, Speech, lines, parquet, speech
+from tests.support.world import Stored, World, audio_cell, journal_rows, table_of, tree, wait_until
 
 
 def _serve(world: World, hf_id: str, layout: Layout, rows: list[Speech]) -> None:

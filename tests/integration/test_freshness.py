@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from hugflow.freshness import MAX_AGE_S, max_age_s, parse_updated, spec_changed
-from hugflow.hf_client.connection import Hub
-from hugflow.publish_spec import PublishSpec
+from hugflow.hf_client.http import Hub
+from hugflow.model.publish_spec import PublishSpec
+from hugflow.publish.freshness import MAX_AGE_S, max_age_s, parse_updated, spec_changed
 from localhub import Fault, LocalHub
 from tests.conftest import CANARIES
-from tests.integration.pull_request_support import BOT, CHANNEL, Job, Runner, message_text, request, serving
-from tests.integration.support import World
+from tests.support.pull_requests import BOT, CHANNEL, Job, Runner, message_text, request, serving
+from tests.support.world import World
 
 DAY_S = 86_400
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from localhub import Fault, LocalHub
-from tests.integration.support import (
+from tests.support.world import (
     Stored,
     World,
     audio_cell,

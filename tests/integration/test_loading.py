@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.support import World, audio_cell, clip, sound_file, table_of
+from tests.support.world import World, audio_cell, clip, sound_file, table_of
 
 SOUND = sound_file(clip(4, 0.2))
 

@@ -17,14 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from hugflow.freshness import max_age_s
-from hugflow.publish_spec import PublishSpec
-from hugflow.request_file import load
+from hugflow.model.publish_spec import PublishSpec
+from hugflow.publish.freshness import max_age_s
+from hugflow.request.file import load
 from localhub import LocalHub
 from tests.conftest import CANARIES, ROOT
-from tests.integration.publish_support import Loader, Remote, writable_hub
-from tests.integration.pull_request_support import GITHUB_WEB, Runner, serving
-from tests.integration.support import World
+from tests.support.publishing import Loader, Remote, writable_hub
+from tests.support.pull_requests import GITHUB_WEB, Runner, serving
+from tests.support.world import World
 
 EXAMPLE = ROOT / "examples" / "market-data"
 REPO = "acme/market-data"

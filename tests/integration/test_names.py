@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.support import Stored, World, audio_cell, clip, sound_file
-from tests.unit.test_rows import NASTY
+from tests.support.world import Stored, World, audio_cell, clip, sound_file
+from tests.unit.formats.test_rows import NASTY
 
 SOUNDS = [sound_file(clip(seed, 0.05, 8_000), 8_000) for seed in range(3)]
 

@@ -20,8 +20,8 @@ import pytest
 
 from localhub import LocalHub
 from tests.conftest import CANARIES, ROOT
-from tests.faults.support import FaultWorld
-from tests.integration.publish_support import (
+from tests.support.faults import FaultWorld
+from tests.support.publishing import (
     Loader,
     Remote,
     plan,
@@ -31,7 +31,7 @@ from tests.integration.publish_support import (
     warm_worlds,
     writable_hub,
 )
-from tests.integration.support import audio_cell, clip, sound_file
+from tests.support.world import audio_cell, clip, sound_file
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 LABELS = {"_type": "ClassLabel", "names": ["bid", "ask"]}

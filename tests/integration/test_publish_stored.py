@@ -11,11 +11,11 @@ import datasets
 import pyarrow.parquet as pq
 import pytest
 
-from hugflow.errors import InvalidRequest, NotFoundError, StorageFault
-from hugflow.publish.reading.sources import Source, open_storage
+from hugflow.model.errors import InvalidRequest, NotFoundError, StorageFault
 from hugflow.publish.shards import ShardOptions, write_shards
-from hugflow.storage import DatasetDir
-from tests.integration.support import Stored, World, audio_cell, clip, sound_file, table_of
+from hugflow.publish.sources.opening import Source, open_storage
+from hugflow.storage.dataset_folder import DatasetFolder
+from tests.support.world import Stored, World, audio_cell, clip, sound_file, table_of
 
 SOUND = sound_file(clip(4, 0.2))
 ROWS: list[dict[str, Any]] = [
@@ -42,7 +42,7 @@ def stored(shared_world: World) -> Stored:
 
 
 def open_one(stored: Stored) -> Source:
-    (source,) = open_storage(DatasetDir(stored.path), "speech")
+    (source,) = open_storage(DatasetFolder(stored.path), "speech")
     return source
 
 

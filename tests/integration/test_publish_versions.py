@@ -12,7 +12,7 @@ import pytest
 from hugflow import Published, publish_table, publish_tables
 from localhub import LocalHub
 from tests.conftest import CANARIES
-from tests.integration.publish_support import Loader, Remote, sent_bytes, writable_hub
+from tests.support.publishing import Loader, Remote, sent_bytes, writable_hub
 
 REPO = "acme/versions"
 

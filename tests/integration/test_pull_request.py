@@ -18,8 +18,8 @@ from localhub import Fault
 from tests.conftest import CANARIES
 from tests.doubles.github_state import CheckRun
 from tests.doubles.slack import Message
-from tests.integration import pull_request_support as support
-from tests.integration.pull_request_support import (
+from tests.support import pull_requests as support
+from tests.support.pull_requests import (
     BOT,
     STICKY,
     Job,
@@ -31,7 +31,7 @@ from tests.integration.pull_request_support import (
     serving,
     speech,
 )
-from tests.integration.support import World, strict_json, tree
+from tests.support.world import World, strict_json, tree
 
 GOOD, LONG, NOISE = (f"acme__{name}__split_train__rev_main" for name in ("good", "long", "noise"))
 TYPO = "hf_id: acme/typo\ndescripton: x\nsplit: train[:10%]\n"

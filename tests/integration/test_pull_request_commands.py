@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from tests.integration.pull_request_support import (
+from tests.support.pull_requests import (
     BOT,
     Job,
     Runner,
@@ -18,7 +18,7 @@ from tests.integration.pull_request_support import (
     speech,
     together,
 )
-from tests.integration.support import World, audio_cell
+from tests.support.world import World, audio_cell
 
 SYNC = "dataset-sync.yml"
 VOICES = "acme__voices__split_train__rev_main"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.doubles.git_objects import Content, Symlink
-from tests.integration.pull_request_support import BOT, Job, Runner, add, golden, serving, speech, together
-from tests.integration.support import World
+from tests.support.pull_requests import BOT, Job, Runner, add, golden, serving, speech, together
+from tests.support.world import World
 
 REQUEST = {"requests/add/voices.yaml": add("acme/voices")}
 

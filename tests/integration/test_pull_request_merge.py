@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from localhub import Fault
-from tests.integration.pull_request_support import BOT, Job, Runner, add, golden, remove, serving, speech
-from tests.integration.support import World, journal_rows, wait_until
+from tests.support.pull_requests import BOT, Job, Runner, add, golden, remove, serving, speech
+from tests.support.world import World, journal_rows, wait_until
 
 SYNC, APPLY = "dataset-sync.yml", "apply.yml"
 VOICES, LONG = "acme__voices__split_train__rev_main", "acme__long__split_train__rev_main"

@@ -12,8 +12,8 @@ import pytest
 
 from localhub import LocalHub
 from tests.conftest import CANARIES, NOWHERE, _safe_environ
-from tests.integration.pull_request_support import Job, Runner, add, serving, speech, together, wait_for_request
-from tests.integration.support import World, tree
+from tests.support.pull_requests import Job, Runner, add, serving, speech, together, wait_for_request
+from tests.support.world import World, tree
 
 DATASET = "acme__voices__split_train__rev_main"
 REPORTS = r"/user$|/issues/|/check-runs|/merge"

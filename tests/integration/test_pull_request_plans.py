@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from localhub import Fault
-from tests.integration.pull_request_support import (
+from tests.support.pull_requests import (
     BOT,
     NBSP,
     STICKY,
@@ -20,7 +20,7 @@ from tests.integration.pull_request_support import (
     serving,
     speech,
 )
-from tests.integration.support import World, table_of, wait_until
+from tests.support.world import World, table_of, wait_until
 
 MANY = 40
 DELETED = 70

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hugflow.policy import FILE
+from hugflow.request.policy import FILE
 from localhub import LocalHub
-from tests.integration.publish_support import Remote, writable_hub
-from tests.integration.pull_request_support import Job, Runner, message_text, request, serving
-from tests.integration.support import World
+from tests.support.publishing import Remote, writable_hub
+from tests.support.pull_requests import Job, Runner, message_text, request, serving
+from tests.support.world import World
 
 PATH = "requests/publish/market.yaml"
 REMOVE = "requests/remove/old.yaml"

@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 
 from localhub import Fault
 from tests.conftest import CANARIES
-from tests.integration.pull_request_support import (
+from tests.support.pull_requests import (
     FINAL,
     STICKY,
     Job,
@@ -21,8 +21,8 @@ from tests.integration.pull_request_support import (
     serving,
     speech,
 )
-from tests.integration.support import World, audio_cell, pack, table_of
-from tests.unit.test_render_text import HOSTILE
+from tests.support.world import World, audio_cell, pack, table_of
+from tests.unit.render.test_humanize import HOSTILE
 
 OUR_ELEMENTS = frozenset(
     "h3 table thead tbody tr th td code a strong p ul li pre sub details summary blockquote br".split()  # noqa: SIM905 - easier to read

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pytest
 
 from localhub import Fault, LocalHub
-from tests.generated import GOLDEN_REQUESTS, MESSAGES, malformed_requests
-from tests.integration.support import AUDIO_TYPE, Done, World, audio_cell, clip, features_of, pack, sound_file, table_of
+from tests.support.generated import GOLDEN_REQUESTS, MESSAGES, malformed_requests
+from tests.support.world import AUDIO_TYPE, Done, World, audio_cell, clip, features_of, pack, sound_file, table_of
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "cli" / "refusals"
 TWO_CONFIGS = """---

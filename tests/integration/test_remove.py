@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.support import World, audio_cell, clip, leftovers, sound_file, strict_json, table_of, tree
+from tests.support.world import World, audio_cell, clip, leftovers, sound_file, strict_json, table_of, tree
 
 SOUND = sound_file(clip(8, 0.1))
 NAME = "acme__speech__split_train__rev_main"

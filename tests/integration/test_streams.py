@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.integration.support import Done, World, audio_cell, clip, sound_file
+from tests.support.world import Done, World, audio_cell, clip, sound_file
 
 SOUND = sound_file(clip(4, 0.2))
 ROWS = [{"audio": audio_cell(SOUND, f"c{n}.wav"), "text": f"row {n}"} for n in range(3)]

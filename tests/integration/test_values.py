@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from localhub import LocalHub
-from tests.integration.support import (
+from tests.support.world import (
     World,
     audio_cell,
     clip,

@@ -14,9 +14,9 @@ import soundfile
 from torchcodec.decoders import AudioDecoder
 
 from hugflow.audio import audio_name, to_mp3
-from hugflow.records import EncoderSettings
+from hugflow.model.records import EncoderSettings
 from tests.conftest import ROOT
-from tests.integration.support import clip, sound_file
+from tests.support.world import clip, sound_file
 
 SETTINGS = EncoderSettings()
 CLIPS = sorted((ROOT / "examples" / "clips").glob("*.[wf]*"))

@@ -10,7 +10,7 @@ import pytest
 
 from localhub import LocalHub
 from tests.conftest import _safe_environ
-from tests.integration.support import Stored, World, audio_cell, clip, sound_file, table_of
+from tests.support.world import Stored, World, audio_cell, clip, sound_file, table_of
 
 RATES = [8_000, 16_000, 22_050, 44_100, 48_000]
 ROWS = 20

@@ -1,0 +1,243 @@
+"""The card of a published dataset: its front matter for the Hub and `datasets`, and the parts that people read.
+
+People's text and fields stay byte for byte. What is made here stands between markers, and is replaced in its place.
+Nothing in a card says when it was made: the same data gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hugflow.card.feature_text import yaml_list
+from hugflow.card.front_matter import GONE, CardText, parse, updated
+from hugflow.card.hub_rules import check_fields, size_category
+from hugflow.card.sections import beginning, plain_glob, sections, with_sections
+from hugflow.card.spec_json import SpecJson
+from hugflow.model.errors import InvalidRequest
+from hugflow.model.publish_spec import DEFAULT_CONFIG, Card
+
+_OWN_FIELDS = ("pretty_name", "license", "license_name", "license_link", "language", "tags", "task_categories")
+_REPLACED = frozenset(("config_name", "data_files", "data_dir", "features"))
+_ENCODING = "surrogateescape"  # bytes that are no UTF-8 come out as they went in
+
+
+@dataclass(frozen=True, slots=True)
+class CardSplit:
+    """A split. `uncompressed_bytes` is its size as Arrow holds it, `size_bytes` that of its files."""
+
+    name: str
+    rows: int
+    shards: int
+    uncompressed_bytes: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CardConfig:
+    """A config that was published: the folder of its files, and its features as the Hub writes them."""
+
+    name: str
+    folder: str
+    features: Mapping[str, Any]
+    splits: tuple[CardSplit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltCard:
+    """The bytes of README.md, and what the Hub may not like about what people wrote in it."""
+
+    content: bytes
+    warnings: tuple[str, ...] = ()
+
+
+def build(
+    old: bytes | None, repo_id: str, description: str | None, card: Card, configs: Sequence[CardConfig], spec: SpecJson
+) -> BuiltCard:
+    """The card after `configs` were published; `spec` is the repository's new spec.json.
+
+    `description` begins the card where there is none yet. Fields of `card` that are None stay as they are in `old`.
+    Raises InvalidRequest: `invalid_card` for an old card that cannot be read, and for fields that the Hub refuses.
+    """
+    text, newline = _opened(old)
+    parts = CardText.of(text)
+    front = parse(parts.matter)
+    _check_shape(front)
+    fields = _people_fields(front, card) | _data_fields(front, configs)
+    merged = {name: value for name, value in (front | fields).items() if value is not GONE}
+    warnings = tuple(_checked(merged, {name for name in fields if front.get(name) != merged.get(name)}))
+    body = parts.body
+    if not body.strip():
+        title = merged.get("pretty_name") or repo_id.partition("/")[2]
+        body = newline.join(beginning(str(title), description))
+    body = with_sections(body, sections(repo_id, card.citation, spec), newline)
+    matter = updated(parts.matter, fields, newline)
+    return BuiltCard(_closed(CardText(parts.before, matter, body), newline), warnings)
+
+
+def without_config(old: bytes, repo_id: str, name: str, spec: SpecJson | None) -> bytes:
+    """The card after a config was deleted: `spec` is the repository's new spec.json, in which it is gone already.
+
+    Raises InvalidRequest (`invalid_card`) for a card that cannot be read.
+    """
+    text, newline = _opened(old)
+    parts = CardText.of(text)
+    front = parse(parts.matter)
+    _check_shape(front)
+    fields: dict[str, Any] = {}
+    infos = _infos(front)
+    rest = [info for info in infos if _name(info) != name]
+    if len(rest) < len(infos):
+        fields = {"dataset_info": _info_field(rest), "size_categories": GONE} | _size_field(rest)
+    if "configs" in front:
+        fields["configs"] = [each for each in _list(front["configs"]) if _name(each) != name] or GONE
+    matter = updated(parts.matter, fields, newline)
+    body = with_sections(parts.body, sections(repo_id, None, spec or SpecJson()), newline, add=False)
+    return _closed(CardText(parts.before, matter if matter.strip() else None, body), newline)
+
+
+# -- bytes -----------------------------------------------------------------------------------------------------------
+
+
+def _opened(old: bytes | None) -> tuple[str, str]:
+    """The card's text as it is, and the line end that most of its lines have."""
+    text = (old or b"").decode("utf-8", _ENCODING)
+    windows = text.count("\r\n")
+    return text, "\r\n" if windows * 2 > text.count("\n") else "\n"
+
+
+def _closed(parts: CardText, newline: str) -> bytes:
+    return parts.joined(newline).encode("utf-8", _ENCODING)
+
+
+# -- front matter ----------------------------------------------------------------------------------------------------
+
+
+def _people_fields(front: Mapping[str, Any], card: Card) -> dict[str, Any]:
+    """What the request says of the dataset. A listed licence has no name of its own any more."""
+    given = card.model_dump(exclude_none=True)
+    fields = {name: _field(given[name]) for name in _OWN_FIELDS if name in given}
+    if fields.get("license", "other") != "other":
+        fields |= {name: GONE for name in ("license_name", "license_link") if name in front and name not in fields}
+    return fields
+
+
+def _field(value: Any) -> Any:
+    return list(dict.fromkeys(value)) if isinstance(value, tuple) else value
+
+
+def _data_fields(front: Mapping[str, Any], configs: Sequence[CardConfig]) -> dict[str, Any]:
+    """What the Hub and `datasets` need to load the data; entries of other configs stay."""
+    mine = {config.name: config for config in configs}
+    infos = [_info(mine[name]) if (name := _name(info)) in mine else info for info in _infos(front)]
+    known = {_name(info) for info in infos}
+    infos += [_info(config) for config in configs if config.name not in known]
+    listed = front.get("configs")
+    entries = [_entry(mine[name], each) if (name := _name(each)) in mine else each for each in _list(listed)]
+    known = {_name(each) for each in entries}
+    entries += [_entry(config, {}) for config in configs if config.name not in known]
+    return {"dataset_info": _info_field(infos), "configs": entries, **_size_field(infos)}
+
+
+def _check_shape(front: Mapping[str, Any]) -> None:
+    """Refuse what could only be overwritten, not added to."""
+    for field, kinds in (("configs", (list,)), ("dataset_info", (list, dict))):
+        if front.get(field) is not None and not isinstance(front[field], kinds):
+            raise InvalidRequest(
+                "reading the card of the repository",
+                f"`{field}` in its front matter is no list",
+                "Mend README.md on the Hub; nothing of it was changed.",
+                reason="invalid_card",
+            )
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _name(entry: Any) -> Any:
+    """The config that an entry is about; the default one where it does not say."""
+    return entry.get("config_name", DEFAULT_CONFIG) if isinstance(entry, dict) else None
+
+
+def _infos(front: Mapping[str, Any]) -> list[Any]:
+    """The entries of `dataset_info`, which is a single one where there is one config."""
+    value = front.get("dataset_info")
+    return [value] if isinstance(value, dict) else _list(value)
+
+
+def _info_field(infos: Sequence[Any]) -> Any:
+    """`dataset_info` as `datasets` writes it: one entry stands alone, and the default config needs no name then."""
+    if not infos:
+        return GONE
+    named = [{"config_name": _name(info), **info} if isinstance(info, dict) else info for info in infos]
+    if len(named) > 1 or not isinstance(named[0], dict):
+        return named
+    return {key: value for key, value in named[0].items() if (key, value) != ("config_name", DEFAULT_CONFIG)}
+
+
+def _info(config: CardConfig) -> dict[str, Any]:
+    return {
+        "config_name": config.name,
+        "features": yaml_list(config.features),
+        "splits": [
+            {"name": split.name, "num_bytes": split.uncompressed_bytes, "num_examples": split.rows}
+            for split in config.splits
+        ],
+        "download_size": sum(split.size_bytes for split in config.splits),
+        "dataset_size": sum(split.uncompressed_bytes for split in config.splits),
+    }
+
+
+def _entry(config: CardConfig, old: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry of `configs`. What it had beside the files stays, but for what spoke of other files or columns."""
+    files = [
+        {"split": split.name, "path": files_of(config.folder, split.name, split.shards)} for split in config.splits
+    ]
+    return {
+        "config_name": config.name,
+        "data_files": files,
+        **{key: value for key, value in old.items() if key not in _REPLACED},
+    }
+
+
+def files_of(folder: str, split: str, shards: int) -> str:
+    """The pattern of a split's files: the number of shards is in it, so that no file of another set is caught."""
+    return f"{plain_glob(folder)}/{plain_glob(split)}-*-of-{shards:05d}.parquet"
+
+
+def _size_field(infos: Sequence[Any]) -> dict[str, Any]:
+    """`size_categories` from the rows of all configs of which they are known; nothing where none are."""
+    splits = [split for info in infos if isinstance(info, dict) for split in _list(info.get("splits"))]
+    rows = [split.get("num_examples") for split in splits if isinstance(split, dict)]
+    known = [each for each in rows if isinstance(each, int)]
+    return {"size_categories": [size_category(sum(known))]} if known else {}
+
+
+def _checked(front: Mapping[str, Any], changed: set[str]) -> Iterator[str]:
+    """Warn of what the Hub may not like; refuse what it would refuse of the fields that this publish changes."""
+    problems = list(check_fields(front))
+    named = changed | ({"license_name"} if "license" in changed else set())
+    errors = [each for each in problems if each.level == "error" and each.field in named]
+    if errors:
+        raise InvalidRequest(
+            "checking the card",
+            "; ".join(f"`card.{each.field}`: {each.message}" for each in errors),
+            "Change it in the request.",
+            reason="invalid_card",
+            field=f"card.{errors[0].field}",
+        )
+    defaults = [_name(each) for each in _list(front.get("configs")) if _is_default(each)]
+    if len(defaults) > 1:
+        raise InvalidRequest(
+            "checking the card",
+            f"its `configs` have several defaults: {', '.join(map(str, defaults))}",
+            "Leave one of them in README.md on the Hub, or give the table another name.",
+            reason="invalid_card",
+        )
+    yield from (f"README.md, `{each.field}`: {each.message}" for each in problems)
+
+
+def _is_default(entry: Any) -> bool:
+    return isinstance(entry, dict) and (_name(entry) == DEFAULT_CONFIG or bool(entry.get("default")))

@@ -1,0 +1,420 @@
+"""spec.json: what a published repository says of itself to programs. Read, merged and written here; no I/O.
+
+A newer publish changes the tables that it wrote and what follows from them; every other table, and every field that is
+not ours, stays. Nothing but three times depends on when it was written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hugflow.card.feature_text import type_name
+from hugflow.model.errors import InvalidRequest
+from hugflow.text.printable import shown
+
+FIRST_VERSION = "1.0.0"
+MAX_LISTED = 10_000
+"""A distinct list with more values, or with more text than `MAX_LISTED_BYTES`, is left out: only its count stands."""
+MAX_LISTED_BYTES = 500_000
+MAX_SAMPLE = 10
+MAX_SAMPLE_TEXT = 200
+
+Change = Literal["first", "same", "minor", "major"]
+Value = str | int | float | bool
+Count = Annotated[int, Field(ge=0)]
+_VERSION = re.compile(r"v?(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?", re.ASCII)
+
+_DAY = Field(json_schema_extra={"pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"})
+_MOMENT = Field(json_schema_extra={"pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"})
+_SEMVER = Field(json_schema_extra={"pattern": "^[0-9]+[.][0-9]+[.][0-9]+$"})
+# Types that differ in how Arrow keeps a value, not in the value: a reader sees no change between them.
+_SAME_TYPES = re.compile(r"\blarge_(?=string|binary|list)|\b(string|binary)_view\b")
+
+
+class _Part(BaseModel):
+    """The base of all parts: frozen, and it keeps the fields that it does not know."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="allow",
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+        coerce_numbers_to_str=True,
+        allow_inf_nan=False,
+    )
+
+
+class Column(_Part):
+    """A column of a table."""
+
+    name: str
+    """The column's name."""
+    type: str
+    """Its type in the Hub's words, such as `int64`, `timestamp[us, tz=UTC]`, `audio` or `list<string>`."""
+
+
+class DateRange(_Part):
+    """The first and the last time of a table's rows, in ISO 8601: a date, a time in UTC (`Z`), or without a zone."""
+
+    start: str | None = None
+    """The first time."""
+    end: str | None = None
+    """The last time."""
+
+
+class SplitSize(_Part):
+    """What a split holds."""
+
+    row_count: Count
+    """The number of its rows."""
+    size_bytes: Count
+    """The size of its files."""
+
+
+class DistinctList(_Part):
+    """The distinct values of a column, sorted; missing values left out."""
+
+    column: str
+    """The column."""
+    count: Count
+    """How many distinct values it has."""
+    values: tuple[Value, ...] | None = None
+    """The values; left out where there are too many."""
+    sample: tuple[Value, ...] | None = None
+    """The first of the values, where they are too many to be listed."""
+
+
+class TableEntry(_Part):
+    """A table of the repository: a config on the Hub."""
+
+    name: str
+    """The config's name."""
+    description: str | None = None
+    """What the table holds."""
+    row_count: Count | None = None
+    """The number of rows of all splits."""
+    size_bytes: Count | None = None
+    """The size of its files."""
+    date_range: DateRange | None = None
+    """The time from the first row to the last."""
+    timestamp_column: str | None = None
+    """The column with the rows' time."""
+    interval: str | None = None
+    """The time between rows."""
+    missing_cells: Count | None = None
+    """How many cells have no value: null or NaN."""
+    columns: tuple[Column, ...] | None = None
+    """The columns in their order."""
+    splits: dict[str, SplitSize] | None = None
+    """Each split."""
+    distinct: dict[str, DistinctList] | None = None
+    """The distinct lists that the table takes part in, by their names."""
+
+
+class DataQuality(_Part):
+    """How good the data is."""
+
+    validation_passed: bool | None = None
+    """Whether all quality rules held; nothing is published where one does not."""
+    missing_data_pct: Annotated[float, Field(ge=0, le=100)] | None = None
+    """The share of cells without a value, in percent, over the tables of which it is known."""
+    last_validation: Annotated[str, _MOMENT] | None = None
+    """When the rules were last checked, in UTC."""
+
+
+class SpecJson(_Part):
+    """What a published repository says of itself to programs.
+
+    Beside the fields here stand the distinct lists: `<name>` with the values, `<name>_count` and `<name>_sample`.
+    """
+
+    update_time: Annotated[str, _DAY] | None = None
+    """The day of the last change of the data, in UTC."""
+    updated_at: Annotated[str, _MOMENT] | None = None
+    """The time of the last change of the data, in UTC."""
+    version: Annotated[str, _SEMVER] | None = None
+    """The version of the columns: new ones raise its second number, removed or retyped ones its first."""
+    pipeline_version: str | None = None
+    """The version of what made the data."""
+    tables: tuple[TableEntry, ...] = ()
+    """The tables."""
+    intervals: dict[str, Any] = Field(default_factory=dict)
+    """The time between rows of each table, by the table's name."""
+    data_quality: DataQuality = DataQuality()
+    """How good the data is."""
+
+    def table(self, name: str) -> TableEntry | None:
+        """The table called `name`."""
+        return next((table for table in self.tables if table.name == name), None)
+
+    @property
+    def major(self) -> int:
+        """The first number of the version; 1 where it has none."""
+        return _numbers(self.version or FIRST_VERSION)[0]
+
+
+# -- reading and writing ---------------------------------------------------------------------------------------------
+
+
+def read(content: bytes) -> SpecJson:
+    """Read a spec.json, whoever wrote it: fields may be missing, and unknown ones are kept.
+
+    Raises InvalidRequest (`invalid_spec_json`) where it is no JSON object, or one of our fields is something else.
+    """
+    try:
+        value = json.loads(content.decode("utf-8-sig"), parse_constant=_refuse)
+        spec = SpecJson.model_validate(value)
+        if spec.version is not None:
+            _numbers(spec.version)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(step) for step in first["loc"])
+        raise _malformed(f"{shown(where)}: {first['msg']}" if where else "it is no JSON object") from error
+    except (ValueError, RecursionError) as error:
+        raise _malformed(shown(str(error), 200)) from error
+    return spec
+
+
+def write(spec: SpecJson) -> bytes:
+    """The bytes of a spec.json: our fields first, in their own order; those without a value are left out."""
+    value = _plain(spec)
+    try:
+        return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which somebody else wrote as an escape
+        return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        ours = {name: getattr(value, name) for name in type(value).model_fields}
+        known = {name: _plain(each) for name, each in ours.items() if each is not None}
+        return known | dict(value.model_extra or {})
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return {name: _plain(each) for name, each in value.items()} if isinstance(value, dict) else value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _malformed(problem: str) -> InvalidRequest:
+    return InvalidRequest(
+        "reading spec.json of the repository",
+        problem,
+        "Mend the file on the Hub, or delete it there: it is then written anew.",
+        reason="invalid_spec_json",
+    )
+
+
+# -- versions --------------------------------------------------------------------------------------------------------
+
+
+def change(old: SpecJson | None, tables: Sequence[TableEntry]) -> Change:
+    """What publishing `tables` is to the readers of the repository as it was.
+
+    "first" where there is no spec.json, "same" where all columns and splits stay, "minor" where some are new or a
+    table is, "major" where columns or splits are gone or of another type: the old files are kept then.
+    """
+    if old is None:
+        return "first"
+    found = {_change(old.table(table.name), table) for table in tables}
+    return "major" if "major" in found else "minor" if "minor" in found else "same"
+
+
+def bumped(version: str | None, how: Change) -> str:
+    """The version after a change; the first version where there was none."""
+    if version is None or how == "first":
+        return FIRST_VERSION
+    major, minor, patch = _numbers(version)
+    if how == "major":
+        return f"{major + 1}.0.0"
+    return f"{major}.{minor + 1}.0" if how == "minor" else f"{major}.{minor}.{patch}"
+
+
+def columns_of(features: Mapping[str, Any]) -> tuple[Column, ...]:
+    """The columns of a table, from the features as the Hub writes them."""
+    return tuple(Column(name=name, type=type_name(feature)) for name, feature in features.items())
+
+
+def _change(old: TableEntry | None, new: TableEntry) -> Change:
+    if old is None:
+        return "minor"
+    both = [_compared(_types(old), _types(new))]
+    if old.splits is not None and new.splits is not None:
+        both.append(_compared(dict.fromkeys(old.splits, ""), dict.fromkeys(new.splits, "")))
+    return "major" if "major" in both else "minor" if "minor" in both else "same"
+
+
+def _compared(before: Mapping[str, str] | None, after: Mapping[str, str] | None) -> Change:
+    """How names with their types changed; "same" where one side is not known."""
+    if before is None or after is None:
+        return "same"
+    if any(after.get(name) != kind for name, kind in before.items()):
+        return "major"
+    return "minor" if len(after) > len(before) else "same"
+
+
+def _types(table: TableEntry) -> dict[str, str] | None:
+    if table.columns is None:
+        return None
+    return {each.name: _SAME_TYPES.sub(lambda found: found[1] or "", each.type) for each in table.columns}
+
+
+def _numbers(version: str) -> tuple[int, int, int]:
+    """The three numbers of a version; `1.0` and `v1` are read too. ValueError for others."""
+    match = _VERSION.fullmatch(version.strip())
+    if match is None:
+        raise ValueError(f"`version` must be like `1.0.0`, not {version!r}")
+    major, minor, patch = (int(number or 0) for number in match.groups())
+    return major, minor, patch
+
+
+# -- merging ---------------------------------------------------------------------------------------------------------
+
+
+def merge(
+    old: SpecJson | None, tables: Sequence[TableEntry], now: datetime, *, pipeline_version: str | None = None
+) -> SpecJson:
+    """The spec.json after `tables` were published: they take the places of their namesakes, all else is kept.
+
+    So are the words of people that were not given again: description, interval and `pipeline_version`.
+    """
+    before = old or SpecJson()
+    mine = {table.name: _with_words(table, before) for table in tables}
+    all_tables = [mine.get(table.name, table) for table in before.tables]
+    all_tables += [table for table in mine.values() if before.table(table.name) is None]
+    intervals = before.intervals | {name: table.interval for name, table in mine.items() if table.interval is not None}
+    quality = before.data_quality.model_copy(update={"validation_passed": True, "last_validation": _moment(now)})
+    return _assembled(
+        before,
+        all_tables,
+        now,
+        version=bumped(before.version, change(old, tables)),
+        pipeline_version=pipeline_version or before.pipeline_version,
+        intervals=intervals,
+        data_quality=quality,
+    )
+
+
+def without(old: SpecJson, name: str, now: datetime) -> SpecJson:
+    """The spec.json after a table was deleted: a new major version, because its readers have to change."""
+    rest = [table for table in old.tables if table.name != name]
+    intervals = {table: interval for table, interval in old.intervals.items() if table != name}
+    version = bumped(old.version, "major" if len(rest) < len(old.tables) else "same")
+    return _assembled(old, rest, now, version=version, intervals=intervals)
+
+
+def same_but_times(one: SpecJson, two: SpecJson) -> bool:
+    """Whether two say the same of the data: the times of their making are left out."""
+    return bool(_timeless(one) == _timeless(two))
+
+
+def bounded(values: Sequence[Value]) -> tuple[Value, ...] | None:
+    """The values of a distinct list; None where they are too many to stand in spec.json."""
+    size_bytes = sum(len(str(value).encode(errors="replace")) for value in values[: MAX_LISTED + 1])
+    return tuple(values) if len(values) <= MAX_LISTED and size_bytes <= MAX_LISTED_BYTES else None
+
+
+def sampled(values: Iterable[Value]) -> tuple[Value, ...]:
+    """The first values of a list, very long text left out."""
+    short = [value for value in values if not isinstance(value, str) or len(value) <= MAX_SAMPLE_TEXT]
+    return tuple(short[:MAX_SAMPLE])
+
+
+def _timeless(spec: SpecJson) -> Any:
+    value = _plain(spec)
+    quality = {name: each for name, each in value["data_quality"].items() if name != "last_validation"}
+    rest = {name: each for name, each in value.items() if name not in {"update_time", "updated_at"}}
+    return rest | {"data_quality": quality}
+
+
+def _with_words(table: TableEntry, before: SpecJson) -> TableEntry:
+    old = before.table(table.name)
+    interval = table.interval or (old.interval if old else None) or before.intervals.get(table.name)
+    words = {"description": table.description or (old.description if old else None), "interval": interval}
+    return table.model_copy(update=words)
+
+
+def _assembled(before: SpecJson, tables: Sequence[TableEntry], now: datetime, **fields: Any) -> SpecJson:
+    """`before` with other tables, and with all that follows from them."""
+    lists = _united(tables)
+    ours = {key for name in {*_list_names(before.tables), *_list_names(tables)} for key in _keys(name)}
+    kept = {name: value for name, value in (before.model_extra or {}).items() if name not in ours}
+    quality = fields.get("data_quality", before.data_quality)
+    known = {name: getattr(before, name) for name in type(before).model_fields} | fields
+    return SpecJson(
+        **known
+        | lists
+        | kept
+        | {
+            "update_time": _moment(now)[:10],
+            "updated_at": _moment(now),
+            "tables": tuple(tables),
+            "data_quality": quality.model_copy(update={"missing_data_pct": _missing(tables)}),
+        }
+    )
+
+
+def _moment(now: datetime) -> str:
+    return f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _missing(tables: Iterable[TableEntry]) -> float:
+    """The share of cells without a value in percent, to six digits: never 0 where any is missing."""
+    known = [table for table in tables if table.missing_cells is not None and table.row_count and table.columns]
+    cells = sum((table.row_count or 0) * len(table.columns or ()) for table in known)
+    return float(f"{100 * sum(table.missing_cells or 0 for table in known) / cells:.6g}") if cells else 0.0
+
+
+# -- distinct lists --------------------------------------------------------------------------------------------------
+
+
+def _keys(name: str) -> tuple[str, str, str]:
+    return name, f"{name}_count", f"{name}_sample"
+
+
+def _list_names(tables: Iterable[TableEntry]) -> list[str]:
+    return list(dict.fromkeys(name for table in tables for name in table.distinct or {}))
+
+
+def _united(tables: Sequence[TableEntry]) -> dict[str, Any]:
+    """The distinct lists of all tables: one that several tables take part in has the values of all of them.
+
+    Its values are left out where they are too many, and its count as well where it cannot be known: several tables,
+    of which one has too many values to be kept here.
+    """
+    fields: dict[str, Any] = {}
+    for name in _list_names(tables):
+        lists = [table.distinct[name] for table in tables if table.distinct and name in table.distinct]
+        values, count, sample = _union(lists)
+        found = zip(_keys(name), (values, count, sample), strict=True)
+        fields |= {key: value for key, value in found if value is not None}
+    return fields
+
+
+def _union(lists: Sequence[DistinctList]) -> tuple[list[Value] | None, int | None, list[Value]]:
+    firsts = [value for each in lists for value in (each.sample if each.values is None else each.values) or ()]
+    if len(lists) == 1:
+        values = lists[0].values
+        return None if values is None else list(values), lists[0].count, list(sampled(firsts))
+    every = _sorted(firsts)
+    if any(each.values is None for each in lists):
+        return None, None, list(sampled(every))
+    kept = bounded(every)
+    return None if kept is None else list(kept), len(every), list(sampled(every))
+
+
+def _sorted(values: Iterable[Value]) -> list[Value]:
+    """Each value once, numbers before text."""
+    numbers: set[Any] = set()
+    texts: set[str] = set()
+    for value in values:
+        texts.add(value) if isinstance(value, str) else numbers.add(value)
+    return [*sorted(numbers), *sorted(texts)]

@@ -1,0 +1,251 @@
+"""What a command is given: the process's surroundings, and from them settings, output, and the engine.
+
+Commands import what they need when they run, so that `--help` and `validate` stay quick.
+"""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hugflow.cli.interrupts import Interrupts
+from hugflow.cli.output import Output
+from hugflow.config.loading import load, token
+from hugflow.config.settings import Settings
+from hugflow.model.errors import UsageError
+from hugflow.text.redact import Redactor
+
+if TYPE_CHECKING:
+    from hugflow.hf_client.http import Hub
+    from hugflow.model.events import Reporter
+    from hugflow.storage.state import StateDir
+    from hugflow.storage.storage_root import Storage
+    from hugflow.sync import Engine, Options
+
+
+@dataclass(slots=True)
+class Shell:
+    """The surroundings of the process, as the entry point found them.
+
+    `export` sets variables that libraries read when they are imported; `end` ends the process at once.
+    """
+
+    environ: Mapping[str, str]
+    cwd: Path
+    export: Callable[[dict[str, str]], None]
+    end: Callable[[int], None]
+    output: Output = field(default_factory=Output)
+
+    def session(self, common: Common, **overrides: Any) -> Session:
+        """Read the settings, and set up output and logging by them. Raises UsageError."""
+        settings = load(
+            self.environ,
+            self._text(self.cwd / ".env"),
+            self._config_text(common.config),
+            overrides,
+            config_name=str(common.config or ""),
+        )
+        found = token(settings, self.environ, lambda path: self._text(Path(path)))
+        settings = settings.model_copy(update={"hf_token": found})
+        self.output.redactor = Redactor([*settings.secrets(), *_ambient_secrets(self.environ)])
+        self.output.json = common.json
+        self.output.quiet = common.quiet
+        self.output.configure_logging(settings, verbose=common.verbose)
+        self.export(_library_environment(settings))
+        return Session(self, settings)
+
+    def _config_text(self, path: Path | None) -> str | None:
+        if path is None:
+            return None
+        text = self._text(path)
+        if text is None:
+            raise UsageError("reading the configuration", f"there is no file {path}", "Check the path after --config.")
+        return text
+
+    def _text(self, path: Path) -> str | None:
+        try:
+            return (self.cwd / path).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(
+                "reading the configuration", f"{path} cannot be read: {error}", "Check the file."
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """The options that every command has."""
+
+    config: Path | None = None
+    json: bool = False
+    verbose: bool = False
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A command with its settings. Makes the parts that it needs."""
+
+    shell: Shell
+    settings: Settings
+
+    @property
+    def output(self) -> Output:
+        """Where the command's words go."""
+        return self.shell.output
+
+    def storage(self) -> Storage:
+        """The collection of datasets."""
+        from hugflow.storage.storage_root import Storage
+
+        processed = Path(self.settings.processed_root) if self.settings.processed_root else None
+        return Storage(self.shell.cwd / self.settings.storage_root, processed)
+
+    def state(self) -> StateDir:
+        """The state directory."""
+        from hugflow.storage.state import StateDir
+
+        return StateDir(self.shell.cwd / self.settings.state_dir)
+
+    def hub(self, interrupts: Interrupts | None = None) -> Hub:
+        """The Hub, ready to be called."""
+        from hugflow.hf_client.http import Hub
+
+        found = self.settings.hf_token
+        hub = Hub(
+            endpoint=self.settings.hf_endpoint,
+            token=found.get_secret_value() if found else None,
+            connection_timeout_s=self.settings.connection_timeout,
+            read_timeout_s=self.settings.read_timeout,
+            max_retries=self.settings.max_retries,
+            backoff=self.settings.retry_backoff,
+            max_concurrent_downloads=self.settings.max_concurrent_downloads,
+            sleep=(interrupts or Interrupts()).sleep,
+        )
+        hub.connect()
+        return hub
+
+    def engine(
+        self,
+        reporters: tuple[Reporter, ...],
+        interrupts: Interrupts,
+        options: Options | None = None,
+        publish_root: Path | None = None,
+    ) -> Engine:
+        """The engine, with the audit trail and `reporters` listening; `publish_root` in place of PUBLISH_ROOT."""
+        from hugflow.download.pool import PoolSettings
+        from hugflow.download.run import RunContext
+        from hugflow.model.events import Fanout
+        from hugflow.model.records import EncoderSettings
+        from hugflow.publish.deletion import HubRemover
+        from hugflow.publish.run import Publisher
+        from hugflow.report.audit import AuditTrail, utc_now
+        from hugflow.storage.failpoints import Failpoints
+        from hugflow.storage.removal import Remover
+        from hugflow.sync import Engine, Options
+
+        settings, storage, state = self.settings, self.storage(), self.state()
+        failpoints = Failpoints.parse(self.shell.environ.get("HUGFLOW_FAILPOINT"))
+        trail = AuditTrail(state.audit, self.actor(), redact=self.output.redactor.text)
+        emit = Fanout((*reporters, trail))
+        quota = int(settings.storage_quota_gb * 1e9) or None
+        hub = self.hub(interrupts)
+        context = RunContext(
+            hub=hub,
+            storage=storage,
+            state=state,
+            pool=PoolSettings(
+                workers=settings.worker_count(cores()),
+                row_timeout_s=settings.row_timeout,
+                memory_bytes=settings.worker_memory_mb * 1_000_000,
+            ),
+            max_concurrent_downloads=settings.max_concurrent_downloads,
+            cleanup_progress=settings.cleanup_progress_on_success,
+            actor=self.actor(),
+            emit=emit,
+            should_stop=interrupts.should_stop,
+            now=utc_now,
+            failpoints=failpoints,
+        )
+        publisher = Publisher(
+            hub=hub,
+            state=state,
+            storage=storage,
+            root=publish_root or self.shell.cwd / settings.publish_root,
+            emit=emit,
+            should_stop=interrupts.should_stop,
+            now=utc_now,
+            failpoints=failpoints,
+        )
+        return Engine(
+            context=context,
+            remover=Remover(storage, state, self.actor(), settings.trash_days, utc_now, emit, failpoints),
+            publisher=publisher,
+            hub_remover=HubRemover(hub, state, utc_now),
+            encoder=EncoderSettings(quality=settings.lame_quality, max_audio_s=settings.max_audio_seconds),
+            quota_bytes=quota,
+            check_duplicates=settings.check_duplicates,
+            validate_hf_id=settings.validate_hf_id,
+            options=options or Options(),
+        )
+
+    def progress_reporter(self) -> Reporter:
+        """A bar on a terminal, lines in a log elsewhere."""
+        from hugflow.report.progress import ProgressBar, ProgressLines
+
+        console = self.output.console()
+        if console.is_terminal and not self.output.quiet:
+            return ProgressBar(console)
+        return ProgressLines(self.settings.progress_interval)
+
+    def actor(self) -> str:
+        """Who runs this: the person behind the pull request in CI, else the user of this machine."""
+        try:
+            return self.shell.environ.get("GITHUB_ACTOR") or getpass.getuser()
+        except (KeyError, OSError):
+            return f"uid {os.getuid()}"
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _library_environment(settings: Settings) -> dict[str, str]:
+    """What libraries read once, when they are imported, in this process and in its workers."""
+    return {
+        "HF_ENDPOINT": settings.hf_endpoint,
+        "HF_HUB_DOWNLOAD_TIMEOUT": str(int(settings.read_timeout) or 1),
+        "HF_HUB_ETAG_TIMEOUT": str(int(settings.connection_timeout) or 1),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
+        # its own handler writes past our format and masks, a line for every attempt; what counts reaches us as errors
+        "HF_HUB_VERBOSITY": "error",
+        # with five attempts it takes three minutes until hf_xet says that the Hub is full; ours come after them
+        "HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "3",
+        # numpy's linear algebra, which nothing here uses, would start a thread a core, in every worker
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+
+
+def _ambient_secrets(environ: Mapping[str, str]) -> list[str]:
+    """Values of variables whose names say that they are secret: a library may print what it finds there."""
+    marks = ("TOKEN", "SECRET", "PASSWORD", "WEBHOOK", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
+    return [value for name, value in environ.items() if any(mark in name.upper() for mark in marks)]
+
+
+def stderr_is_terminal() -> bool:
+    """Whether a person watches."""
+    return sys.stderr.isatty()
+
+
+log = logging.getLogger(__name__)

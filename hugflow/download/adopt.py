@@ -1,0 +1,124 @@
+"""Rows that stand in storage without a journal: each is taken over only if its files are what they should be.
+
+This is how a download continues whose journal was lost, or which an older tool began (progress files of version 2.0).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import posixpath
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import orjson
+import soundfile
+
+from hugflow.model.plan import DownloadPlan
+from hugflow.model.ranges import RowRanges
+from hugflow.model.records import RowRecord
+from hugflow.storage.dataset_folder import DatasetFolder
+from hugflow.storage.disk import read_regular
+
+GROUP_ROWS = 64
+
+
+def holds(dataset: DatasetFolder, record: RowRecord) -> bool:
+    """Whether a row's files have the size and hash that are recorded of them."""
+    files = [(dataset.json / f"{record.row}.json", record.json_bytes, record.json_sha256)]
+    if record.audio is not None:
+        files.append((dataset.audio / record.audio, record.audio_bytes, record.audio_sha256))
+    return record.status == "failed" or all(_is_as_recorded(*file) for file in files)
+
+
+def _is_as_recorded(path: Path, size: int, digest: str | None) -> bool:
+    try:
+        data = read_regular(path)
+    except OSError:
+        return False
+    return len(data) == size and hashlib.sha256(data).hexdigest() == digest
+
+
+def adopt(dataset: DatasetFolder, rows: RowRanges, plan: DownloadPlan) -> Iterator[list[RowRecord]]:
+    """Records of those of `rows` whose files hold, in groups; the others are simply made again."""
+    group: list[RowRecord] = []
+    shared = _named_twice(dataset, rows, plan)
+    for row in takewhile(lambda row: row < plan.rows, rows):
+        record = _record(dataset, row, plan)
+        if record is not None and hash(record.audio) not in shared:
+            group.append(record)
+        if len(group) == GROUP_ROWS:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _named_twice(dataset: DatasetFolder, rows: RowRanges, plan: DownloadPlan) -> set[int]:
+    """Hashes of the audio that several rows name: a row wrote over that of another, and nobody knows whose it is."""
+    once: set[int] = set()
+    twice: set[int] = set()
+    if plan.audio_column is None:
+        return twice
+    for row in takewhile(lambda row: row < plan.rows, rows):
+        found = _read(dataset, row, plan)
+        name = found[1][plan.audio_column] if found else None
+        if isinstance(name, str):
+            key = hash(posixpath.basename(name))
+            (twice if key in once else once).add(key)
+    return twice
+
+
+def _read(dataset: DatasetFolder, row: int, plan: DownloadPlan) -> tuple[bytes, dict[str, Any]] | None:
+    """A row's JSON, or None when it is not there, damaged, or has other columns."""
+    try:
+        data = read_regular(dataset.json / f"{row}.json")
+        values = orjson.loads(data)
+    except (OSError, orjson.JSONDecodeError):
+        return None
+    if not isinstance(values, dict) or values.keys() != {column.name for column in plan.columns}:
+        return None
+    return data, values
+
+
+def _record(dataset: DatasetFolder, row: int, plan: DownloadPlan) -> RowRecord | None:
+    """What the journal would say of a row, or None when its files do not hold."""
+    found = _read(dataset, row, plan)
+    if found is None:
+        return None
+    data, values = found
+    record = RowRecord(row, "ok", json_bytes=len(data), json_sha256=hashlib.sha256(data).hexdigest())
+    if plan.audio_column is None:
+        return record
+    audio = values[plan.audio_column]
+    return record._replace(status="no_audio") if audio is None else _with_audio(dataset, record, audio)
+
+
+def _with_audio(dataset: DatasetFolder, record: RowRecord, audio: object) -> RowRecord | None:
+    if not isinstance(audio, str):
+        return None
+    folder, name = posixpath.split(audio)
+    if folder != "audio" or not name or _is_of_another(name, record.row):
+        return None
+    try:
+        data = read_regular(dataset.audio / name)
+        info = soundfile.info(io.BytesIO(data))
+    except (OSError, soundfile.LibsndfileError):
+        return None
+    return record._replace(
+        audio=name,
+        audio_bytes=len(data),
+        audio_sha256=hashlib.sha256(data).hexdigest(),
+        samples=info.frames,
+        sample_rate=info.samplerate,
+        source_sample_rate=info.samplerate,
+        source_channels=info.channels,
+    )
+
+
+def _is_of_another(name: str, row: int) -> bool:
+    """Whether another row will be written under this name, as `rows.audio_file_name` gives them out."""
+    number = name.removesuffix(".mp3").rpartition("__")[2]
+    return name.endswith(".mp3") and number.isdecimal() and number != str(row)

@@ -1,0 +1,93 @@
+"""Whether there is room for a download, before its first byte: estimates, and what they mean for the server. No I/O."""
+
+from __future__ import annotations
+
+import math
+
+from hugflow.model.plan import DownloadPlan, Estimate, Finding, StorageFacts
+
+BLOCK_BYTES = 4096
+"""Files take whole blocks on nearly every file system."""
+
+# Measured on one core with 9 s clips of speech (docs/benchmarks.md); an estimate, not a promise.
+ENCODED_BYTES_PER_S = 10e6
+DURABLE_ROWS_PER_S = 600.0
+
+# MP3 at 192 kbit/s against the usual sources, per byte: about 1.2 of FLAC, 0.75 of 16 kHz WAV, 1 of MP3.
+AUDIO_GROWTH = 1.2
+# JSON against parquet, which compresses well.
+JSON_GROWTH = 4.0
+
+
+def estimate(plan: DownloadPlan, rows_done: int, workers: int) -> Estimate:
+    """What the rows that are left will need: bytes and files in storage, scratch space, and time."""
+    rows = plan.rows - rows_done
+    share = rows / plan.rows if plan.rows else 0.0
+    size = plan.size_bytes * share
+    held = _scratch(plan, workers) if rows else 0
+    if plan.audio_column:
+        stored, files = size * AUDIO_GROWTH + rows * BLOCK_BYTES, 2 * rows
+        seconds = max(size / ENCODED_BYTES_PER_S / workers, rows / DURABLE_ROWS_PER_S)
+    else:
+        stored, files = max(size * JSON_GROWTH, rows * BLOCK_BYTES), rows
+        seconds = rows / DURABLE_ROWS_PER_S
+    return Estimate(stored_bytes=int(stored), files=files, scratch_bytes=held, seconds=seconds)
+
+
+def _scratch(plan: DownloadPlan, workers: int) -> int:
+    """The most bytes of shards that stand in scratch at a time; of folders of files it is only their names."""
+    if plan.format in ("audiofolder", "imagefolder"):
+        return 0
+    largest = max((shard.size_bytes for shard in plan.shards), default=0)
+    copies = 0 if plan.format == "parquet" else 1
+    return min(workers + 1, len(plan.shards) + copies) * largest
+
+
+# Measured (docs/decisions/0009): pages of a whole row group are held packed and unpacked.
+GROUP_MEMORY = 2.1
+
+
+def memory(plan: DownloadPlan, worker_bytes: int) -> list[Finding]:
+    """Whether a worker can read the largest row group of the split in `worker_bytes` (0: no bound).
+
+    An "error" is certain: not even the group's values fit. A "warning" depends on the sizes of pages, which only the
+    file itself tells; a worker that runs out of memory ends the run with that reason.
+    """
+    largest = max(plan.shards, key=lambda shard: shard.largest_group_bytes or 0, default=None)
+    size = (largest.largest_group_bytes or 0) if largest else 0
+    if largest is None or not worker_bytes or size * GROUP_MEMORY <= worker_bytes:
+        return []
+    needed = math.ceil(size * GROUP_MEMORY / 1e6)
+    message = (
+        f"{largest.path} has a row group of {_gb(size)}, and a worker may use {_gb(worker_bytes)}: "
+        f"set WORKER_MEMORY_MB to {needed} or more (and WORKERS to what the machine has memory for)"
+    )
+    return [_lacks("memory", message)] if size > worker_bytes else [Finding(level="warning", message=message)]
+
+
+def room(needs: Estimate, storage: StorageFacts) -> list[Finding]:
+    """What the server lacks for it. An "error" is certain: not even the least that is needed fits."""
+    findings = []
+    least = needs.files * BLOCK_BYTES + needs.scratch_bytes
+    likely = needs.stored_bytes + needs.scratch_bytes
+    if storage.free_inodes is not None and needs.files > storage.free_inodes:
+        findings.append(_lacks("inodes", f"{needs.files:,} files are needed, {storage.free_inodes:,} inodes are free"))
+    if least > storage.free_bytes:
+        findings.append(_lacks("space", f"at least {_gb(least)} is needed, {_gb(storage.free_bytes)} is free"))
+    elif likely > storage.free_bytes:
+        message = f"about {_gb(likely)} may be needed, {_gb(storage.free_bytes)} is free"
+        findings.append(Finding(level="warning", message=message))
+    if storage.quota_bytes is not None and storage.used_bytes + needs.stored_bytes > storage.quota_bytes:
+        after = storage.used_bytes + needs.stored_bytes
+        findings.append(
+            _lacks("quota", f"about {_gb(after)} would be used, STORAGE_QUOTA_GB allows {_gb(storage.quota_bytes)}")
+        )
+    return findings
+
+
+def _lacks(what: str, message: str) -> Finding:
+    return Finding(level="error", message=f"not enough {what}: {message}")
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"  # noqa: PLR2004 - below it, megabytes say more

@@ -1,0 +1,98 @@
+"""Mends a dataset that `verify` found damaged: what does not hold goes to the trash, and is downloaded again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hugflow.download.run import DownloadRun, RunContext
+from hugflow.hf_client.read.resolve import resolve
+from hugflow.model.errors import ExitCode
+from hugflow.model.events import Result
+from hugflow.model.plan import AddPlan, PlanFile
+from hugflow.model.specs import AddSpec
+from hugflow.request.file import ParsedRequest
+from hugflow.storage import journal
+from hugflow.storage.dataset_folder import META
+from hugflow.storage.journal import JournalState
+from hugflow.storage.plan_file import read_plan, write_plan
+from hugflow.storage.state import DatasetRecord
+from hugflow.storage.verify import MARKER, PLAN, Verified, good_records
+
+_ROWS_AUDIO, _ROWS_JSON = "audio", "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Repairer:
+    """Repairs datasets; needs the Hub only for what has to be fetched again."""
+
+    context: RunContext
+
+    def repair(self, verified: Verified) -> Result:
+        """Make a dataset again what it was, byte for byte. Raises Locked, StorageFault, Transient, AuthenticationError.
+
+        One that is not complete is only rid of what does not hold: the next run of its request makes it again.
+        """
+        name = verified.name
+        with self.context.state.lock(name, f"repairing {name}"):
+            if verified.record is None:
+                return self._thin_out(verified)
+            # asks the Hub where the plan is damaged: before anything is changed
+            plan = self._plan(verified, verified.record)
+            self._take_out(verified, JournalState(name, verified.record.sha), plan)
+            return DownloadRun(plan, self.context).run()
+
+    def _thin_out(self, verified: Verified) -> Result:
+        """A dataset that is not complete is only rid of what does not hold."""
+        name = verified.name
+        kept = read_plan(self.context.storage, name)
+        assert kept is not None, "a dataset that is not complete is known by its plan"
+        damaged = JournalState(name, kept.download.sha)
+        state = journal.read(self.context.state.journal(name)) if verified.index_holds else damaged
+        self._take_out(verified, state)
+        return Result(
+            request="",
+            kind="add",
+            name=name,
+            status="partial",
+            exit_code=ExitCode.PARTIAL,
+            message="What does not hold was taken out",
+            fix="Run the dataset's request again: it makes those rows again and completes the dataset.",
+        )
+
+    def _take_out(self, verified: Verified, state: JournalState | None, plan: AddPlan | None = None) -> None:
+        """Journal first, then plan and marker, then the files: killed anywhere, the next run makes the rest again.
+
+        Without `state` there is no journal, and none is made. Without `plan` the dataset is not complete, and keeps the
+        plan that it has.
+        """
+        name, now = verified.name, self.context.now()
+        storage, dataset = self.context.storage, self.context.storage.dataset(verified.name)
+        path = self.context.state.journal(name)
+        if state is not None:
+            journal.rewrite(path, state, good_records(dataset, path, verified))
+        bad = [damage.path for damage in verified.damage if damage.state != "missing" and not damage.is_journal]
+        storage.trash_files(name, [path for path in bad if plan is not None and path in {META, PLAN}], now)
+        if plan is not None and verified.is_damaged(PLAN):
+            write_plan(dataset, PlanFile(facts=plan.facts, download=plan.download))
+        if MARKER not in bad:
+            dataset.unmark()
+        if plan is not None and not verified.index_holds:
+            bad += [_ROWS_AUDIO, _ROWS_JSON]  # nothing vouches for any row: all are made again, into empty folders
+        storage.trash_files(name, [path for path in bad if path not in {META, PLAN}], now)
+
+    def _plan(self, verified: Verified, record: DatasetRecord) -> AddPlan:
+        spec = AddSpec.model_validate(record.spec)
+        kept = None if verified.is_damaged(PLAN) else read_plan(self.context.storage, record.name)
+        if kept is None:
+            request = ParsedRequest(record.request, spec, {})
+            resolved = resolve(self.context.hub, request, spec, record.encoder, sha=record.sha)
+            kept = PlanFile(facts=resolved.facts, download=resolved.download)
+        return AddPlan(
+            request=record.request,
+            spec=spec,
+            name=record.name,
+            action="resume",
+            location=str(self.context.storage.dataset(record.name).path),
+            facts=kept.facts,
+            download=kept.download,
+        )

@@ -1,0 +1,373 @@
+"""One download from its lock to its marker: what is left to do is done, and every row is accounted for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import orjson
+
+from hugflow.download import pool
+from hugflow.download.adopt import adopt, holds
+from hugflow.download.convert import Conversion
+from hugflow.download.finish import finish, remove_unrecorded
+from hugflow.download.pool import PoolSettings
+from hugflow.download.shard_queue import FetchRows, ShardQueue, is_pending
+from hugflow.formats.rows import common_schema
+from hugflow.hf_client.http import Hub
+from hugflow.hf_client.read.audio_paths import RepositoryFiles
+from hugflow.hf_client.read.fetch import fetch_shard
+from hugflow.hf_client.read.resolve import open_split
+from hugflow.model.errors import ExitCode, HugflowError, Paused, StorageFault
+from hugflow.model.events import FailedRow, Preview, Progress, Reporter, Result, RowFailed, Warned
+from hugflow.model.plan import AddPlan, DownloadPlan, PlanFile
+from hugflow.model.ranges import RowRanges
+from hugflow.model.records import RowRecord
+from hugflow.storage.dataset_folder import DatasetFolder
+from hugflow.storage.disk import faults
+from hugflow.storage.failpoints import Failpoints
+from hugflow.storage.index import batched_rows, read_index
+from hugflow.storage.journal import Journal, JournalState
+from hugflow.storage.plan_file import write_plan
+from hugflow.storage.state import DatasetRecord, ManifestEntry, StateDir, read_progress, write_progress
+from hugflow.storage.state import Progress as KnownProgress
+from hugflow.storage.storage_root import Storage
+from hugflow.version import __version__
+
+GROUP_ROWS = 64
+PROGRESS_EVERY_S = 1.0
+LISTED_ERRORS = 100
+TIDY_S = 0.5  # a run that is asked to stop has five seconds in all
+PREVIEW_ROWS = 3
+
+
+def group_rows(workers: int) -> int:
+    """How many rows a worker makes durable at a time.
+
+    Each worker has four groups under way: one filling, one waiting, one being written, one on its way to the journal.
+    All of them together are the `GROUP_ROWS` that a kill costs.
+    """
+    return max(1, GROUP_ROWS // (4 * workers))
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What a run needs of the outside. `actor` is who asked for it."""
+
+    hub: Hub
+    storage: Storage
+    state: StateDir
+    pool: PoolSettings
+    max_concurrent_downloads: int
+    cleanup_progress: bool
+    actor: str
+    emit: Reporter
+    should_stop: Callable[[], bool]
+    now: Callable[[], datetime]
+    failpoints: Failpoints = field(default_factory=Failpoints)
+
+
+def manifest_entry(context: RunContext, record: DatasetRecord) -> ManifestEntry:
+    """The manifest's entry of a complete dataset. Its plan was written when it was begun, its marker at the end."""
+    dataset = context.storage.dataset(record.name)
+    return ManifestEntry(
+        dataset=record,
+        added_by=context.actor,
+        added_at=_modified(dataset.plan),
+        completed_at=_modified(dataset.marker),
+    )
+
+
+def _modified(path: Path) -> str:
+    with faults(f"reading {path}"):
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
+
+
+@dataclass(slots=True)
+class DownloadRun:
+    """A run of one add request. The dataset's lock is held by the caller for as long as it lives.
+
+    `room_bytes` is what STORAGE_QUOTA_GB leaves for it, None without a quota.
+    """
+
+    plan: AddPlan
+    context: RunContext
+    retry_failed: bool = False
+    room_bytes: int | None = None
+    _dataset: DatasetFolder = field(init=False)
+    _journal: Journal = field(init=False)
+    _started: float = field(init=False)
+    _resumed_from: int = 0
+    _new_rows: int = 0
+    _new_bytes: int = 0
+    _last_progress: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._dataset = self.context.storage.dataset(self.plan.name)
+
+    def run(self) -> Result:
+        """Do what is left to do, and say how it ended. Faults that end a run are in the result; bugs are raised."""
+        self._started = time.monotonic()
+        self._prepare()
+        try:
+            self._write_progress("running")
+            self._convert()
+            return self._settle()
+        except Paused as paused:
+            return self._ended("paused", ExitCode.PAUSED, paused)
+        except HugflowError as error:
+            return self._ended("failed", error.exit_code, error)
+        finally:
+            self._journal.close()
+
+    @property
+    def _rows(self) -> JournalState:
+        return self._journal.state
+
+    def _prepare(self) -> None:
+        """Make the folder ours, fix the plan, and open the journal."""
+        progress = read_progress(self.context.state.progress(self.plan.name))
+        is_old = progress is not None and progress.is_old
+        self._dataset.create(known=is_old)
+        is_ours = self._dataset.plan.exists()
+        if not is_ours:
+            # a journal that is left of a dataset that is gone would vouch for rows that are gone, too
+            self.context.state.drop_journal(self.plan.name)
+            self._write_plan(self.plan.download)
+        self._dataset.sweep()
+        path = self.context.state.journal(self.plan.name)
+        self._journal = Journal.open(path, self.plan.name, self.plan.download.sha)
+        if self._journal.is_new and (is_ours or is_old):
+            self._adopt(progress)
+        # from here on it is not complete, until it is again
+        self._dataset.unmark()
+        self.context.state.deactivate(self.plan.name)
+        self._resumed_from = len(self._rows.done)
+        self._journal.begin_run({"time": self.context.now().isoformat(timespec="seconds"), "version": __version__})
+
+    def _adopt(self, progress: KnownProgress | None) -> None:
+        """Without a journal: take over what the index says, or the rows of a progress file whose files hold.
+
+        Only under the plan that they were made by: without it, they may be of another commit.
+        """
+        if self._dataset.index.is_file():
+            self._adopt_index()
+            return
+        if progress is None:
+            return
+        for records in adopt(self._dataset, progress.rows, self.plan.download):
+            self._journal.commit(records)
+
+    def _adopt_index(self) -> None:
+        """A complete dataset's index is right; one that is left without a marker may speak of files that are gone."""
+        is_complete = self._dataset.marker.is_file()
+        try:
+            for batch in batched_rows(read_index(self._dataset)):
+                if records := [record for record in batch if is_complete or holds(self._dataset, record)]:
+                    self._journal.commit(records)
+        except StorageFault as fault:
+            if is_complete or fault.reason != "damaged_index":
+                raise
+            self.context.emit(Warned(self.plan.request, f"{fault.problem}: {fault.doing}; its rows are made again"))
+
+    @property
+    def _download(self) -> DownloadPlan:
+        """The plan with what is known by now about its shards."""
+        return self.plan.download.counted(self._rows.shards)
+
+    def _convert(self) -> None:
+        download = self._download
+        settled = RowRanges(self._rows.done.as_list())
+        if not self.retry_failed:
+            settled.update(self._rows.failed)
+        if not any(is_pending(shard, settled) for shard in download.shards):
+            return
+        workers = self.context.pool.workers
+        # while a shard of another format becomes parquet, it stands in scratch twice: one at a time, within the bound
+        as_it_is = download.format == "parquet"
+        shards = ShardQueue(
+            plan=download,
+            dataset=self._dataset,
+            settled=settled,
+            fetch_rows=self._fetch_rows(),
+            counted=self._journal.count_shard,
+            workers=workers,
+            ahead=workers + 1 if as_it_is else workers,
+            threads=self.context.max_concurrent_downloads if as_it_is else 1,
+        )
+        conversion = Conversion(
+            self._dataset.path,
+            download.audio_column,
+            download.encoder,
+            group_rows(workers),
+            failpoints=self.context.failpoints,
+        )
+        # workers wait without regard to signals: they are told to stop between rows
+        hub = replace(self.context.hub, sleep=time.sleep)
+        files = RepositoryFiles(hub, download.identity.hf_id, download.sha)
+        pool.run(shards, conversion, files, self.context.pool, self._commit, self.context.should_stop)
+
+    def _fetch_rows(self) -> FetchRows:
+        """How a shard becomes a parquet file in scratch."""
+        hub, download = self.context.hub, self.plan.download
+        if download.format != "parquet":
+            return open_split(hub, download).fetch_rows
+
+        def fetch(index: int, folder: Path) -> Path:
+            return fetch_shard(hub, download.identity.hf_id, download.sha, download.shards[index], folder)
+
+        return fetch
+
+    def _commit(self, records: list[RowRecord]) -> None:
+        self.context.failpoints.reach("journal_before")
+        self._journal.commit(records)
+        self.context.failpoints.reach("journal_after")
+        self._new_rows += sum(record.status != "failed" for record in records)
+        self._new_bytes += sum(record.audio_bytes + record.json_bytes for record in records)
+        for record in records:
+            if record.status == "failed":
+                self._emit_failed(record)
+        self._report()
+        if self.room_bytes is not None and self._new_bytes > self.room_bytes:
+            raise StorageFault(
+                f"downloading {self.plan.name}",
+                "the datasets together take more than STORAGE_QUOTA_GB allows",
+                "Raise the quota or remove a dataset, and run the same command again: it continues.",
+                reason="quota",
+            )
+
+    def _emit_failed(self, record: RowRecord) -> None:
+        reason, message = record.reason or "failed", record.message or ""
+        self.context.emit(RowFailed(self.plan.request, self.plan.name, record.row, reason, message))
+
+    def _report(self) -> None:
+        now = time.monotonic()
+        if now - self._last_progress >= PROGRESS_EVERY_S:
+            self._last_progress = now
+            self._write_progress("running")
+            self.context.failpoints.reach("progress_written")
+        self.context.emit(
+            Progress(
+                request=self.plan.request,
+                name=self.plan.name,
+                rows_total=self._download.rows,
+                rows_done=len(self._rows.done),
+                rows_failed=len(self._rows.failed),
+                new_rows=self._new_rows,
+                new_bytes=self._new_bytes,
+                elapsed_s=now - self._started,
+            )
+        )
+
+    def _write_progress(self, status: Literal["running", "paused", "partial", "complete", "failed"]) -> None:
+        write_progress(
+            self.context.state.progress(self.plan.name),
+            self.plan.name,
+            status=status,
+            done=self._rows.done,
+            rows_total=self._download.rows,
+            resumed_from=self._resumed_from,
+        )
+
+    def _settle(self) -> Result:
+        """All rows are done or failed: the dataset is complete, or stays partial."""
+        self._dataset.sweep()
+        failed, allowed = len(self._rows.failed), self.plan.spec.max_failed_rows
+        if failed > allowed:
+            self._remove_unrecorded()
+            self._write_progress("partial")
+            fix = "Run it again with --retry-failed, or allow them with `max_failed_rows` in the request."
+            rows = "1 row" if failed == 1 else f"{failed} rows"
+            problem = f"{rows} could not be converted; {allowed or 'none'} may fail"
+            return self._result("partial", ExitCode.PARTIAL, error=problem, fix=fix, reason="failed_rows")
+        plan = self._fix_counts()
+        journal = self.context.state.journal(self.plan.name)
+        # before the marker: what has one is whole, and has nothing more than it should
+        self._dataset.remove_workspace()
+        record = finish(self._dataset, journal, self._rows, plan, self.context.failpoints)
+        self.context.state.activate(manifest_entry(self.context, record))
+        self.context.failpoints.reach("finish_manifest")
+        self._write_progress("complete")
+        if warning := self.context.storage.link(self.plan.name):
+            self.context.emit(Warned(self.plan.request, warning))
+        if self.plan.download.audio_column and not self._rows.tally.audio_files and self._rows.done:
+            self.context.emit(Warned(self.plan.request, "Audio column exists but no audio files extracted"))
+        result = self._result("complete", ExitCode.DONE)
+        if self.context.cleanup_progress:
+            self.context.state.forget(self.plan.name)
+        return result
+
+    def _fix_counts(self) -> AddPlan:
+        """The plan with the row counts and types that only reading could tell; the dataset's own copy gets them too."""
+        if not self._rows.shards:
+            return self.plan
+        schemas = [count.arrow_schema for _, count in sorted(self._rows.shards.items())]
+        download = self._download.model_copy(update={"arrow_schema": common_schema(schemas)})
+        self._write_plan(download)
+        return self.plan.model_copy(update={"download": download})
+
+    def _write_plan(self, download: DownloadPlan) -> None:
+        write_plan(self._dataset, PlanFile(facts=self.plan.facts, download=download))
+
+    def _ended(self, status: Literal["paused", "failed"], code: ExitCode, error: HugflowError) -> Result:
+        # half-written files go first: on a full disk they may leave the room for the progress file
+        for tidy in (self._dataset.sweep, self._remove_unrecorded, lambda: self._write_progress(status)):
+            try:
+                tidy()
+            except HugflowError as fault:
+                # the disk that ended the run may refuse this, too; the journal is what counts
+                self.context.emit(Warned(self.plan.request, str(fault)))
+        problem = f"{error.doing}: {error.problem}"
+        return self._result(status, code, error=problem, fix=error.fix, reason=error.reason)
+
+    def _remove_unrecorded(self) -> None:
+        remove_unrecorded(self._dataset, self._rows.done, within_s=TIDY_S)
+
+    def _result(
+        self,
+        status: Literal["complete", "partial", "paused", "failed"],
+        code: ExitCode,
+        *,
+        error: str | None = None,
+        fix: str | None = None,
+        reason: str | None = None,
+    ) -> Result:
+        rows = self._rows
+        failed = [rows.failed[row] for row in islice(sorted(rows.failed), LISTED_ERRORS)]
+        return Result(
+            request=self.plan.request,
+            kind="add",
+            name=self.plan.name,
+            status=status,
+            exit_code=code,
+            location=str(self._dataset.path),
+            sha=self.plan.download.sha,
+            rows_total=self._download.rows,
+            rows_done=len(rows.done),
+            rows_failed=len(rows.failed),
+            new_rows=self._new_rows,
+            audio_bytes=rows.tally.audio_bytes,
+            json_bytes=rows.tally.json_bytes,
+            duration_s=rows.tally.duration_s,
+            elapsed_s=time.monotonic() - self._started,
+            error=error,
+            fix=fix,
+            reason=reason,
+            errors=tuple(FailedRow(record.row, record.reason or "", record.message or "") for record in failed),
+            previews=self._previews() if status == "complete" else (),
+        )
+
+    def _previews(self) -> tuple[Preview, ...]:
+        """The first rows, as people want to see them to believe that it is the right dataset."""
+        previews = []
+        for record in islice((r for r in read_index(self._dataset) if r.status != "failed"), PREVIEW_ROWS):
+            values = orjson.loads((self._dataset.json / f"{record.row}.json").read_bytes())
+            text = values.get(self.plan.spec.text_column)
+            duration = record.samples / record.sample_rate if record.sample_rate else None
+            previews.append(Preview(record.row, text if isinstance(text, str) else None, duration))
+        return tuple(previews)

@@ -1,0 +1,69 @@
+"""Rows from a shard that was fetched: a range of them at a time, in memory that does not grow with the shard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hugflow.formats.rows import schema_text
+from hugflow.model.errors import Terminal
+from hugflow.storage.disk import faults
+
+
+def parquet_batches(path: Path, start: int, stop: int, batch_rows: int) -> Iterator[pa.RecordBatch]:
+    """The rows `start`..`stop` (within the file) in batches; only the row groups that hold them are read.
+
+    Memory: about one row group's compressed pages and one batch, not the file.
+    """
+    with _readable(path), pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
+        at, groups = 0, []
+        for i in range(file.num_row_groups):
+            rows = file.metadata.row_group(i).num_rows
+            if at < stop and at + rows > start:
+                groups.append((i, at))
+            at += rows
+        if not groups:
+            return
+        at = groups[0][1]
+        for batch in file.iter_batches(batch_rows, row_groups=[i for i, _ in groups], use_threads=False):
+            first, last = max(start, at), min(stop, at + batch.num_rows)
+            if first < last:
+                yield batch.slice(first - at, last - first)
+            at += batch.num_rows
+            if at >= stop:
+                return
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:  # also pyarrow's own; a row that needs too much has its own place
+        raise Terminal(
+            f"reading {path.name}",
+            "a row group needs more memory than WORKER_MEMORY_MB allows",
+            "Raise WORKER_MEMORY_MB, or run with fewer WORKERS, and run the same command again: it continues.",
+            reason="out_of_memory",
+        ) from error
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            with faults(f"reading {path.name}"):
+                raise
+        # pyarrow says OSError, without a number, also for broken pages
+        raise Terminal(
+            f"reading {path.name}",
+            f"it is no valid parquet file: {str(error).splitlines()[0]}",
+            "Report it to the dataset's owners.",
+            reason="unreadable",
+        ) from error
+
+
+def count_rows(path: Path) -> tuple[tuple[int, ...], str]:
+    """The rows of each row group of a parquet file, and its schema as plans keep it."""
+    with _readable(path), pq.ParquetFile(path) as file:
+        groups = tuple(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups))
+        return groups, schema_text(file.schema_arrow)

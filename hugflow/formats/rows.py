@@ -1,0 +1,276 @@
+"""A row of a table becomes a JSON document, and its audio gets a file name.
+
+Values are made fit for JSON column by column, in Arrow: what JSON has no type for becomes text (dates, decimals,
+durations) or, for bytes, a note of their size and hash. The JSON files and `metadata.parquet` share these types.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import unicodedata
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from hugflow.model.errors import RowError
+
+OMITTED = pa.struct([("omitted_bytes", pa.int64()), ("sha256", pa.string())])
+MAX_STEM_BYTES = 180
+_AUDIO_SUFFIX = re.compile(
+    r"\.(?:aac|aif|aiff|aifc|amr|au|caf|flac|m4a|mka|mkv|mp2|mp3|mp4|oga|ogg|opus|snd|sph|voc|w64|wav|wave|webm|wma)\Z",
+    re.IGNORECASE,
+)
+_JSON_OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+
+
+def row_json(values: dict[str, Any]) -> bytes:
+    """The JSON file of a row: strict JSON in UTF-8, the columns in their order; NaN and infinities become null."""
+    try:
+        return orjson.dumps(values, option=_JSON_OPTIONS)
+    except TypeError as error:
+        raise RowError("invalid_value", f"a value has no form in JSON: {error}") from error
+
+
+def json_columns(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """The rows of a batch as dictionaries of JSON values, in order.
+
+    Raises RowError (`invalid_text` when a text is not UTF-8, `invalid_value`); callers then go row by row.
+    """
+    try:
+        columns = [json_values(column) for column in batch.columns]
+        rows: list[dict[str, Any]] = pa.RecordBatch.from_arrays(columns, names=batch.schema.names).to_pylist()
+    except UnicodeDecodeError as error:
+        raise RowError("invalid_text", "a text is not valid UTF-8") from error
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        raise RowError("invalid_value", f"a value has no form in JSON ({type(error).__name__})") from error
+    return rows
+
+
+def compute() -> Any:
+    """Return pyarrow.compute: few rows need it, and a worker takes a fifth of its start to import it."""
+    import pyarrow.compute  # noqa: PLC0415 - see above
+
+    return pyarrow.compute
+
+
+def schema_text(schema: pa.Schema) -> str:
+    """A schema without its metadata, as a plan keeps it: as Arrow serialises it, in base64."""
+    return base64.b64encode(schema.remove_metadata().serialize()).decode()
+
+
+def schema_of(text: str) -> pa.Schema:
+    """The schema that a plan keeps."""
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
+
+
+def common_schema(texts: list[str]) -> str:
+    """The schema that holds the rows of all of these; they come from the shards of one split.
+
+    A column whose values have no common type becomes one of text: other values are then written as JSON.
+    """
+    schemas = [schema_of(text) for text in texts]
+    names = dict.fromkeys(name for schema in schemas for name in schema.names)
+    fields = [_common_field([schema.field(name) for schema in schemas if name in schema.names]) for name in names]
+    return schema_text(pa.schema(fields))
+
+
+def _common_field(fields: list[pa.Field]) -> pa.Field:
+    try:
+        return pa.unify_schemas([pa.schema([field]) for field in fields], promote_options="permissive").field(0)
+    except (pa.ArrowTypeError, pa.ArrowInvalid):
+        return pa.field(fields[0].name, pa.string())
+
+
+def json_array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """JSON values as an array of a type that `common_schema` found for them; what does not fit is made to fit.
+
+    In a column of text other values become JSON, in one of floats integers become the nearest float.
+    """
+    try:
+        return pa.array(values, kind)
+    except (pa.ArrowTypeError, pa.ArrowInvalid):
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            return pa.array([v if v is None or isinstance(v, str) else orjson.dumps(v).decode() for v in values], kind)
+        if pa.types.is_floating(kind):
+            return pa.array([None if value is None else float(value) for value in values], kind)
+        raise
+
+
+def json_type(arrow_type: pa.DataType) -> pa.DataType:
+    """The Arrow type that values of `arrow_type` have once they are fit for JSON."""
+    return json_values(pa.nulls(0, arrow_type)).type
+
+
+def json_values(array: pa.Array) -> pa.Array:
+    """Values fit for JSON, of the same length: nested types are followed into their leaves.
+
+    Timestamps, dates and times become ISO 8601 text, durations ISO 8601 durations, decimals text, bytes the struct
+    `OMITTED`; maps become lists of {key, value}; dictionaries and extension types what they stand for.
+    """
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        return json_values(array.dictionary_decode())
+    if isinstance(array, pa.ExtensionArray):
+        return json_values(array.storage)
+    if pa.types.is_run_end_encoded(kind):
+        return json_values(compute().run_end_decode(array))
+    if pa.types.is_map(kind):
+        return _json_map(array)
+    if pa.types.is_struct(kind):
+        return _json_struct(array)
+    if _is_list(kind):
+        return _json_list(array, array.flatten())
+    return _json_leaf(array)
+
+
+def _json_leaf(array: pa.Array) -> pa.Array:
+    kind = array.type
+    if pa.types.is_timestamp(kind):
+        return _timestamps(array)
+    if pa.types.is_date(kind) or pa.types.is_time(kind) or pa.types.is_decimal(kind):
+        return array.cast(pa.string())
+    if pa.types.is_duration(kind):
+        return _durations(array)
+    if _is_bytes(kind):
+        return pa.array([_omitted(scalar) for scalar in array], OMITTED)
+    if pa.types.is_float16(kind):
+        return array.cast(pa.float32())
+    if pa.types.is_string_view(kind):
+        return array.cast(pa.string())
+    if not pa.types.is_interval(kind) and (
+        pa.types.is_primitive(kind)
+        or pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_null(kind)
+    ):
+        return array
+    # unions and intervals: rare enough that their text is the honest form
+    return pa.array([_text(scalar.as_py()) for scalar in array], pa.string())
+
+
+def _text(value: Any) -> str | None:
+    """A value's text; bytes are never inlined."""
+    return None if value is None else f"{len(value)} bytes" if isinstance(value, bytes) else str(value)
+
+
+def _json_struct(array: pa.StructArray) -> pa.Array:
+    if array.type.num_fields == 0:
+        return array
+    names = [field.name for field in array.type]
+    return pa.StructArray.from_arrays(
+        [json_values(child) for child in array.flatten()], names=names, mask=array.is_null()
+    )
+
+
+def _json_list(array: pa.Array, flat: pa.Array) -> pa.Array:
+    """A list array over `flat`, which holds the elements of the lists that are not null."""
+    lengths = compute().fill_null(compute().list_value_length(array), 0).to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+    return pa.LargeListArray.from_arrays(offsets, json_values(flat), mask=array.is_null())
+
+
+def _json_map(array: pa.MapArray) -> pa.Array:
+    # by way of Python: pyarrow's cast of a slice of maps to lists gives an array that aborts the process later
+    pairs = [
+        None if item is None else [{"key": key, "value": value} for key, value in item] for item in array.to_pylist()
+    ]
+    entry = pa.struct([("key", array.type.key_type), ("value", array.type.item_type)])
+    return json_values(pa.array(pairs, pa.list_(entry)))
+
+
+def _timestamps(array: pa.Array) -> pa.Array:
+    if array.type.tz is None:
+        return compute().strftime(array, format="%Y-%m-%dT%H:%M:%S")
+    try:
+        text = compute().strftime(array, format="%Y-%m-%dT%H:%M:%S%z")
+    except pa.ArrowInvalid:
+        # a time zone that this machine does not know: the moment in UTC, which is what is stored
+        text = _timestamps(array.cast(pa.timestamp(array.type.unit)))
+        return compute().binary_join_element_wise(text, "+00:00", "")
+    return compute().replace_substring_regex(text, r"([+-]\d\d)(\d\d)$", r"\1:\2")
+
+
+def _durations(array: pa.Array) -> pa.Array:
+    digits = {"s": 0, "ms": 3, "us": 6, "ns": 9}[array.type.unit]
+    texts: list[str | None] = []
+    for count in array.cast(pa.int64()).to_pylist():
+        if count is None:
+            texts.append(None)
+            continue
+        seconds, fraction = divmod(abs(count), 10**digits)
+        tail = f".{fraction:0{digits}d}".rstrip("0") if fraction else ""
+        texts.append(f"{'-' if count < 0 else ''}PT{seconds}{tail}S")
+    return pa.array(texts, pa.string())
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_list(kind)
+        or pa.types.is_large_list(kind)
+        or pa.types.is_fixed_size_list(kind)
+        or pa.types.is_list_view(kind)
+        or pa.types.is_large_list_view(kind)
+    )
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or pa.types.is_binary_view(kind)
+    )
+
+
+def _omitted(scalar: pa.Scalar) -> dict[str, Any] | None:
+    """Bytes are never inlined in JSON: their size and hash say what was there."""
+    if not scalar.is_valid:
+        return None
+    data = scalar.as_buffer()
+    return {"omitted_bytes": data.size, "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def audio_file_name(source_name: str | None, row: int) -> str:
+    """The name of a row's MP3: what the source calls it, made safe, and the row's number.
+
+    The number keeps names apart that are equal, or differ only in case or Unicode form, without any row having to
+    know of another: `common_voice_en_651325__7.mp3`; `7.mp3` where the source has no name.
+    """
+    stem = _safe_stem(source_name or "")
+    return f"{stem}__{row}.mp3" if stem else f"{row}.mp3"
+
+
+def audio_file_row(name: str) -> int | None:
+    """The row that `audio_file_name` gave a name to; None for a name that it never gives."""
+    return _number(name.removesuffix(".mp3").rpartition("__")[2]) if name.endswith(".mp3") else None
+
+
+def json_file_row(name: str) -> int | None:
+    """The row whose JSON file is called `name`; None for a name that no row has."""
+    return _number(name.removesuffix(".json")) if name.endswith(".json") else None
+
+
+def _number(digits: str) -> int | None:
+    return int(digits) if digits.isdecimal() and digits == str(int(digits)) else None
+
+
+def _safe_stem(name: str) -> str:
+    """The last component of a path in any notation, without its audio suffix and what file systems or shells mind.
+
+    Nor dots: `datasets` would take `talk.json.1__7.mp3` for JSON.
+    """
+    base = re.split(r"[/\\]", name.partition("::")[0].rstrip("/\\"))[-1]
+    base = _AUDIO_SUFFIX.sub("", unicodedata.normalize("NFC", base))
+    safe = "".join(character if _is_safe(character) else "_" for character in base)
+    safe = re.sub(r"_{2,}", "_", safe).strip(" _")
+    safe = re.sub(r"\A-+", "", safe)
+    return safe.encode()[:MAX_STEM_BYTES].decode(errors="ignore").rstrip(" _")
+
+
+def _is_safe(character: str) -> bool:
+    """Letters, marks and digits of any script, and a little punctuation."""
+    return character in " _-+=@,()" or unicodedata.category(character)[0] in "LMN"

@@ -1,0 +1,241 @@
+"""What a repository holds at one commit: configs, splits, columns, and the ordered shards with their row counts.
+
+`datasets` says which files make up a split, just as its `load_dataset` would; no data is loaded by it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import datasets
+from datasets.exceptions import DatasetsError
+from huggingface_hub.hf_api import DatasetInfo
+
+from hugflow.formats.rows import schema_text
+from hugflow.hf_client.http import Hub, chain, explain, gated
+from hugflow.hf_client.read.card_files import check_addresses
+from hugflow.hf_client.read.splits import Split
+from hugflow.hf_client.read.transcode import UNREADABLE
+from hugflow.model.errors import HugflowError, InvalidRequest, Terminal
+from hugflow.model.plan import Column, DownloadPlan, HubFacts
+from hugflow.model.records import EncoderSettings
+from hugflow.model.specs import AddSpec, DatasetIdentity
+from hugflow.request.file import InvalidRequestFile, ParsedRequest, Problem
+from hugflow.request.validator import check_columns, check_repository
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A request's dataset at one commit: facts for people, and the plan that all runs of it share."""
+
+    facts: HubFacts
+    download: DownloadPlan
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSummary:
+    """One split, as `hugflow inspect` shows it. `rows` is None where only a download can tell."""
+
+    config: str
+    split: str
+    format: str
+    rows: int | None
+    size_bytes: int
+    shards: int
+    columns: tuple[Column, ...]
+
+
+def resolve(
+    hub: Hub, request: ParsedRequest, spec: AddSpec, encoder: EncoderSettings, *, sha: str | None = None
+) -> Resolved:
+    """Find what an add request asks for; at commit `sha`, if given, whatever the revision means by now.
+
+    Raises InvalidRequestFile (config, split, column), NotFoundError (repository, revision), AuthenticationError,
+    Transient.
+    """
+    info = repository(hub, spec.hf_id, sha or spec.revision)
+    commit = _sha(info)
+    builder = _requested_builder(hub, request, spec, commit)
+    configs, splits = _configs(builder), _splits(builder)
+    _refuse(check_repository(request, configs=configs, default_config=builder.config.name, splits=splits))
+    found = Split.of(hub, info, builder, spec.split).describe()
+    _refuse(check_columns(request, found.columns))
+    download = DownloadPlan(
+        identity=DatasetIdentity.of(spec),
+        sha=commit,
+        format=found.format,
+        columns=found.columns,
+        arrow_schema=schema_text(found.schema),
+        audio_column=audio_column(spec, found.columns),
+        shards=found.shards,
+        encoder=encoder,
+        expected_rows=found.expected_rows,
+    )
+    return Resolved(_facts(info, configs, splits), download)
+
+
+def inspect(hub: Hub, hf_id: str, revision: str) -> tuple[HubFacts, list[SplitSummary]]:
+    """Everything that a repository offers: facts, and each split of each config."""
+    info = repository(hub, hf_id, revision)
+    commit = _sha(info)
+    configs, all_splits, summaries = config_names(hub, hf_id, commit), dict[str, None](), []
+    for config in configs:
+        builder = _builder(hub, hf_id, commit, config)
+        for split in _splits(builder):
+            all_splits[split] = None
+            found = Split.of(hub, info, builder, split).describe()
+            size = sum(shard.size_bytes for shard in found.shards)
+            counted = all(shard.groups is not None for shard in found.shards)
+            rows = sum(shard.rows for shard in found.shards) if counted else found.expected_rows
+            summaries.append(SplitSummary(config, split, found.format, rows, size, len(found.shards), found.columns))
+    return _facts(info, configs, all_splits), summaries
+
+
+def repository(hub: Hub, hf_id: str, revision: str) -> DatasetInfo:
+    """The repository's facts with the sizes and hashes of its files, at the commit that `revision` means now."""
+
+    def ask() -> DatasetInfo:
+        return hub.api().dataset_info(hf_id, revision=revision, files_metadata=True, timeout=hub.read_timeout_s)
+
+    info = hub.call(f"resolving {hf_id} at {revision}", ask)
+    check_addresses(hub, info)
+    return info
+
+
+def newest_commit(hub: Hub, hf_id: str, revision: str) -> str:
+    """The commit that a revision means now."""
+
+    def ask() -> DatasetInfo:
+        return hub.api().dataset_info(hf_id, revision=revision, timeout=hub.read_timeout_s)
+
+    return _sha(hub.call(f"asking for {hf_id} at {revision}", ask))
+
+
+def audio_column(spec: AddSpec, columns: Iterable[Column]) -> str | None:
+    """The column to make MP3 files of, or None for a dataset without audio. `check_columns` has refused the rest."""
+    return spec.audio_column if any(column.name == spec.audio_column for column in columns) else None
+
+
+def config_names(hub: Hub, hf_id: str, sha: str) -> list[str]:
+    """The configs (subsets) that the repository defines at a commit."""
+    doing = f"reading the configs of {hf_id}"
+
+    def ask() -> list[str]:
+        with _translated(hub, doing):
+            return list(datasets.get_dataset_config_names(_address(hf_id), revision=sha, token=_token(hub)))
+
+    return hub.call(doing, ask)
+
+
+def _requested_builder(hub: Hub, request: ParsedRequest, spec: AddSpec, sha: str) -> datasets.DatasetBuilder:
+    try:
+        return _builder(hub, spec.hf_id, sha, spec.subset)
+    except _WrongConfig as error:
+        configs = config_names(hub, spec.hf_id, sha)
+        _refuse(check_repository(request, configs=configs, default_config=None, splits=None))
+        raise Terminal(error.doing, error.problem, _CARD_FIX) from error
+
+
+def _builder(hub: Hub, hf_id: str, sha: str, config: str | None) -> datasets.DatasetBuilder:
+    """The builder of a config, as `datasets` would use it."""
+    doing = f"reading the files of {hf_id}"
+
+    def ask() -> datasets.DatasetBuilder:
+        # a cache of its own: a builder left there by an earlier run must not answer for a Hub that is out of reach
+        with tempfile.TemporaryDirectory(prefix="hugflow-") as cache, _translated(hub, doing):
+            return datasets.load_dataset_builder(
+                _address(hf_id), config, revision=sha, token=_token(hub), cache_dir=cache
+            )
+
+    return hub.call(doing, ask)
+
+
+def _refuse(problems: list[Problem]) -> None:
+    if problems:
+        raise InvalidRequestFile(problems)
+
+
+def _configs(builder: datasets.DatasetBuilder) -> list[str]:
+    return list(type(builder).builder_configs) or [builder.config.name]
+
+
+def open_split(hub: Hub, plan: DownloadPlan) -> Split:
+    """The files of a planned download, as they are at its commit: for formats that `datasets` has to read."""
+    identity = plan.identity
+    info = repository(hub, identity.hf_id, plan.sha)
+    return Split.of(hub, info, _builder(hub, identity.hf_id, plan.sha, identity.subset), identity.split)
+
+
+def _splits(builder: datasets.DatasetBuilder) -> list[str]:
+    return [str(split) for split in builder.config.data_files or {}]
+
+
+class _WrongConfig(HugflowError):
+    """`datasets` found no config of that name, or several and no name."""
+
+
+@contextmanager
+def _translated(hub: Hub, doing: str) -> Iterator[None]:
+    """Turn what `datasets` raises for a repository's content into errors of ours."""
+    try:
+        yield
+    except ValueError as error:
+        text = str(error)
+        if "BuilderConfig" in text or "Config name is missing" in text:
+            raise _WrongConfig(doing, text) from error
+        problem = f"`datasets` cannot read the repository: {text.partition(chr(10))[0]}"
+        raise Terminal(doing, problem, _CARD_FIX, reason="unreadable") from error
+    except RuntimeError as error:
+        if "Dataset scripts are no longer supported" not in str(error):
+            raise
+        raise InvalidRequest(
+            doing,
+            "the dataset needs a loading script, and running code from a dataset is not supported",
+            "Use a dataset of data files (many have a converted branch: `revision: refs/convert/parquet`).",
+            reason="needs_script",
+            field="hf_id",
+        ) from error
+    except (DatasetsError, FileNotFoundError) as error:
+        if "gated dataset" in str(error):
+            # raised `from None`: of the Hub's own error only these words are left
+            raise gated(doing, has_token=hub.token is not None) from error
+        explained = explain(doing, error, has_token=hub.token is not None)
+        if any(isinstance(cause, OSError) and hasattr(cause, "response") for cause in chain(error)):
+            raise explained from error
+        raise InvalidRequest(doing, explained.problem, _CARD_FIX, reason="no_data", field="hf_id") from error
+    except UNREADABLE as error:
+        problem = f"`datasets` cannot read the repository: {error}"
+        raise Terminal(doing, problem, _CARD_FIX, reason="unreadable") from error
+
+
+_CARD_FIX = "Look at the dataset's page on the Hub: its files and the `configs` of its card decide what can be loaded."
+
+
+def _address(hf_id: str) -> str:
+    """With its scheme: `datasets` would rather load a local folder that is called like the repository."""
+    return f"hf://datasets/{hf_id}"
+
+
+def _token(hub: Hub) -> str | bool:
+    return hub.token or False
+
+
+def _sha(info: DatasetInfo) -> str:
+    if info.sha is None:
+        raise Terminal(f"resolving {info.id}", "the Hub named no commit", "Try again, or report it to the Hub.")
+    return info.sha
+
+
+def _facts(info: DatasetInfo, configs: Iterable[str], splits: Iterable[str]) -> HubFacts:
+    licence = info.card_data.get("license") if info.card_data else None
+    return HubFacts(
+        sha=_sha(info),
+        licence=", ".join(licence) if isinstance(licence, list) else licence,
+        gated=bool(info.gated),
+        private=bool(info.private),
+        configs=tuple(configs),
+        splits=tuple(splits),
+    )

@@ -1,0 +1,285 @@
+"""What is in a split, by the format of its files, and how each of its shards becomes a parquet file of rows in scratch.
+
+There are three ways: parquet files are fetched as they are; other files are fetched and transcoded; folders of audio
+files become a table of paths, whose audio is fetched row by row. Everything behind this file knows only parquet.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO, Literal
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+from huggingface_hub.hf_api import DatasetInfo, RepoSibling
+
+from hugflow.formats.json_lines import decompressed, is_array
+from hugflow.hf_client.http import Hub
+from hugflow.hf_client.read.fetch import fetch_shard
+from hugflow.hf_client.read.folders import Folder
+from hugflow.hf_client.read.readers import Reader, first_samples, media_feature
+from hugflow.hf_client.read.transcode import read_ranges, readable, transcode
+from hugflow.hf_client.remote_file import RemoteFile, RepositoryFile
+from hugflow.model.errors import InvalidRequest, Terminal
+from hugflow.model.plan import Column, Shard
+
+TRANSCODED = frozenset({"arrow", "csv", "json", "parquet", "text", "webdataset", "xml"})
+FOLDERS = frozenset({"audiofolder", "imagefolder"})
+ROWS = "rows.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What is in a split: its columns, its Arrow schema, its shards, and how many rows its card speaks of."""
+
+    format: str
+    columns: tuple[Column, ...]
+    schema: pa.Schema
+    shards: tuple[Shard, ...]
+    expected_rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The files of one split at one commit, in their order, and how `datasets` reads them."""
+
+    hub: Hub
+    hf_id: str
+    sha: str
+    name: str
+    module: str
+    files: tuple[Shard, ...]
+    reader: Reader
+    builder: datasets.DatasetBuilder
+
+    @classmethod
+    def of(cls, hub: Hub, info: DatasetInfo, builder: datasets.DatasetBuilder, split: str) -> Split:
+        """The files that `builder` lists for `split`. Raises InvalidRequest for a format that cannot be read."""
+        known = {sibling.rfilename: sibling for sibling in info.siblings or []}
+        prefix = f"hf://datasets/{info.id}@{info.sha}/"
+        paths = [str(address).removeprefix(prefix) for address in builder.config.data_files[split]]
+        module = type(builder).__module__.rsplit(".", 1)[-1]
+        doing = f"reading the files of {info.id}"
+        if module not in TRANSCODED | FOLDERS:
+            raise InvalidRequest(
+                doing,
+                f"its files are of a format that is not supported: {module}",
+                "Many datasets have a converted branch: try `revision: refs/convert/parquet`.",
+                reason="unsupported_format",
+                field="hf_id",
+            )
+        strange = next((path for path in paths if path not in known), None)
+        if strange is not None:
+            raise InvalidRequest(
+                doing,
+                f"its card names files that are not in the repository: {strange}",
+                "Only datasets whose files are in their own repository can be downloaded.",
+                reason="foreign_files",
+                field="hf_id",
+            )
+        files = tuple(_shard(known[path]) for path in paths)
+        reader = Reader(module, _settings(builder), builder.info.features)
+        return cls(hub, info.id, info.sha or "", split, module, files, reader, builder)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the rows are made from files' names and metadata."""
+        return self.module in FOLDERS
+
+    @property
+    def is_plain_parquet(self) -> bool:
+        """Whether the files are parquet that is taken as it is."""
+        whole = all(file.path.endswith(".parquet") for file in self.files)
+        return self.module == "parquet" and whole and not self.reader.settings
+
+    def describe(self) -> Description:
+        """What the split holds; of its data, only what is needed to say so is fetched."""
+        if self.is_plain_parquet:
+            return self._describe_parquet()
+        if self.is_folder:
+            return self._describe_folder()
+        schema, features = self._first_rows()
+        counts = self.builder.info.splits or {}
+        expected = counts[self.name].num_examples if self.name in counts else None
+        module = "parquet-view" if self.module == "parquet" else self.module
+        return Description(module, _columns(schema, features), schema, self.files, expected or None)
+
+    def fetch_rows(self, index: int, folder: Path) -> Path:
+        """Make shard `index` of the split a parquet file of rows in `folder`, a folder of its own in scratch.
+
+        Raises Transient, AuthenticationError, Terminal, StorageFault.
+        """
+        if self.is_plain_parquet:
+            return fetch_shard(self.hub, self.hf_id, self.sha, self.files[index], folder)
+        target = folder / ROWS
+        doing = f"reading {self.files[index].path if not self.is_folder else 'the folders'} of {self.hf_id}"
+        if self.is_folder:
+            folder.mkdir(parents=True, exist_ok=True)
+            transcode(doing, self._folder().tables(folder), target)
+            return target
+        file = self.files[index]
+        fetched = fetch_shard(self.hub, self.hf_id, self.sha, file, folder / "source")
+        transcode(doing, lambda: _named(self.reader.tables([fetched]), file.path), target)
+        fetched.unlink()
+        return target
+
+    def _describe_parquet(self) -> Description:
+        with ThreadPoolExecutor(self.hub.max_concurrent_downloads) as threads:
+            footers = list(threads.map(self._footer, self.files))
+        schema = self._common_schema([footer.schema.to_arrow_schema() for footer in footers])
+        shards: list[Shard] = []
+        first_row = 0
+        for file, footer in zip(self.files, footers, strict=True):
+            groups = tuple(footer.row_group(i).num_rows for i in range(footer.num_row_groups))
+            largest = max((footer.row_group(i).total_byte_size for i in range(footer.num_row_groups)), default=0)
+            known = {"first_row": first_row, "groups": groups, "largest_group_bytes": largest}
+            shards.append(file.model_copy(update=known))
+            first_row += sum(groups)
+        return Description("parquet", _columns(schema, self.reader.features), schema, tuple(shards))
+
+    def _footer(self, file: Shard) -> pq.FileMetaData:
+        """A parquet file's footer, by one range request (two for the few that are longer than 64 KiB)."""
+        doing = f"reading the footer of {file.path}"
+        return read_ranges(doing, lambda: pq.read_metadata(RemoteFile(self._remote(file))))
+
+    def _remote(self, file: Shard) -> RepositoryFile:
+        return RepositoryFile(self.hub, self.hf_id, self.sha, file.path, file.size_bytes)
+
+    def _common_schema(self, schemas: list[pa.Schema]) -> pa.Schema:
+        try:
+            return pa.unify_schemas(schemas, promote_options="permissive") if schemas else pa.schema([])
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise Terminal(
+                f"comparing the columns of {self.hf_id}",
+                f"its files have different types for the same column: {error}",
+                "Report it to the dataset's owners; `datasets` cannot load it either.",
+                reason="mixed_schema",
+            ) from error
+
+    def _describe_folder(self) -> Description:
+        """The whole table of rows is made, as it is small: names and metadata."""
+        with TemporaryDirectory(prefix="hugflow-") as scratch:
+            rows = Path(scratch) / ROWS
+            transcode(f"listing the rows of {self.hf_id}", self._folder().tables(Path(scratch)), rows)
+            metadata = pq.read_metadata(rows)
+        groups = tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
+        size = sum(file.size_bytes for file in self.files)
+        shard = Shard(path="", size_bytes=size, sha256=None, blob_id=None, first_row=0, groups=groups)
+        schema = metadata.schema.to_arrow_schema()
+        return Description(self.module, _columns(schema, self.reader.features, self._audio_name()), schema, (shard,))
+
+    def _audio_name(self) -> str | None:
+        """The column that audio folders make of their files' names."""
+        return "audio" if self.module == "audiofolder" else None
+
+    def _folder(self) -> Folder:
+        return Folder(self.hub, self.hf_id, self.sha, self.files, self.reader)
+
+    def _first_rows(self) -> tuple[pa.Schema, datasets.Features | None]:
+        """The schema of the first rows, streamed from the Hub: it names the columns; their types may widen later."""
+        doing = f"reading the first rows of {self.hf_id}"
+
+        def ask() -> tuple[pa.Schema, datasets.Features | None]:
+            with readable(doing):
+                if self.module == "webdataset":
+                    return self._first_samples()
+                document = self._json_document()
+                return self._first_of_stream() if document is None else self._first_of_document(document)
+
+        return self.hub.call(doing, ask)
+
+    def _first_of_stream(self) -> tuple[pa.Schema, datasets.Features | None]:
+        try:
+            rows = self.builder.as_streaming_dataset(split=self.name)
+        except StopIteration:  # the JSON reader's, for files without any row
+            return pa.schema([]), None
+        first = next(iter(rows.with_format("arrow").iter(1)), None)
+        return pa.schema([]) if first is None else first.schema.remove_metadata(), rows.features
+
+    def _json_document(self) -> Shard | None:
+        """The first file, if it is a JSON array or has one under a key, and not JSON lines."""
+        if self.module != "json" or not self.files or self.files[0].path.endswith(".zip"):
+            return None
+        first = self.files[0]
+        if "field" in self.reader.settings or is_array(self._content(first)):
+            return first
+        return None
+
+    def _content(self, file: Shard) -> BinaryIO:
+        """A file on the Hub as it is read from its beginning, decompressed."""
+        return decompressed(io.BufferedReader(RemoteFile(self._remote(file))), file.path)
+
+    def _first_of_document(self, file: Shard) -> tuple[pa.Schema, datasets.Features | None]:
+        first = next(self.reader.first_json_rows(self._content(file)), pa.table({}))
+        return first.schema.remove_metadata(), self.reader.features
+
+    def _first_samples(self) -> tuple[pa.Schema, datasets.Features | None]:
+        tars = self.builder.config.data_files[self.name]
+        schema = first_samples([str(tar) for tar in tars], self.hub.token, self.reader.features)
+        features = datasets.Features.from_arrow_schema(schema)
+        special = {name: media_feature(name, self.reader.features) for name in schema.names}
+        return schema, datasets.Features(features | {name: kind for name, kind in special.items() if kind is not None})
+
+
+def _named(tables: Iterator[pa.Table], path: str) -> Iterator[pa.Table]:
+    """Rows of webdatasets name their tar; they name it as the repository does, not as this machine."""
+    for table in tables:
+        i = table.schema.get_field_index("__url__")
+        if i < 0:
+            yield table
+        else:
+            urls = pa.array([path] * table.num_rows, table.schema.field(i).type)
+            yield table.set_column(i, "__url__", urls)
+
+
+def _settings(builder: datasets.DatasetBuilder) -> dict[str, Any]:
+    """What the repository's card sets for the reader: those fields of its config that are not as by default."""
+    config = builder.config
+    ours = {"name", "version", "data_dir", "data_files", "description", "features"}
+    fields = [field for field in dataclasses.fields(config) if field.name not in ours]
+    plain = type(config)()
+    return {f.name: getattr(config, f.name) for f in fields if getattr(config, f.name) != getattr(plain, f.name)}
+
+
+def _shard(file: RepoSibling) -> Shard:
+    if file.size is None:
+        raise Terminal(f"reading the size of {file.rfilename}", "the Hub does not tell it", "Try again later.")
+    sha256 = file.lfs.sha256 if file.lfs else None
+    return Shard(path=file.rfilename, size_bytes=file.size, sha256=sha256, blob_id=file.blob_id)
+
+
+def _columns(
+    schema: pa.Schema, features: datasets.Features | None, audio_struct: str | None = None
+) -> tuple[Column, ...]:
+    known = features or _known_features(schema)
+    return tuple(
+        Column(
+            name=f.name, kind="audio" if f.name == audio_struct else _kind(known.get(f.name), f.type), type=str(f.type)
+        )
+        for f in schema
+    )
+
+
+def _known_features(schema: pa.Schema) -> dict[str, Any]:
+    """What a file says of its columns. One by one: `datasets` has no feature for some types (maps), and raises."""
+    known: dict[str, Any] = {}
+    for field in schema:
+        with suppress(ValueError, TypeError, KeyError):
+            known |= datasets.Features.from_arrow_schema(pa.schema([field], metadata=schema.metadata))
+    return known
+
+
+def _kind(feature: Any, kind: pa.DataType) -> Literal["audio", "image", "text", "value"]:
+    if isinstance(feature, datasets.Audio):
+        return "audio"
+    if isinstance(feature, datasets.Image):
+        return "image"
+    return "text" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else "value"

@@ -1,0 +1,1 @@
+"""Writing to the Hub: uploads, commits, branches, tags."""

@@ -1,0 +1,164 @@
+"""What happens during a run, as frozen facts for reporters.
+
+The engine says what happened and names no reporter; consoles, pull requests, Slack and logs listen. A reporter is any
+callable that takes an event. It must not block for long and must not raise; the orchestrator turns what it raises
+into a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from hugflow.model.errors import ExitCode
+from hugflow.model.plan import Plan
+from hugflow.model.specs import Kind
+
+Status = Literal["complete", "partial", "paused", "failed", "unchanged", "removed", "published", "planned", "invalid"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A request begins. `plan` says what will be done."""
+
+    request: str
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Rows were committed durably. Counts are of the whole dataset, `new_*` of this run."""
+
+    request: str
+    name: str
+    rows_total: int
+    rows_done: int
+    rows_failed: int
+    new_rows: int
+    new_bytes: int
+    elapsed_s: float
+
+    @property
+    def rows_per_s(self) -> float:
+        """The mean speed of this run so far."""
+        return self.new_rows / self.elapsed_s if self.elapsed_s > 0 else 0.0
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds that the remaining rows take at this speed; None while there is none yet."""
+        speed = self.rows_per_s
+        return (self.rows_total - self.rows_done - self.rows_failed) / speed if speed > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class RowFailed:
+    """One row could not be converted; `reason` is a code of docs/row-errors.md."""
+
+    request: str
+    name: str
+    row: int
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something a person should know, which stopped nothing."""
+
+    request: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRow:
+    """A row that failed, as results list it."""
+
+    row: int
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """One of the first rows, for people: its text and its duration in seconds (None without audio)."""
+
+    row: int
+    text: str | None
+    duration_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How one request ended.
+
+    `rows_done` counts rows in storage (rows without audio included), `rows_failed` those recorded as failed. `error`,
+    `fix` and `reason` are set when `status` is "failed", "invalid" or "paused". `errors` lists the first failed rows.
+    Of a publish, `rows_done` counts the rows on the Hub, `size_bytes` their files and `sent_bytes` what this run
+    uploaded of them; `new_rows` are the rows in what it uploaded.
+    """
+
+    request: str
+    kind: Kind
+    name: str
+    status: Status
+    exit_code: ExitCode
+    location: str | None = None
+    sha: str | None = None
+    rows_total: int = 0
+    rows_done: int = 0
+    rows_failed: int = 0
+    new_rows: int = 0
+    audio_bytes: int = 0
+    json_bytes: int = 0
+    duration_s: float = 0.0
+    size_bytes: int = 0
+    sent_bytes: int = 0
+    elapsed_s: float = 0.0
+    message: str = ""
+    error: str | None = None
+    fix: str | None = None
+    reason: str | None = None
+    errors: tuple[FailedRow, ...] = ()
+    previews: tuple[Preview, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """A request ended, one way or another. It is the last event of its request."""
+
+    result: Result
+
+
+Event = RunStarted | Progress | RowFailed | Warned | RunFinished
+Reporter = Callable[[Event], None]
+
+
+@dataclass(slots=True)
+class Fanout:
+    """Hands every event to every reporter; what a reporter raises never reaches the data work.
+
+    The first failure of each reporter becomes a `Warned` event for the others.
+    """
+
+    reporters: tuple[Reporter, ...]
+    _failed: set[int] = field(default_factory=set)
+
+    def __call__(self, event: Event) -> None:
+        """Deliver `event` to all reporters."""
+        for reporter in self.reporters:
+            try:
+                reporter(event)
+            except Exception as error:  # noqa: BLE001 - a reporter is isolated: its failure is a warning
+                self._warn(reporter, event, error)
+
+    def _warn(self, failed: Reporter, event: Event, error: Exception) -> None:
+        if id(failed) in self._failed:
+            return
+        self._failed.add(id(failed))
+        request = event.result.request if isinstance(event, RunFinished) else event.request
+        name = getattr(failed, "__name__", type(failed).__name__)
+        others = tuple(reporter for reporter in self.reporters if id(reporter) not in self._failed)
+        Fanout(others)(
+            Warned(request, f"the {name} reporter failed ({type(error).__name__}: {error}); the data is unaffected")
+        )

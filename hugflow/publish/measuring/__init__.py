@@ -1,1 +1,0 @@
-"""What is known of tables before they are published: counts, dates, lists, and whether they keep their rules."""

@@ -1,0 +1,1 @@
+"""What is known of tables before they are published: counts, dates, lists, and quality rules."""

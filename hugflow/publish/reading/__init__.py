@@ -1,1 +1,0 @@
-"""What is published comes in here: files, folders and datasets in storage, as streams of rows with one schema each."""

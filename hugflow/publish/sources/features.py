@@ -1,0 +1,192 @@
+"""Which types a published table may have, and which features on the Hub they become.
+
+A column keeps the feature that its file declares (Audio, Image, ClassLabel). Otherwise its type decides, brought to
+the form in which parquet gives it back: seconds become milliseconds, `date64` days, maps lists of pairs, views and
+run-ends what they stand for. A dictionary is taken for what it is, a way to store values, and becomes their type, as in
+`datasets`: it does not promise that its list is complete, so that classes would change their numbers with the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hugflow.hf_client.features import arrow_schema, declared_features, features_of
+from hugflow.model.errors import InvalidRequest
+from hugflow.text.printable import shown
+
+_FILES = frozenset({"Audio", "Image", "Video", "Pdf", "Nifti", "Mesh", "BioSequence", "BioStructure"})
+
+Complain = Callable[[str, str], InvalidRequest]
+"""Makes an error of a problem and its fix; it knows the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of a table as they are published. `features` has the same names in the same order as `schema`."""
+
+    schema: pa.Schema
+    features: Mapping[str, Any]
+
+    @property
+    def stored(self) -> pa.Schema:
+        """The schema of the parquet files: with the features in its metadata, as `datasets` writes it."""
+        return arrow_schema(self.features)
+
+    def only(self, names: Sequence[str] | None) -> pa.Schema:
+        """The schema of some of the columns, in the order in which they are named; of all when `names` is None."""
+        return self.schema if names is None else pa.schema([self.schema.field(name) for name in names])
+
+
+def columns_of(schema: pa.Schema, complain: Complain) -> Columns:
+    """The columns of a file by its Arrow schema, metadata included.
+
+    Raises what `complain` makes of it: no columns, two of one name, a type that the Hub has no feature for.
+    """
+    if not schema.names:
+        raise complain("it has no columns", "Name a file with data in it.")
+    doubled = next((name for name in schema.names if schema.names.count(name) > 1), None)
+    if doubled is not None:
+        raise complain(f"two of its columns are called {shown(doubled)}", "Give every column its own name.")
+    declared = declared_features(schema)
+    fields, features = [], {}
+    for field in schema:
+        feature, kind = _column(field, declared, complain)
+        fields.append(pa.field(field.name, kind))
+        features[field.name] = feature
+    return Columns(pa.schema(fields), features)
+
+
+def _column(
+    field: pa.Field, declared: Mapping[str, tuple[dict[str, Any], pa.DataType]], complain: Complain
+) -> tuple[dict[str, Any], pa.DataType]:
+    try:
+        kind = plain_type(field.type)
+        if field.name in declared:
+            feature, of_feature = declared[field.name]
+            wanted = plain_type(of_feature)
+            if wanted == kind or _holds(feature, kind):
+                return feature, wanted
+        return features_of(pa.schema([pa.field("x", kind)]))["x"], kind
+    except ValueError as error:
+        raise complain(
+            f"its column {shown(field.name)} is of the type {shown(str(field.type))}, which datasets on the Hub cannot"
+            " have",
+            "Make it another type, or leave the column out.",
+        ) from error
+
+
+def _holds(feature: Mapping[str, Any], kind: pa.DataType) -> bool:
+    """Whether values of a type differ from those of a feature only in how other tools write them."""
+    if feature.get("_type") == "ClassLabel":
+        return bool(pa.types.is_integer(kind))
+    if not is_file(feature) or not pa.types.is_struct(kind) or {child.name for child in kind} != {"bytes", "path"}:
+        return False
+    return is_text(kind.field("path").type) and is_bytes(kind.field("bytes").type)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a type is of texts."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def is_bytes(kind: pa.DataType) -> bool:
+    """Whether a type is of bytes."""
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+
+
+def is_file(feature: Any) -> bool:
+    """Whether a feature is of files: values with `bytes` and `path`, like Audio and Image."""
+    return isinstance(feature, Mapping) and feature.get("_type") in _FILES
+
+
+def has_files(feature: Any) -> bool:
+    """Whether a feature is of files, or has such features inside of it."""
+    if is_file(feature):
+        return True
+    if isinstance(feature, Mapping):
+        return any(has_files(inner) for key, inner in feature.items() if key != "_type")
+    return False
+
+
+# -- types ------------------------------------------------------------------------------------------------------------
+
+
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """The type in which values of `kind` are published. Raises ValueError where there is none (unions, intervals)."""
+    return _plain_inside(kind.value_type if pa.types.is_run_end_encoded(kind) else kind)
+
+
+def _plain_inside(kind: pa.DataType) -> pa.DataType:
+    if isinstance(kind, pa.BaseExtensionType):
+        return _plain_inside(kind.storage_type)
+    if pa.types.is_dictionary(kind):
+        return _plain_inside(kind.value_type)
+    if pa.types.is_struct(kind) and kind.num_fields:
+        return pa.struct([pa.field(field.name, _plain_inside(field.type)) for field in kind])
+    if pa.types.is_map(kind):
+        return pa.list_(pa.struct([("key", _plain_inside(kind.key_type)), ("value", _plain_inside(kind.item_type))]))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_plain_inside(kind.value_type), kind.list_size)
+    if pa.types.is_list(kind) or pa.types.is_list_view(kind):
+        return pa.list_(_plain_inside(kind.value_type))
+    if pa.types.is_large_list(kind) or pa.types.is_large_list_view(kind):
+        return pa.large_list(_plain_inside(kind.value_type))
+    return _plain_leaf(kind)
+
+
+def _plain_leaf(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_timestamp(kind) and kind.unit == "s":
+        return pa.timestamp("ms", kind.tz)
+    if pa.types.is_time32(kind):
+        return pa.time32("ms")
+    if pa.types.is_date64(kind):
+        return pa.date32()
+    if pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_binary_view(kind):
+        return pa.binary()
+    if pa.types.is_decimal32(kind) or pa.types.is_decimal64(kind):
+        return pa.decimal128(kind.precision, kind.scale)
+    if pa.types.is_nested(kind) or pa.types.is_interval(kind) or pa.types.is_run_end_encoded(kind):
+        # unions, objects without any key, run-ends inside of other types: parquet cannot hold them either
+        raise ValueError(f"no feature for {kind}")
+    return kind
+
+
+def fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The rows of a batch with the columns of `schema`; a column that the batch does not have is null.
+
+    Raises pa.ArrowInvalid for a value that the wanted type cannot hold exactly.
+    """
+    known = set(batch.schema.names)
+    arrays = [
+        as_type(batch.column(field.name), field.type) if field.name in known else pa.nulls(batch.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def as_type(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Values as another type that holds each of them exactly; raises pa.ArrowInvalid where it does not."""
+    if pa.types.is_run_end_encoded(array.type):
+        array = pc.run_end_decode(array)
+    if array.type == kind:
+        return array
+    if _is_cast_wrong(array.type):
+        return pa.array(array.to_pylist(), kind)
+    return array.cast(kind)
+
+
+def _is_cast_wrong(kind: pa.DataType) -> bool:
+    """Whether there are lists of nulls, or views of lists: of these Arrow's cast makes arrays that are too short."""
+    if not pa.types.is_nested(kind):
+        return False
+    inner = [kind.field(i).type for i in range(kind.num_fields)]
+    is_null_list = not pa.types.is_struct(kind) and any(map(pa.types.is_null, inner))
+    is_view = pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind)
+    return is_null_list or is_view or any(map(_is_cast_wrong, inner))

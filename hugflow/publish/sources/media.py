@@ -1,0 +1,26 @@
+"""Audio and images as files: which names they have, and the values that stand for them in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from hugflow.hf_client.features import AUDIO_SUFFIXES, IMAGE_SUFFIXES
+from hugflow.publish.sources.files import DataFile
+
+FILE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+FEATURES: Mapping[str, Mapping[str, Any]] = {"audio": {"_type": "Audio"}, "image": {"_type": "Image"}}
+
+
+def media_kind(file: DataFile) -> str | None:
+    """What a file is by its name: "audio", "image", or neither."""
+    suffix = file.suffixes[-1] if file.suffixes else ""
+    return "audio" if suffix in AUDIO_SUFFIXES else "image" if suffix in IMAGE_SUFFIXES else None
+
+
+def as_files(paths: pa.Array) -> pa.Array:
+    """Values of an audio or image column that name a file; null where there is none."""
+    data = pa.nulls(len(paths), pa.binary())
+    return pa.StructArray.from_arrays([data, paths], fields=list(FILE), mask=paths.is_null())

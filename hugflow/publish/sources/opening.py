@@ -1,0 +1,234 @@
+"""Opens what a publish request names: files, folders and globs, tables in memory, a dataset in storage."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from hugflow.model.publish_spec import PublishSpec, Table
+from hugflow.publish.sources.arrow_files import TypedFiles, gathered, rows_a_batch
+from hugflow.publish.sources.attached import FolderFiles, NoFiles
+from hugflow.publish.sources.features import columns_of, fitted, has_files
+from hugflow.publish.sources.files import DataFile, Found, Place, find, nothing_there
+from hugflow.publish.sources.folders import DescribedFolders, PlainFolders, is_metadata
+from hugflow.publish.sources.formats import FileTable, open_files, table_format
+from hugflow.publish.sources.media import FEATURES, media_kind
+from hugflow.publish.sources.partitions import with_partitions
+from hugflow.publish.sources.stored import open_storage
+from hugflow.publish.sources.tables import FileReader, Source
+from hugflow.storage.disk import faults
+from hugflow.text.printable import listed
+
+__all__ = ["Source", "of_arrow", "of_batches", "open_storage", "open_tables"]
+
+IN_MEMORY = Place("an Arrow table", "data")
+
+
+def open_tables(spec: PublishSpec, root: Path) -> list[Source]:
+    """A source for every split of every table of a request, in the request's order; paths are relative to `root`.
+
+    Files without types of their own (CSV, JSON) are read once for them. All splits of a table have one schema.
+    Raises InvalidRequest, whose `field` is like `tables[0].path`: nothing there, outside of `root`, unreadable, types
+    or formats that do not go together, a type that the Hub does not know.
+    """
+    found = []
+    for i, table in enumerate(spec.local_tables):
+        prefix = f"tables[{i}]." if spec.tables is not None else ""
+        found += _open_table(table, prefix, root)
+    return found
+
+
+def _open_table(table: Table, prefix: str, root: Path) -> list[Source]:
+    places = {
+        split: Place(path, f"{prefix}splits.{split}" if table.splits else f"{prefix}path")
+        for split, path in table.paths.items()
+    }
+    splits = [_sorted_out(split, find(root, place)) for split, place in places.items()]
+    other = next((one for one in splits if one.kind != splits[0].kind), None)
+    if other is not None:
+        raise other.found.place.error(
+            f"it holds {other.kind}, and the split {splits[0].split} {splits[0].kind}",
+            "Give all splits of a table one format.",
+            reason="mixed_schema",
+        )
+    return _open_splits(table.name, splits, root)
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """A split of a table: what its path names, and those files of it that hold rows."""
+
+    split: str
+    found: Found
+    kind: str
+    """What the files hold: "parquet", "csv"..., "audio", "image", "audio with metadata"..."""
+    files: tuple[DataFile, ...]
+    media: tuple[DataFile, ...] = ()
+
+
+_WITH_METADATA = " with metadata"
+
+
+def _sorted_out(split: str, found: Found) -> _Split:
+    """Tell what a path's files are. Raises InvalidRequest: nothing of use there, or more than one thing."""
+    formats = {file: kind for file in found.files if (kind := table_format(file)) is not None}
+    media = {file: kind for file in found.files if (kind := media_kind(file)) is not None}
+    metadata = tuple(file for file in formats if is_metadata(file)) if media else ()
+    kinds = sorted({*(kind for file, kind in formats.items() if file not in metadata), *media.values()})
+    if not kinds:
+        raise nothing_there(found.place)
+    if len(kinds) > 1:
+        raise found.place.error(
+            f"it holds files of different kinds: {listed(kinds)}",
+            "Name a glob, like `data/*.parquet`; what describes audio or images is called metadata.csv,"
+            " metadata.jsonl or metadata.parquet.",
+            reason="mixed_schema",
+        )
+    if metadata:
+        return _Split(split, found, kinds[0] + _WITH_METADATA, metadata, tuple(media))
+    return _Split(split, found, kinds[0], tuple(media or formats))
+
+
+def _open_splits(config: str, splits: Sequence[_Split], root: Path) -> list[Source]:
+    """All splits of a table are looked at together, so that they have one schema."""
+    kind = splits[0].kind
+    files = [file for one in splits for file in one.files]
+    table: FileTable
+    if kind.endswith(_WITH_METADATA):
+        table = described = DescribedFolders.open(kind.removesuffix(_WITH_METADATA), files)
+        left_out = [described.check(one.files, one.media) for one in splits]
+    else:
+        table = PlainFolders.open(kind, files) if kind in FEATURES else with_partitions(open_files(files, kind))
+        left_out = [0] * len(splits)
+    return [_source(config, one, table, left, root) for one, left in zip(splits, left_out, strict=True)]
+
+
+def _source(config: str, one: _Split, table: FileTable, left_out: int, root: Path) -> Source:
+    def read(columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+        return (batch for _, batch in table.parts(one.files, columns))
+
+    is_parquet = one.kind == "parquet"
+    return Source(
+        config=config,
+        split=one.split,
+        schema=table.columns.schema,
+        features=table.columns.features,
+        rows=sum(table.rows[file] for file in one.files),
+        source_bytes=sum(file.size_bytes for file in (*one.files, *one.media)),
+        read=read,
+        files=_files(one, table),
+        # where columns stand in the names of folders, footers do not tell all
+        parquet_files=tuple(file.path for file in one.files) if isinstance(table, TypedFiles) and is_parquet else (),
+        open_files=lambda: FolderFiles(one.found.folder, root.resolve(), one.found.place),
+        left_out=left_out,
+        notes=(f"{left_out} of {len(one.media)} files are named by no row of the metadata",) if left_out else (),
+    )
+
+
+def _files(one: _Split, table: FileTable) -> tuple[Path, ...]:
+    """What the rows of a split depend on; nobody knows which audio a table of its own names."""
+    if one.media or media_kind(one.files[0]) or not any(map(has_files, table.columns.features.values())):
+        return tuple(file.path for file in (*one.files, *one.media))
+    return ()
+
+
+# -- tables in memory -------------------------------------------------------------------------------------------------
+
+
+def no_files() -> FileReader:
+    """For rows that lie in no folder."""
+    return NoFiles(IN_MEMORY)
+
+
+class Batches(Protocol):
+    """Gives all rows, in batches of at most so many, as often as it is called."""
+
+    def __call__(self, *, max_chunksize: int) -> Iterable[pa.RecordBatch]: ...
+
+
+def of_arrow(data: Any, config: str, split: str, *, scratch: Path | None = None, folder: Path | None = None) -> Source:
+    """A table in memory as a source: an Arrow table or record batch, or what gives a stream of them.
+
+    A stream (a RecordBatchReader, or anything with `__arrow_c_stream__`) can be read only once: it is written to
+    `scratch`, in the order in which it comes, and read from there. `folder` is the one that paths of audio and images
+    are relative to. Raises InvalidRequest for a type that the Hub does not know, TypeError for what is no Arrow data.
+    """
+    files = no_files
+    if folder is not None:
+        resolved = folder.resolve()
+        files = lambda: FolderFiles(resolved, resolved, IN_MEMORY)  # noqa: E731 - one of two
+    if isinstance(data, pa.RecordBatch):
+        data = pa.Table.from_batches([data])
+    if isinstance(data, pa.Table):
+        return of_batches(data.to_batches, data.schema, data.num_rows, data.nbytes, config, split, files)
+    if not isinstance(data, pa.RecordBatchReader):
+        if not hasattr(data, "__arrow_c_stream__"):
+            raise TypeError(f"not Arrow data: {type(data).__name__}")
+        data = pa.RecordBatchReader.from_stream(data)
+    if scratch is None:
+        raise TypeError("a stream of record batches needs a folder for it: `scratch`")
+    return _of_stream(data, config, split, files, scratch)
+
+
+def of_batches(
+    batches: Batches,
+    schema: pa.Schema,
+    rows: int,
+    size_bytes: int,
+    config: str,
+    split: str,
+    files: Callable[[], FileReader] = no_files,
+) -> Source:
+    """Rows that are at hand as a source.
+
+    `schema` is theirs with the metadata. Raises InvalidRequest for a type that the Hub does not know.
+    """
+    columns = columns_of(schema, lambda problem, fix: IN_MEMORY.error(problem, fix, reason="unsupported_type"))
+
+    def read(names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+        wanted = columns.only(names)
+        for batch in gathered(batches(max_chunksize=rows_a_batch(rows, size_bytes))):
+            yield fitted(batch, wanted)
+
+    return Source(
+        config=config,
+        split=split,
+        schema=columns.schema,
+        features=columns.features,
+        rows=rows,
+        source_bytes=size_bytes,
+        read=read,
+        open_files=files,
+    )
+
+
+def _of_stream(
+    data: pa.RecordBatchReader, config: str, split: str, files: Callable[[], FileReader], scratch: Path
+) -> Source:
+    with faults(f"writing to {scratch}"):
+        descriptor, name = tempfile.mkstemp(prefix="rows-", suffix=".arrow", dir=scratch)
+        with open(descriptor, "wb") as target, pa.ipc.new_stream(target, data.schema) as writer:  # noqa: PTH123 - a descriptor
+            for batch in data:
+                rows = rows_a_batch(batch.num_rows, batch.nbytes)
+                for start in range(0, batch.num_rows, rows):
+                    writer.write_batch(batch.slice(start, rows))
+        path = Path(name)
+        facts = path.lstat()
+    file = DataFile(path, path.name, "the stream of record batches", IN_MEMORY, facts.st_size, facts.st_mtime_ns)
+    table = TypedFiles.open([file], "arrow")
+    return Source(
+        config=config,
+        split=split,
+        schema=table.columns.schema,
+        features=table.columns.features,
+        rows=table.rows[file],
+        source_bytes=file.size_bytes,
+        files=(path,),
+        read=lambda names: (batch for _, batch in table.parts([file], names)),
+        open_files=files,
+    )

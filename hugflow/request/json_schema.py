@@ -1,0 +1,201 @@
+"""The JSON Schemas of requests, for editors, and of spec.json, for its readers: made from the models themselves."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hugflow.card.spec_json import SpecJson
+from hugflow.model.spec_types import Kind
+from hugflow.model.specs import SPECS
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_EXAMPLES: dict[Kind, list[dict[str, Any]]] = {
+    "add": [
+        {"hf_id": "acme/speech", "description": "Read speech for the dialogue team"},
+        {
+            "hf_id": "acme/speech",
+            "description": "The French part, as of the second release",
+            "revision": "v2.0",
+            "subset": "fr",
+            "split": "validation",
+            "audio_column": "recording",
+            "text_column": "sentence",
+            "max_failed_rows": 10,
+            "reencode": True,
+        },
+    ],
+    "remove": [
+        {"hf_id": "acme/speech", "reason": "Replaced by version 2", "split": "train", "revision": "v1.0"},
+        {"hf_id": "acme/market", "reason": "The feed has ended", "subset": "funding", "target": "hub"},
+    ],
+    "publish": [
+        {
+            "repo_id": "acme/market",
+            "description": "Daily market data",
+            "tables": [
+                {
+                    "name": "ohlcv_daily",
+                    "path": "data/ohlcv_daily.parquet",
+                    "description": "Daily candles",
+                    "timestamp_column": "timestamp",
+                    "interval": "1d",
+                    "distinct": {"exchanges": "exchange", "symbols": "symbol"},
+                    "quality": {
+                        "not_null": ["timestamp", "symbol"],
+                        "unique": ["timestamp", "symbol", "exchange"],
+                        "range": {"close": [0, None]},
+                    },
+                },
+                {"name": "funding", "splits": {"train": "data/funding/*.csv", "test": "data/funding_test.csv"}},
+            ],
+            "card": {
+                "license": "apache-2.0",
+                "language": ["en"],
+                "tags": ["market-data"],
+                "task_categories": ["time-series-forecasting"],
+            },
+        },
+        {"repo_id": "acme/speech-mp3", "from_storage": "acme__speech__split_train__rev_main", "private": True},
+        {"repo_id": "acme/prices", "path": "data/prices", "split": "train", "num_shards": 4, "tag": "v1.0"},
+    ],
+}
+
+# What the specs check between fields, as far as a schema can say it.
+_BETWEEN_FIELDS: dict[Kind, dict[str, Any]] = {
+    "add": {},
+    "remove": {
+        "if": {"properties": {"target": {"const": "hub"}}, "required": ["target"]},
+        "then": {"required": ["subset"], "properties": {"subset": {"type": "string"}, "split": {"type": "null"}}},
+    },
+    "publish": {"anyOf": [{"required": [field]} for field in ("tables", "from_storage", "path", "splits")]},
+}
+_TABLE_BETWEEN_FIELDS = {"anyOf": [{"required": ["path"]}, {"required": ["splits"]}]}
+SPEC_JSON = "spec"
+_VALUES = {"type": "array", "items": {"type": ["string", "number", "boolean"]}}
+_LISTS = {"^[A-Za-z][A-Za-z0-9_]*_count$": {"type": "integer", "minimum": 0}, "^[A-Za-z][A-Za-z0-9_]*_sample$": _VALUES}
+_SPEC_EXAMPLE: dict[str, Any] = {
+    "update_time": "2026-01-31",
+    "updated_at": "2026-01-31T02:00:07Z",
+    "version": "1.1.0",
+    "pipeline_version": "2.4",
+    "tables": [
+        {
+            "name": "ohlcv_daily",
+            "description": "Daily candles",
+            "row_count": 1461,
+            "size_bytes": 88213,
+            "date_range": {"start": "2024-01-01T00:00:00Z", "end": "2025-12-31T00:00:00Z"},
+            "timestamp_column": "timestamp",
+            "interval": "1d",
+            "missing_cells": 0,
+            "columns": [
+                {"name": "timestamp", "type": "timestamp[us, tz=UTC]"},
+                {"name": "exchange", "type": "string"},
+                {"name": "close", "type": "float64"},
+            ],
+            "splits": {"train": {"row_count": 1461, "size_bytes": 88213}},
+            "distinct": {"exchanges": {"column": "exchange", "count": 2, "values": ["north", "south"]}},
+        }
+    ],
+    "intervals": {"ohlcv_daily": "1d"},
+    "data_quality": {
+        "validation_passed": True,
+        "missing_data_pct": 0.0,
+        "last_validation": "2026-01-31T02:00:07Z",
+    },
+    "exchanges": ["north", "south"],
+    "exchanges_count": 2,
+    "exchanges_sample": ["north", "south"],
+}
+
+
+def json_schema(kind: Kind) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a request of `kind`.
+
+    It accepts every request that Hugflow accepts, and refuses what a schema can of the others.
+    """
+    schema = _tidy(SPECS[kind].model_json_schema(mode="validation"))
+    if "Table" in schema.get("$defs", {}):
+        schema["$defs"]["Table"] |= _TABLE_BETWEEN_FIELDS
+    head = {"$schema": DIALECT, "title": f"Hugflow {kind} request"}
+    return {**head, **schema, **_BETWEEN_FIELDS[kind], "examples": _EXAMPLES[kind]}
+
+
+def spec_json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of spec.json as it stands in a repository that Hugflow alone publishes to.
+
+    Fields that are not named in it are allowed everywhere: other programs may add their own.
+    """
+    schema = _tidy(SpecJson.model_json_schema(mode="validation"))
+    required = ("update_time", "updated_at", "version", "tables", "intervals", "data_quality")
+    parts = schema["$defs"]
+    parts["TableEntry"]["required"] = ["name", "row_count", "size_bytes", "columns", "splits"]
+    parts["DataQuality"]["required"] = ["validation_passed", "missing_data_pct", "last_validation"]
+    parts["DateRange"]["required"] = ["start", "end"]
+    schema["properties"] = {name: _given(field) for name, field in schema["properties"].items()}
+    for part in parts.values():
+        part["properties"] = {name: _given(field) for name, field in part["properties"].items()}
+    head = {"$schema": DIALECT, "title": "spec.json of a dataset published by Hugflow"}
+    return {**head, **schema, "required": list(required), "patternProperties": _LISTS, "examples": [_SPEC_EXAMPLE]}
+
+
+def _given(field: dict[str, Any]) -> dict[str, Any]:
+    """A field as it is written: left out where it has no value, and never null."""
+    kind, choices = field.get("type"), field.get("anyOf", [])
+    rest = {key: each for key, each in field.items() if key != "default"}
+    if isinstance(kind, list) and kind[1:] == ["null"]:
+        return rest | {"type": kind[0]}
+    if choices[1:] == [{"type": "null"}]:
+        del rest["anyOf"]
+        rest |= choices[0]
+    return rest
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Return every schema by the name that `hugflow schema` gives it."""
+    return {**{kind: json_schema(kind) for kind in SPECS}, SPEC_JSON: spec_json_schema()}
+
+
+def file_name(kind: str) -> str:
+    """Name the file in which the schema of `kind` stands."""
+    return f"{kind}.schema.json"
+
+
+def text(kind: str) -> str:
+    """Return the schema as the text of its file."""
+    return json.dumps(schemas()[kind], indent=2, ensure_ascii=False) + "\n"
+
+
+def _tidy(schema: Any) -> Any:
+    """Rewrite what pydantic writes so that editors show what people need, and check keys as well."""
+    if isinstance(schema, list):
+        return [_tidy(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made_up = {"title"} if isinstance(schema.get("title"), str) else set()
+    if isinstance(schema.get("default"), dict) or schema.get("default", True) is None:
+        made_up.add("default")
+    tidy = {key: _tidy(each) for key, each in schema.items() if key not in made_up}
+    return _checked_keys(_one_type(tidy))
+
+
+def _one_type(schema: dict[str, Any]) -> dict[str, Any]:
+    """Write "this or null" as one schema: its other words only concern the values that are not null."""
+    choices = schema.get("anyOf", [])
+    if len(choices) != 2 or choices[1] != {"type": "null"} or "type" not in choices[0]:  # noqa: PLR2004 - X | None
+        return schema
+    rest = {key: each for key, each in schema.items() if key != "anyOf"}
+    return {**rest, **choices[0], "type": [choices[0]["type"], "null"]}
+
+
+def _checked_keys(schema: dict[str, Any]) -> dict[str, Any]:
+    """Keys that do not match the pattern are wrong; `patternProperties` alone would let them pass."""
+    patterns = schema.get("patternProperties", {})
+    if len(patterns) != 1:
+        return schema
+    (pattern, value), rest = next(iter(patterns.items())), {**schema}
+    del rest["patternProperties"]
+    names = {**schema.get("propertyNames", {}), "pattern": pattern}
+    return {**rest, "propertyNames": names, "additionalProperties": value}

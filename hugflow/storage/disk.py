@@ -1,0 +1,141 @@
+"""Durable file operations that follow no symbolic link, and disk errors as `StorageFault`."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from hugflow.model.errors import StorageFault
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FIXES = {
+    errno.ENOSPC: "Free space (or inodes: `df -i`) on that file system and run the same command again: it continues.",
+    errno.EDQUOT: "Ask for a larger disk quota or free space, and run the same command again: it continues.",
+    errno.EFBIG: "Raise the file size limit (`ulimit -f`) and run the same command again: it continues.",
+    errno.EROFS: "Mount the file system writable again and run the same command: it continues.",
+    errno.EACCES: "Give the user that runs hugflow the right to write there.",
+    errno.ELOOP: "It is a symbolic link, which hugflow does not follow there: move it away.",
+    errno.ENOTSUP: "It is no regular file: move it away.",
+    errno.EPERM: "Give the user that runs hugflow the right to write there.",
+}
+
+
+@contextlib.contextmanager
+def faults(doing: str) -> Iterator[None]:
+    """Turn what the operating system says about the disk into a `StorageFault`."""
+    try:
+        yield
+    except OSError as error:
+        code = error.errno or 0
+        where = f" ({error.filename})" if error.filename else ""
+        raise StorageFault(
+            doing,
+            f"{error.strerror or error}{where}",
+            _FIXES.get(code, "Check the disk (`dmesg`, `df`), then run the same command again: it continues."),
+            reason="no_space" if code in _NO_SPACE else "read_only" if code == errno.EROFS else "io_error",
+        ) from error
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` so that after a power cut it holds the old or the new content, whole."""
+    with faults(f"writing {path.name}"):
+        # always the same name: what a kill leaves there is written over by the next one (writers hold a lock)
+        temporary = path.with_name(f".{path.name}.tmp")
+        try:
+            write_synced(temporary, data)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
+def write_synced(path: Path | str, data: bytes) -> None:
+    """Write a new file and sync it; an existing one of that name (a leftover of a kill) is replaced, not followed."""
+    write_all_synced([(path, data)])
+
+
+def write_all_synced(files: Iterable[tuple[Path | str, bytes]]) -> None:
+    """Write new files and sync each of them, as `write_synced` does, for less than half of the time.
+
+    All are on their way to the disk before the first is waited for: one commit of the file system's own log then
+    holds all of them, where files that are synced one by one each cost one.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptors: list[int] = []
+    try:
+        for path, data in files:
+            descriptors.append(os.open(path, flags, 0o644))
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptors[-1], view) :]
+            # begins to write without waiting; what it says of the cache holds for clean pages, of which there are none
+            os.posix_fadvise(descriptors[-1], 0, 0, os.POSIX_FADV_DONTNEED)
+        for descriptor in descriptors:
+            os.fsync(descriptor)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def read_regular(path: Path) -> bytes:
+    """The bytes of a regular file. Links are not followed, FIFOs not waited for: NotAFileError."""
+    with open_regular(path) as file:
+        return file.read()
+
+
+class NotAFileError(OSError):
+    """What stands at a path is a link, a folder, a FIFO or a device."""
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading, as `read_regular` does."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:
+            raise NotAFileError(error.errno, "not a regular file", str(path)) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotAFileError(errno.ENOTSUP, "not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def sync_directory(path: Path | str) -> None:
+    """Make renames and unlinks in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def refuse_links(doing: str, *folders: Path) -> None:
+    """Raise StorageFault where something else than a folder stands in the place of one; what is missing is fine."""
+    for folder in folders:
+        try:
+            mode = folder.lstat().st_mode
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISDIR(mode):
+            raise StorageFault(
+                doing,
+                f"{folder} is a {'symbolic link' if stat.S_ISLNK(mode) else 'file'}, not a folder",
+                "Move it away: hugflow writes only into folders that it made.",
+                reason="foreign_directory",
+            )
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal. A symbolic link is not followed."""
+    with faults(f"reading {path.name}"):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - of a descriptor that followed no link
+            return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,108 @@
+"""The row index `.hugflow/index.parquet`: every row's files with sizes and hashes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hugflow.model.errors import StorageFault
+from hugflow.model.records import RowRecord
+from hugflow.storage.dataset_folder import DatasetFolder
+from hugflow.storage.disk import faults, sync_directory
+from hugflow.storage.journal import Tally
+
+BATCH_ROWS = 1000
+
+
+INDEX_SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("status", pa.string()),
+        ("audio", pa.string()),
+        ("audio_bytes", pa.int64()),
+        ("audio_sha256", pa.string()),
+        ("json_bytes", pa.int64()),
+        ("json_sha256", pa.string()),
+        ("samples", pa.int64()),
+        ("sample_rate", pa.int32()),
+        ("source_sample_rate", pa.int32()),
+        ("source_channels", pa.int32()),
+        ("clipped", pa.int64()),
+        ("copied", pa.bool_()),
+        ("reason", pa.string()),
+        ("message", pa.string()),
+    ]
+)
+
+
+def write_index(dataset: DatasetFolder, rows: Iterable[RowRecord]) -> Tally:
+    """Write `.hugflow/index.parquet`, a line for every row, in order; returns what they add up to.
+
+    Counted here, in the order of the rows, the total does not depend on the order in which they were converted.
+    """
+    tally = Tally()
+    tables = (
+        pa.Table.from_arrays(
+            [
+                pa.array(values, field.type)
+                for values, field in zip(zip(*batch, strict=True), INDEX_SCHEMA, strict=True)
+            ],
+            schema=INDEX_SCHEMA,
+        )
+        for batch in batched_rows(_counted(rows, tally))
+    )
+    write_parquet(dataset.index, INDEX_SCHEMA, tables)
+    return tally
+
+
+def _counted(rows: Iterable[RowRecord], tally: Tally) -> Iterator[RowRecord]:
+    for record in rows:
+        if record.status != "failed":
+            tally.count(record)
+        yield record
+
+
+def read_index(dataset: DatasetFolder) -> Iterator[RowRecord]:
+    """The rows of `.hugflow/index.parquet`, in order. Raises StorageFault (`damaged_index`) when it cannot be read."""
+    doing = f"reading the index of {dataset.path.name}"
+    try:
+        with pq.ParquetFile(dataset.index) as file:
+            for batch in file.iter_batches(BATCH_ROWS):
+                for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    yield RowRecord(*values)
+    except (pa.ArrowException, OSError, TypeError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            with faults(doing):
+                raise
+        # Arrow says of a damaged file that it is invalid, or raises an OSError that is not of the disk
+        fix = "`hugflow verify --repair` makes it again."
+        raise StorageFault(doing, "it is damaged", fix, reason="damaged_index") from error
+
+
+def write_parquet(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+    """Replace a parquet file by streamed tables, durably."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with faults(f"writing {path.name}"):
+        try:
+            with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+                for table in tables:
+                    writer.write_table(table)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
+def batched_rows(rows: Iterable[RowRecord]) -> Iterator[tuple[RowRecord, ...]]:
+    """Rows in tuples of `BATCH_ROWS`."""
+    rows = iter(rows)
+    while batch := tuple(islice(rows, BATCH_ROWS)):
+        yield batch

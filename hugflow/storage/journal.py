@@ -1,0 +1,361 @@
+"""The append-only record of finished rows: a line in it means that the files of its rows are durable.
+
+A journal is JSON lines, each `{"crc":"<crc32 of v>","v":{...}}`: first a header that names the dataset, its commit and
+the columns of the row records, then a "run" line for every run, a "rows" line for every group of rows, and a "shard"
+line for every shard whose rows had to be counted. Damage in
+the last line is what a power cut leaves and is dropped; damage before it is refused.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import orjson
+
+from hugflow.model.errors import StorageFault
+from hugflow.model.plan import ShardCount
+from hugflow.model.ranges import RowRanges
+from hugflow.model.records import RowRecord
+from hugflow.storage.disk import faults, open_regular, sync_directory
+
+JOURNAL_SCHEMA_VERSION = 1
+_PREFIX = b'{"crc":"'
+_REWRITTEN_ROWS = 1000
+_SETTLED_ROWS = 128  # more of them leave the processor's cache before they are counted
+_BODY_AT = len(_PREFIX) + 8 + len(b'","v":')
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the journal's rows add up to; a row that is recorded again counts as it was first."""
+
+    audio_files: int = 0
+    audio_bytes: int = 0
+    json_bytes: int = 0
+    duration_s: float = 0.0
+
+    def count(self, record: RowRecord) -> None:
+        """Add one row that has files."""
+        self.audio_files += record.audio is not None
+        self.audio_bytes += record.audio_bytes
+        self.json_bytes += record.json_bytes
+        if record.sample_rate:
+            self.duration_s += record.samples / record.sample_rate
+
+    def count_all(self, columns: Sequence[Sequence[Any]]) -> None:
+        """Add many rows that have files, given by the columns of their records."""
+        _, _, audio, audio_bytes, _, json_bytes, _, samples, sample_rate, *_ = columns
+        self.audio_files += len(audio) - audio.count(None)
+        self.audio_bytes += sum(audio_bytes)
+        self.json_bytes += sum(json_bytes)
+        for count, rate in zip(samples, sample_rate, strict=True):
+            if rate:
+                self.duration_s += count / rate
+
+
+@dataclass(slots=True)
+class JournalState:
+    """What a journal says: rows done, rows failed (by row), the number of runs, and where each group's line begins."""
+
+    name: str
+    sha: str
+    done: RowRanges = field(default_factory=RowRanges)
+    failed: dict[int, RowRecord] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+    runs: int = 0
+    valid_bytes: int = 0
+    groups: list[tuple[int, int]] = field(default_factory=list)
+    shards: dict[int, ShardCount] = field(default_factory=dict)
+
+    def apply(self, group: Sequence[Sequence[Any]], offset: int) -> None:
+        """Take the group of records whose line begins at `offset` into account."""
+        self.groups.append(_group(group, offset))
+        self.settle(group)
+
+    def settle(self, records: Sequence[Sequence[Any]]) -> None:
+        """Take records into account, in their order: what a later one says of a row replaces what an earlier one said.
+
+        A resume takes in every row that was ever done, so many records without surprises go in as a whole.
+        """
+        columns = list(zip(*records, strict=True))
+        rows, statuses = columns[0], columns[1]
+        ranges = list(_ranges(rows))
+        if "failed" in statuses or not self._are_new(rows, ranges):
+            for values in records:
+                self._settle_row(RowRecord(*values))
+            return
+        for first, last in ranges:
+            self.done.add(first, last)
+        self.tally.count_all(columns)
+
+    def _are_new(self, rows: Sequence[int], ranges: list[tuple[int, int]]) -> bool:
+        """Whether each of the rows is there once, and was never recorded before."""
+        return (
+            len(set(rows)) == len(rows)
+            and not (self.failed and any(row in self.failed for row in rows))
+            and all(next(self.done.missing(first, last + 1), None) == (first, last + 1) for first, last in ranges)
+        )
+
+    def _settle_row(self, record: RowRecord) -> None:
+        if record.status == "failed":
+            self.failed[record.row] = record
+            self.done.discard(record.row)
+            return
+        if record.row not in self.done:
+            self.tally.count(record)
+        self.failed.pop(record.row, None)
+        self.done.add(record.row)
+
+
+def _ranges(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The rows as inclusive ranges, in the order in which they stand there."""
+    first = last = rows[0]
+    for row in rows[1:]:
+        if row != last + 1:
+            yield first, last
+            first = row
+        last = row
+    yield first, last
+
+
+class Journal:
+    """The journal of one dataset, open for appending by the one process that holds the dataset's lock.
+
+    `is_new`: there was none, or not even a whole header.
+    """
+
+    def __init__(self, path: Path, descriptor: int, state: JournalState, *, is_new: bool) -> None:
+        self._path = path
+        self._descriptor = descriptor
+        self.state = state
+        self.is_new = is_new
+
+    @classmethod
+    def open(cls, path: Path, name: str, sha: str) -> Self:
+        """Open or begin the journal of dataset `name` at commit `sha`, and drop a torn last line.
+
+        Raises StorageFault: damaged, of a newer Hugflow, or of another dataset or commit.
+        """
+        state = read(path)
+        if state is not None and (state.name, state.sha) != (name, sha):
+            raise StorageFault(
+                f"opening the journal {path}",
+                f"it belongs to {state.name} at {state.sha}, not to {name} at {sha}",
+                "Run with --restart to begin this dataset again.",
+                reason="foreign_journal",
+            )
+        with faults(f"opening the journal {path}"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(path, flags, 0o644)
+            os.ftruncate(descriptor, state.valid_bytes if state else 0)
+            os.fsync(descriptor)
+            sync_directory(path.parent)
+        journal = cls(path, descriptor, state or JournalState(name, sha), is_new=state is None)
+        if state is None:
+            header = {
+                "kind": "header",
+                "schema_version": JOURNAL_SCHEMA_VERSION,
+                "name": name,
+                "sha": sha,
+                "columns": RowRecord._fields,
+            }
+            journal._append(header)
+        return journal
+
+    def begin_run(self, facts: dict[str, Any]) -> None:
+        """Note that a run begins: when, where and by which version."""
+        self.state.runs += 1
+        self._append({"kind": "run", "run": self.state.runs, **facts})
+
+    def commit(self, records: Sequence[RowRecord]) -> None:
+        """Record a group of rows whose files are durable already; returns when the line is durable too."""
+        offset = self._append({"kind": "rows", "rows": [list(record) for record in records]})
+        self.state.apply(records, offset)
+
+    def count_shard(self, index: int, count: ShardCount) -> None:
+        """Record how many rows a shard has, for formats that do not say so themselves."""
+        self._append({"kind": "shard", "index": index, **count.model_dump(mode="json")})
+        self.state.shards[index] = count
+
+    def close(self) -> None:
+        """Close the file; the journal can be read by others at any time."""
+        os.close(self._descriptor)
+
+    def _append(self, value: dict[str, Any]) -> int:
+        line = _encode(value)
+        offset = self.state.valid_bytes
+        with faults(f"writing the journal {self._path.name}"):
+            try:
+                view = memoryview(line)
+                at = offset
+                while view:
+                    written = os.pwrite(self._descriptor, view, at)
+                    view, at = view[written:], at + written
+                os.fdatasync(self._descriptor)
+            except OSError:
+                os.ftruncate(self._descriptor, offset)
+                raise
+        self.state.valid_bytes += len(line)
+        return offset
+
+
+def read(path: Path) -> JournalState | None:
+    """Read a journal from its beginning; None where there is none, or not even a whole header.
+
+    Takes about a second for a million rows. Raises StorageFault for damage that is not a torn end.
+    """
+    doing = f"reading the journal {path}"
+    state: JournalState | None = None
+    rows: list[list[Any]] = []
+    with faults(doing):
+        try:
+            file = open_regular(path)
+        except FileNotFoundError:
+            return None
+        with file:
+            for value, offset, end in _values(doing, file):
+                if state is None:
+                    state = _header(doing, value)
+                elif value["kind"] == "rows":
+                    state.groups.append(_group(value["rows"], offset))
+                    rows += value["rows"]
+                    if len(rows) >= _SETTLED_ROWS:
+                        state.settle(rows)
+                        rows = []
+                elif value["kind"] == "run":
+                    state.runs = value["run"]
+                elif value["kind"] == "shard":
+                    count = ShardCount.model_validate({key: value[key] for key in ShardCount.model_fields})
+                    state.shards[value["index"]] = count
+                state.valid_bytes = end
+    if state is not None and rows:
+        state.settle(rows)
+    return state
+
+
+def _values(doing: str, file: BinaryIO) -> Iterator[tuple[dict[str, Any], int, int]]:
+    """What the lines of a journal say, each with its place: where it begins and ends. A torn last line is left out."""
+    size = os.fstat(file.fileno()).st_size
+    offset = 0
+    for line in file:
+        value, end = _decode(line), offset + len(line)
+        if value is not None:
+            yield value, offset, end
+        elif end < size:
+            raise StorageFault(doing, f"it is damaged at byte {offset}", _DAMAGED_FIX, reason="damaged_journal")
+        offset = end
+
+
+def _group(records: Sequence[Sequence[Any]], offset: int) -> tuple[int, int]:
+    """The first row of a group, and the offset of its line; rows of several workers may stand in it in any order."""
+    return min(values[0] for values in records), offset
+
+
+_DAMAGED_FIX = (
+    "`hugflow verify --repair` rebuilds it from the dataset's own files; nothing of the dataset was changed. "
+    "Then check the disk: this is not what a kill or a power cut leaves."
+)
+
+
+def salvage(path: Path) -> Iterator[RowRecord]:
+    """The rows of every undamaged line of a journal, as recorded; rows may come more than once."""
+    with faults(f"reading the journal {path}"):
+        try:
+            file = open_regular(path)
+        except FileNotFoundError:
+            return
+        with file:
+            for line in file:
+                value = _decode(line)
+                if value is not None and value.get("kind") == "rows":
+                    yield from (RowRecord(*values) for values in value["rows"])
+
+
+def rewrite(path: Path, state: JournalState, rows: Iterable[RowRecord]) -> None:
+    """Replace a journal by one of the same dataset with only these rows, atomically."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with faults(f"rewriting the journal {path}"):
+        temporary.unlink(missing_ok=True)
+    journal = Journal.open(temporary, state.name, state.sha)
+    try:
+        for index, count in sorted(state.shards.items()):
+            journal.count_shard(index, count)
+        rows = iter(rows)
+        while group := list(islice(rows, _REWRITTEN_ROWS)):
+            journal.commit(group)
+    finally:
+        journal.close()
+    with faults(f"rewriting the journal {path}"):
+        temporary.replace(path)
+        sync_directory(path.parent)
+
+
+def records(path: Path, groups: list[tuple[int, int]]) -> Iterator[RowRecord]:
+    """All rows of a journal in the order of their numbers, each once, as last recorded.
+
+    `groups` are the (first row, offset) pairs of its state. Groups are read one at a time, so memory stays flat.
+    """
+    ordered = sorted(groups)
+    pending: list[tuple[int, int, RowRecord]] = []
+    with faults(f"reading the journal {path}"), open_regular(path) as file:
+        for i, (_, offset) in enumerate(ordered):
+            file.seek(offset)
+            value = _decode(file.readline())
+            if value is None:
+                raise StorageFault(
+                    f"reading the journal {path}",
+                    f"it is damaged at byte {offset}",
+                    _DAMAGED_FIX,
+                    reason="damaged_journal",
+                )
+            for values in value["rows"]:
+                # the later line of the same row comes first
+                heapq.heappush(pending, (values[0], -offset, RowRecord(*values)))
+            stop = ordered[i + 1][0] if i + 1 < len(ordered) else None
+            yield from _drain(pending, stop)
+
+
+def _drain(pending: list[tuple[int, int, RowRecord]], stop: int | None) -> Iterator[RowRecord]:
+    while pending and (stop is None or pending[0][0] < stop):
+        row, _, record = heapq.heappop(pending)
+        while pending and pending[0][0] == row:
+            heapq.heappop(pending)
+        yield record
+
+
+def _encode(value: dict[str, Any]) -> bytes:
+    body = orjson.dumps(value)
+    return b'%s%08x","v":%s}\n' % (_PREFIX, zlib.crc32(body), body)
+
+
+def _decode(line: bytes) -> dict[str, Any] | None:
+    """The value of a whole, undamaged line, else None."""
+    body = line[_BODY_AT:-2]
+    if not (line.startswith(_PREFIX) and line.endswith(b"}\n")):
+        return None
+    if line[len(_PREFIX) : _BODY_AT] != b'%08x","v":' % zlib.crc32(body):
+        return None
+    value: dict[str, Any] = orjson.loads(body)
+    return value
+
+
+def _header(doing: str, value: dict[str, Any]) -> JournalState:
+    version = value.get("schema_version")
+    if value.get("kind") != "header" or not isinstance(version, int):
+        raise StorageFault(doing, "its first line is no header", _DAMAGED_FIX, reason="damaged_journal")
+    if version > JOURNAL_SCHEMA_VERSION:
+        raise StorageFault(
+            doing,
+            f"it was written by a newer Hugflow (schema {version}, this one reads up to {JOURNAL_SCHEMA_VERSION})",
+            "Run the newer version, or upgrade this one.",
+            reason="newer_schema",
+        )
+    return JournalState(value["name"], value["sha"])

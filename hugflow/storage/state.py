@@ -1,0 +1,389 @@
+"""What Hugflow remembers between runs: progress files and the manifests, in the state directory.
+
+The journal (journal.py) is what is true about rows; a progress file is a view of it for people and other programs.
+`active.json` says which datasets storage holds complete, `archived.json` what was removed, when and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hugflow.model.errors import StorageFault
+from hugflow.model.ranges import RowRanges
+from hugflow.model.records import EncoderSettings
+from hugflow.model.specs import DatasetIdentity
+from hugflow.storage.disk import NotAFileError, faults, read_regular, refuse_links, sync_directory, write_durably
+from hugflow.storage.locks import lock
+
+MANIFEST_SCHEMA_VERSION = 1
+PROGRESS_VERSION = "3.0"
+
+
+class DatasetRecord(BaseModel):
+    """A complete dataset, as its own marker describes it.
+
+    It holds nothing of the run that made it (no time, no person), so that the same request gives the same bytes.
+    `spec` is the request, `files` the SHA-256 of the files that are not rows.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = MANIFEST_SCHEMA_VERSION
+    name: str
+    identity: DatasetIdentity
+    sha: str
+    request: str
+    spec: dict[str, Any]
+    licence: str | None
+    audio_column: str | None
+    encoder: EncoderSettings
+    rows_total: int
+    rows_failed: int
+    audio_files: int
+    audio_bytes: int
+    json_bytes: int
+    duration_s: float
+    files: dict[str, str]
+    hugflow_version: str
+
+    def to_bytes(self) -> bytes:
+        """The marker's content: the same record always gives the same bytes."""
+        return self.model_dump_json(indent=2).encode() + b"\n"
+
+
+class ManifestEntry(BaseModel):
+    """A dataset that storage holds, with who added it and when (UTC, ISO 8601)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: DatasetRecord
+    added_by: str
+    added_at: str
+    completed_at: str
+
+    @property
+    def name(self) -> str:
+        """The dataset's name in storage."""
+        return self.dataset.name
+
+
+class ArchivedRecord(BaseModel):
+    """A dataset that was removed: when, by whom and why. `trash` names its folder in the trash."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    identity: DatasetIdentity
+    reason: str
+    request: str
+    removed_by: str
+    removed_at: str
+    trash: str | None
+    dataset: ManifestEntry | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a progress file says about rows; `version` "2.0" files list them one by one."""
+
+    rows: RowRanges
+    rows_total: int
+    status: str
+    version: str
+
+    @property
+    def is_old(self) -> bool:
+        """Whether an older tool wrote it, which kept no plan beside the data."""
+        return int(self.version.partition(".")[0]) < int(PROGRESS_VERSION.partition(".")[0])
+
+
+@dataclass(frozen=True, slots=True)
+class StateDir:
+    """The state directory (`STATE_DIR`)."""
+
+    path: Path
+
+    def journal(self, name: str) -> Path:
+        """The journal of a dataset."""
+        return self.path / "journal" / f"{name}.jsonl"
+
+    def progress(self, name: str) -> Path:
+        """The progress file of a dataset."""
+        return self.path / "progress" / f"{name}.json"
+
+    def lock_path(self, name: str) -> Path:
+        """The lock of a dataset."""
+        return self.path / "locks" / f"{name}.lock"
+
+    @property
+    def audit(self) -> Path:
+        """Who did what, when, with which result."""
+        return self.path / "audit.jsonl"
+
+    @property
+    def active(self) -> Path:
+        """The datasets that storage holds."""
+        return self.path / "active.json"
+
+    @property
+    def archived(self) -> Path:
+        """The datasets that were removed."""
+        return self.path / "archived.json"
+
+    def lock(self, name: str, doing: str) -> AbstractContextManager[None]:
+        """The dataset's lock, for a whole run. Raises Locked, naming the holder."""
+        self._refuse_links(doing)
+        # half a second: `status` looks at locks by taking them for an instant
+        return lock(self.lock_path(name), doing, wait_s=0.5)
+
+    def forget(self, name: str) -> None:
+        """Delete a dataset's journal and progress file, durably: they must not come back without its files."""
+        _delete(self.progress(name))
+        self.drop_journal(name)
+
+    def drop_journal(self, name: str) -> None:
+        """Delete a dataset's journal, durably."""
+        _delete(self.journal(name))
+
+    def progress_names(self) -> list[str]:
+        """The datasets that have a progress file."""
+        folder = self.path / "progress"
+        return sorted(file.stem for file in folder.glob("*.json")) if folder.is_dir() else []
+
+    # --- manifests -------------------------------------------------------------------------------------------------
+
+    def datasets(self) -> dict[str, ManifestEntry]:
+        """What storage holds, by name. Raises StorageFault for a damaged or newer manifest."""
+        entries = [_parse(ManifestEntry, entry, self.active) for entry in _entries(self.active, "datasets")]
+        return {entry.name: entry for entry in entries}
+
+    def removed(self) -> list[ArchivedRecord]:
+        """What was removed, oldest first."""
+        return [_parse(ArchivedRecord, entry, self.archived) for entry in _entries(self.archived, "removed")]
+
+    def activate(self, entry: ManifestEntry) -> None:
+        """Enter a complete dataset into the manifest."""
+        with self._manifest_lock():
+            self._write_active(self.datasets() | {entry.name: entry})
+
+    def deactivate(self, name: str) -> None:
+        """Take a dataset out of the manifest, if it is there."""
+        with self._manifest_lock():
+            datasets = self.datasets()
+            if datasets.pop(name, None) is not None:
+                self._write_active(datasets)
+
+    def archive(self, record: ArchivedRecord) -> None:
+        """Take a dataset out of the manifest and into the archive."""
+        with self._manifest_lock():
+            removed = self.removed()
+            if record not in removed:  # said twice by a removal that was killed in between, it is there once
+                entries = [known.model_dump(mode="json") for known in [*removed, record]]
+                _write_manifest(self.archived, "removed", entries)
+            datasets = self.datasets()
+            datasets.pop(record.name, None)
+            self._write_active(datasets)
+
+    def removals(self) -> list[ArchivedRecord]:
+        """Removals that were begun and not finished."""
+        folder = self.path / "removing"
+        with faults(f"reading {folder}"):
+            files = sorted(folder.glob("*.json")) if folder.is_dir() else []
+            return [_parse(ArchivedRecord, orjson.loads(read_regular(file)), file) for file in files]
+
+    def begin_removal(self, record: ArchivedRecord) -> None:
+        """Write down what is about to be removed."""
+        path = self.path / "removing" / f"{record.name}.json"
+        with faults(f"writing {path}"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(path, record.model_dump_json(indent=2).encode() + b"\n")
+
+    def end_removal(self, name: str) -> None:
+        """The removal is done: only the archive speaks of it from now on."""
+        path = self.path / "removing" / f"{name}.json"
+        with faults(f"removing {path}"):
+            path.unlink(missing_ok=True)
+
+    def rebuild(self, find: Callable[[], list[ManifestEntry]], *, only_lost: bool = False) -> None:
+        """Replace the manifest by what the datasets' own markers say; with `only_lost`, if there is still none.
+
+        `find` looks at the datasets under the manifest's lock: one that is completed meanwhile is not forgotten.
+        """
+        with self._manifest_lock():
+            if not (only_lost and self.active.exists()):
+                self._write_active({entry.name: entry for entry in find()})
+
+    def _write_active(self, datasets: dict[str, ManifestEntry]) -> None:
+        entries = [datasets[name].model_dump(mode="json") for name in sorted(datasets)]
+        _write_manifest(self.active, "datasets", entries)
+
+    def _refuse_links(self, doing: str) -> None:
+        folders = (self.path / name for name in ("journal", "progress", "locks", "removing"))
+        refuse_links(doing, self.path, *folders)
+
+    def _manifest_lock(self) -> AbstractContextManager[None]:
+        doing = "updating the manifest"
+        self._refuse_links(doing)
+        return lock(self.path / "locks" / ".manifest.lock", doing, wait_s=30.0)
+
+
+def _delete(file: Path) -> None:
+    with faults(f"removing {file}"):
+        if file.is_symlink() or file.exists():
+            file.unlink()
+            sync_directory(file.parent)
+
+
+def write_progress(
+    path: Path,
+    name: str,
+    *,
+    status: Literal["running", "paused", "partial", "complete", "failed"],
+    done: RowRanges,
+    rows_total: int,
+    resumed_from: int,
+) -> None:
+    """Replace the progress file. Its size follows the number of gaps, not of rows."""
+    with faults(f"writing the progress of {name}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    document = {
+        "dataset_name": name,
+        "status": status,
+        "downloaded_files": len(done),
+        "total_files": rows_total,
+        # rounded down: 100 means all
+        "percent_complete": 10_000 * len(done) // rows_total / 100 if rows_total else 100.0,
+        "resumed_from": resumed_from,
+        "newly_downloaded": len(done) - resumed_from,
+        "resume_data": {
+            "completed_rows": done.as_list(),
+            "last_successful_row": done.last,
+            "expected_total_rows": rows_total,
+            "version": PROGRESS_VERSION,
+        },
+    }
+    write_durably(path, orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def read_progress(path: Path) -> Progress | None:
+    """Read a progress file of version 3.0 or 2.0; None where there is none or it is garbage (the journal knows better).
+
+    Raises StorageFault for a version that is newer than this Hugflow.
+    """
+    try:
+        document = orjson.loads(read_regular(path))
+        resume = document["resume_data"]
+        version = str(resume.get("version", "2.0"))
+        major = int(version.partition(".")[0])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    if major > int(PROGRESS_VERSION.partition(".")[0]):
+        raise StorageFault(
+            f"reading {path}",
+            f"it was written by a newer Hugflow (version {version}, this one reads up to {PROGRESS_VERSION})",
+            "Run the newer version, or upgrade this one.",
+            reason="newer_schema",
+        )
+    try:
+        rows = _progress_rows(resume["completed_rows"])
+        return Progress(rows, int(resume["expected_total_rows"]), str(document["status"]), version)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _progress_rows(value: Any) -> RowRanges:
+    """Ranges of version 3.0, or the plain list of version 2.0."""
+    rows = RowRanges()
+    for item in value:
+        if isinstance(item, list):
+            first, last = item
+            rows.add(int(first), int(last))
+        else:
+            rows.add(int(item))
+    return rows
+
+
+def _entries(path: Path, key: str) -> list[Any]:
+    doing = f"reading the manifest {path}"
+    with faults(doing):
+        try:
+            document = orjson.loads(read_regular(path))
+            version = int(document["schema_version"])
+            # a newer one may have other keys: it is not damaged
+            entries: list[Any] = [] if version > MANIFEST_SCHEMA_VERSION else list(document[key])
+        except FileNotFoundError:
+            return []
+        except (ValueError, KeyError, TypeError) as error:
+            raise StorageFault(doing, "it is damaged", _REBUILD, reason="damaged_manifest") from error
+    if version > MANIFEST_SCHEMA_VERSION:
+        raise StorageFault(
+            doing,
+            f"it was written by a newer Hugflow (schema {version}, this one reads up to {MANIFEST_SCHEMA_VERSION})",
+            "Run the newer version, or upgrade this one.",
+            reason="newer_schema",
+        )
+    return entries
+
+
+_Record = TypeVar("_Record", ManifestEntry, ArchivedRecord)
+_REBUILD = "`hugflow status --rebuild` makes it again from the datasets themselves; no dataset was changed."
+
+
+def _parse(model: type[_Record], entry: Any, path: Path) -> _Record:
+    try:
+        return model.model_validate(entry)
+    except ValidationError as error:
+        raise StorageFault(
+            f"reading the manifest {path}", "an entry is damaged", _REBUILD, reason="damaged_manifest"
+        ) from error
+
+
+def _write_manifest(path: Path, key: str, entries: list[Any]) -> None:
+    document = {"schema_version": MANIFEST_SCHEMA_VERSION, key: entries}
+    write_durably(path, orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def readable_marker(path: Path) -> DatasetRecord | None:
+    """A dataset's own marker; None where there is none that can be read."""
+    try:
+        return read_marker(path)
+    except StorageFault as fault:
+        if fault.reason != "damaged_marker":
+            raise
+        return None
+
+
+def read_marker(path: Path) -> DatasetRecord | None:
+    """A dataset's own marker; None where there is none. Raises StorageFault for a damaged or newer one.
+
+    One that names another dataset than the folder that it stands in is damaged, too.
+    """
+    doing = f"reading the marker {path}"
+    with faults(doing):
+        try:
+            data = read_regular(path)
+        except FileNotFoundError:
+            return None
+        except NotAFileError as error:
+            problem = "a symbolic link, or something else that is no file, stands in its place"
+            raise StorageFault(doing, problem, _MARKER_FIX, reason="damaged_marker") from error
+    try:
+        document = orjson.loads(data)
+        if document["schema_version"] > MANIFEST_SCHEMA_VERSION:
+            raise StorageFault(doing, "it was written by a newer Hugflow", "Upgrade this one.", reason="newer_schema")
+        record = DatasetRecord.model_validate(document)
+    except (orjson.JSONDecodeError, ValidationError, KeyError, TypeError) as error:
+        raise StorageFault(doing, "it is damaged", _MARKER_FIX, reason="damaged_marker") from error
+    if not record.name == record.identity.name == path.parent.parent.name:
+        raise StorageFault(doing, f"it is the marker of {record.name}", _MARKER_FIX, reason="damaged_marker")
+    return record
+
+
+_MARKER_FIX = "`hugflow verify --repair` makes it again."

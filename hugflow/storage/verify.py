@@ -1,0 +1,254 @@
+"""Whether what stands in storage is what was put there: every file is hashed again and compared with the index.
+
+Repairing is downloading: the rows whose files do not hold are taken out of the journal, and the same run that would
+resume a download makes them again, to the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from hugflow.model.errors import StorageFault, UsageError
+from hugflow.model.records import RowRecord
+from hugflow.storage import journal
+from hugflow.storage.dataset_folder import META, DatasetFolder
+from hugflow.storage.disk import sha256_of
+from hugflow.storage.index import read_index
+from hugflow.storage.locks import is_locked
+from hugflow.storage.plan_file import readable_plan
+from hugflow.storage.state import DatasetRecord, StateDir, readable_marker
+from hugflow.storage.storage_root import Storage
+
+HASHING_THREADS = 4
+PLAN = f"{META}/plan.json"
+MARKER = f"{META}/dataset.json"
+JOURNAL_OF = "journal of "
+BATCH_ROWS = 512
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Damage:
+    """A file that is not what it should be. `path` is relative to the dataset; `row` is set for rows' files."""
+
+    path: str
+    state: Literal["missing", "changed", "extra"]
+    row: int | None = None
+
+    @property
+    def is_journal(self) -> bool:
+        """Whether it is the journal, which is no file of the dataset."""
+        return self.path.startswith(JOURNAL_OF)
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What `verify` found in one dataset. `record` is None for one that is not complete."""
+
+    name: str
+    rows: int
+    damage: tuple[Damage, ...]
+    record: DatasetRecord | None
+    index_holds: bool
+
+    @property
+    def damaged_rows(self) -> set[int]:
+        """The rows that have to be made again."""
+        return {damage.row for damage in self.damage if damage.row is not None}
+
+    def is_damaged(self, path: str) -> bool:
+        """Whether a file does not hold."""
+        return any(damage.path == path for damage in self.damage)
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """Compares datasets with what is recorded of them; changes nothing."""
+
+    storage: Storage
+    state: StateDir
+
+    def names(self) -> list[str]:
+        """The datasets that can be verified: those in storage, and those that the manifest says should be."""
+        return sorted({*self.storage.names(), *self.state.datasets()})
+
+    def verify(self, name: str) -> Verified:
+        """Hash every file of a dataset. Raises UsageError for an unknown one, or one that is being written."""
+        doing = f"verifying {name}"
+        if name not in self.names():
+            raise UsageError(doing, "there is no such dataset", "`hugflow status` lists the datasets.")
+        if is_locked(self.state.lock_path(name)):
+            raise UsageError(doing, "a process works on it", "Wait until it has finished.")
+        dataset, record = self.storage.dataset(name), self._record(name)
+        if record is None:
+            return self._partial(name, dataset)
+        damage = [*_folders(dataset), *self._summaries(dataset, record)]
+        index_holds = all(found.path != ".hugflow/index.parquet" for found in damage)
+        rows = 0
+        if index_holds:
+            known = _Names()
+            damage += self._rows(dataset, known.collect(read_index(dataset)))
+            rows = known.rows
+            damage += _extra(dataset, known, {path.relative_to(dataset.path).as_posix() for path in _own(dataset)})
+        return Verified(name, rows, tuple(sorted(damage, key=_place)), record, index_holds)
+
+    def _record(self, name: str) -> DatasetRecord | None:
+        """What the manifest says of a dataset; the marker inside of the dataset may be what is damaged."""
+        entry = self.state.datasets().get(name)
+        if entry is not None:
+            return entry.dataset
+        return readable_marker(self.storage.dataset(name).marker)
+
+    def _summaries(self, dataset: DatasetFolder, record: DatasetRecord) -> Iterator[Damage]:
+        for path, digest in record.files.items():
+            if (state := _file_state(dataset.path / path, None, digest)) is not None:
+                yield Damage(path, state)
+        try:
+            holds = _is_file(dataset.marker) and dataset.marker.read_bytes() == record.to_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            yield Damage(MARKER, "missing")
+        else:
+            if not holds:
+                yield Damage(MARKER, "changed")
+
+    def _partial(self, name: str, dataset: DatasetFolder) -> Verified:
+        """The rows that the journal has of a dataset that is not complete."""
+        path = self.state.journal(name)
+        damage = [*_folders(dataset)]
+        if dataset.marker.is_symlink() or dataset.marker.exists():
+            damage.append(Damage(MARKER, "changed"))
+        if readable_plan(self.storage, name) is None:
+            damage.append(Damage(PLAN, "changed"))
+        try:
+            state = journal.read(path)
+        except StorageFault as fault:
+            if fault.reason != "damaged_journal":
+                raise
+            damage.append(Damage(JOURNAL_OF + name, "changed"))
+            return Verified(name, 0, tuple(damage), None, index_holds=False)
+        known = _Names()
+        records = journal.records(path, state.groups) if state else iter(())
+        damage += self._rows(dataset, known.collect(records))
+        return Verified(name, known.rows, tuple(sorted(damage, key=_place)), None, index_holds=True)
+
+    def _rows(self, dataset: DatasetFolder, records: Iterable[RowRecord]) -> Iterator[Damage]:
+        with ThreadPoolExecutor(HASHING_THREADS) as threads:
+            records = iter(records)
+            while batch := list(islice(records, BATCH_ROWS)):
+                for found in threads.map(partial(_row_damage, dataset), batch):
+                    yield from found
+
+
+def _folders(dataset: DatasetFolder) -> Iterator[Damage]:
+    """Folders in whose place something else stands: a link to the same files elsewhere is not the dataset."""
+    for folder in (dataset.meta, dataset.audio, dataset.json):
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            yield Damage(folder.name, "changed")
+
+
+def good_records(dataset: DatasetFolder, path: Path, verified: Verified) -> Iterator[RowRecord]:
+    """The records of the rows that hold: what a repaired journal begins with."""
+    bad = verified.damaged_rows
+    if verified.record is not None:
+        records = read_index(dataset) if verified.index_holds else iter(())
+    elif verified.index_holds:
+        state = journal.read(path)
+        records = journal.records(path, state.groups) if state else iter(())
+    else:
+        records = (record for record in journal.salvage(path) if not _row_damage(dataset, record))
+    return (record for record in records if record.row not in bad)
+
+
+def _row_damage(dataset: DatasetFolder, record: RowRecord) -> list[Damage]:
+    if record.status == "failed":
+        return []
+    checks: list[tuple[str, Callable[[], Literal["missing", "changed"] | None]]] = []
+    if record.audio is not None:
+        audio = dataset.audio / record.audio
+        checks.append((f"audio/{record.audio}", partial(_file_state, audio, record.audio_bytes, record.audio_sha256)))
+    json = dataset.json / f"{record.row}.json"
+    checks.append((f"json/{record.row}.json", partial(_file_state, json, record.json_bytes, record.json_sha256)))
+    return [Damage(path, state, record.row) for path, check in checks if (state := check()) is not None]
+
+
+def _file_state(path: Path, size: int | None, digest: str | None) -> Literal["missing", "changed"] | None:
+    """None for a file that holds. What stands behind a link is not there."""
+    try:
+        facts = path.lstat()
+        if path.parent.is_symlink():
+            return "missing"
+    except (FileNotFoundError, NotADirectoryError):
+        return "missing"
+    if not stat.S_ISREG(facts.st_mode) or (size is not None and facts.st_size != size):
+        return "changed"
+    return None if sha256_of(path) == digest else "changed"
+
+
+def _is_file(path: Path) -> bool:
+    return stat.S_ISREG(path.lstat().st_mode)
+
+
+class _Names:
+    """The names of the rows' audio files, as sorted hashes: 8 bytes a row, however long the names are."""
+
+    def __init__(self) -> None:
+        self._hashes: list[int] = []
+        self._json: list[int] = []
+        self.rows = 0
+
+    def collect(self, records: Iterable[RowRecord]) -> Iterator[RowRecord]:
+        """Note the names of records that pass by."""
+        for record in records:
+            self.rows += 1
+            if record.status != "failed":
+                self._json.append(record.row)
+                if record.audio is not None:
+                    self._hashes.append(hash(record.audio))
+            yield record
+
+    def tests(self) -> tuple[Callable[[str], bool], Callable[[str], bool]]:
+        """Whether a name is that of an audio file, and that of a JSON file, of a row."""
+        audio, json = np.sort(np.array(self._hashes, np.int64)), np.sort(np.array(self._json, np.int64))
+
+        def is_json(name: str) -> bool:
+            stem = name.removesuffix(".json")
+            return name == f"{stem}.json" and stem.isdecimal() and str(int(stem)) == stem and _has(json, int(stem))
+
+        return lambda name: _has(audio, hash(name)), is_json
+
+
+def _has(values: np.ndarray[tuple[int], np.dtype[np.int64]], value: int) -> bool:
+    at = int(np.searchsorted(values, value)) if -(2**63) <= value < 2**63 else len(values)
+    return at < len(values) and int(values[at]) == value
+
+
+def _own(dataset: DatasetFolder) -> list[Path]:
+    return [*dataset.summaries, dataset.marker]
+
+
+def _extra(dataset: DatasetFolder, known: _Names, own: set[str]) -> Iterator[Damage]:
+    """Whatever stands in the dataset's folder and belongs to no row and is none of our files."""
+    is_audio, is_json = known.tests()
+    folders = {"audio", "json", ".hugflow"}
+    for folder, wanted in (("audio", is_audio), ("json", is_json), (".hugflow", None), ("", None)):
+        path = dataset.path / folder
+        if not path.is_dir() or path.is_symlink():
+            continue
+        for entry in os.scandir(path):
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            ours = wanted(entry.name) if wanted else name in own or (not folder and name in folders)
+            if not ours:
+                yield Damage(name, "extra")
+
+
+def _place(damage: Damage) -> tuple[int, str]:
+    return (-1 if damage.row is None else damage.row, damage.path)

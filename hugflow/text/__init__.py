@@ -1,0 +1,1 @@
+"""Text that leaves the process: made safe to print, with secrets masked."""

@@ -1,0 +1,1 @@
+"""The endpoints of the local Hub, a module for each group."""

@@ -1,0 +1,1 @@
+"""The state of the local Hub: objects, repositories, users."""

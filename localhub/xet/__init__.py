@@ -1,0 +1,1 @@
+"""The Xet storage protocol, as far as the local Hub speaks it."""

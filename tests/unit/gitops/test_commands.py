@@ -1,0 +1,77 @@
+"""What `/hugflow` in a comment asks for; every other comment asks for nothing."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from hugflow.gitops.commands import NAMES, Command, CommentEvent, NotACommandError, parse
+from tests.unit.render.test_humanize import ANYTHING
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("/hugflow plan", Command("plan")),
+        ("  /hugflow   retry  ", Command("retry")),
+        ("\ufeff/hugflow retry requests/add/a.yaml\r\nthanks!", Command("retry", "requests/add/a.yaml")),
+        ("/hugflow retry 'requests/add/a b.yaml'", Command("retry", "requests/add/a b.yaml")),
+        ("/hugflow cancel\n\nplease", Command("cancel")),
+        ("/hugflow unlock", Command("unlock")),
+        ("/hugflow approve-removal", Command("approve-removal")),
+        ("/hugflow approve-removal 3f2a91c", Command("approve-removal", "3f2a91c")),
+        ("please /hugflow retry", None),
+        ("thanks\n/hugflow retry", None),
+        ("/hugflowretry", None),
+        ("/hugflower retry", None),
+        ("> /hugflow retry", None),
+        ("", None),
+    ],
+)
+def test_the_first_line_is_the_command(body: str, expected: Command | None) -> None:
+    assert parse(body) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("/hugflow", "The commands are"),
+        ("/hugflow retri", "Did you mean `/hugflow retry`?"),
+        ("/hugflow plan everything", "does not take `everything`"),
+        ("/hugflow retry a b", "does not take `a b`"),
+        ("/hugflow approve-removal HEAD", "is no commit"),
+        ("/hugflow approve-removal ../../x", "is no commit"),
+        ("/hugflow retry 'a", "quotes"),
+        ("/hugflow retry; rm -rf /", "There is no command `retry;`"),
+        ("/hugflow $(id)", "There is no command `$(id)`"),
+    ],
+)
+def test_what_is_no_command_says_what_is(body: str, words: str) -> None:
+    with pytest.raises(NotACommandError) as caught:
+        parse(body)
+    assert words in str(caught.value)
+
+
+@given(ANYTHING, st.sampled_from([*NAMES, "", "x"]))
+@example("`@team <img>", "retry")
+def test_any_text_is_a_command_a_mistake_or_nothing(text: str, name: str) -> None:
+    with contextlib.suppress(NotACommandError):
+        command = parse(f"/hugflow {name} {text}")
+        assert command is None or command.name in NAMES
+    with contextlib.suppress(NotACommandError):
+        assert parse(text) is None or text.lstrip("\ufeff").strip().startswith("/hugflow")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {},
+        {"action": "edited", "issue": {"number": 1, "pull_request": {}}, "comment": {}},
+        {"action": "created", "issue": {"number": 1}, "comment": {}},
+    ],
+)
+def test_events_that_are_no_new_comment_on_a_pull_request_are_ignored(payload: dict[str, object]) -> None:
+    assert CommentEvent.from_payload(payload) is None
