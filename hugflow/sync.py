@@ -53,7 +53,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class Orchestrator:
     """Plans requests and executes plans.
 
     `encoder` is what the settings say of the encoder; requests add to it. `quota_bytes` None: no quota.

@@ -14,10 +14,10 @@ import pyarrow as pa
 from hugflow.api.connection import CommitOptions, Connection, Published, PublishOptions, publisher, storage_of
 from hugflow.model.errors import UsageError
 from hugflow.model.publish_spec import PublishSpec, Quality
-from hugflow.publish.job import STAND_IN, Job, TableJob, open_job
+from hugflow.publish.job import STAND_IN, PublishJob, TableJob, open_job
 from hugflow.publish.request import located, spec_of
 from hugflow.publish.run import Outcome
-from hugflow.publish.sending import Tally
+from hugflow.publish.sending import UploadTally
 from hugflow.publish.sources.opening import Source, of_arrow, of_batches, open_tables
 from hugflow.request.file import load
 
@@ -97,7 +97,7 @@ def publish_tables(tables: Mapping[str, Data], repo_id: str, **options: Unpack[P
             TableJob(table, tuple(_sources(table.name, given[table.name].data, Path(scratch))), f"tables[{place}]")
             for place, table in enumerate(spec.local_tables)
         )
-        return _publish(Job("", spec, jobs), options)
+        return _publish(PublishJob("", spec, jobs), options)
 
 
 def upload_batch(
@@ -128,14 +128,14 @@ def publish_request(
     return _publish(open_job(request.path, request.spec, Path(root), storage), connection)
 
 
-def _publish(job: Job, connection: Connection | PublishOptions) -> Published:
-    tally = Tally()
+def _publish(job: PublishJob, connection: Connection | PublishOptions) -> Published:
+    tally = UploadTally()
     with publisher(connection) as ready:
         outcome = ready.publish(job, tally)
     return _published(outcome, tally)
 
 
-def _published(outcome: Outcome, tally: Tally) -> Published:
+def _published(outcome: Outcome, tally: UploadTally) -> Published:
     commit = outcome.commit
     return Published(
         repo_id=outcome.repo_id,

@@ -50,7 +50,7 @@ class _Part(BaseModel):
     )
 
 
-class Column(_Part):
+class SpecColumn(_Part):
     """A column of a table."""
 
     name: str
@@ -109,7 +109,7 @@ class TableEntry(_Part):
     """The time between rows."""
     missing_cells: Count | None = None
     """How many cells have no value: null or NaN."""
-    columns: tuple[Column, ...] | None = None
+    columns: tuple[SpecColumn, ...] | None = None
     """The columns in their order."""
     splits: dict[str, SplitSize] | None = None
     """Each split."""
@@ -238,9 +238,9 @@ def bumped(version: str | None, how: Change) -> str:
     return f"{major}.{minor + 1}.0" if how == "minor" else f"{major}.{minor}.{patch}"
 
 
-def columns_of(features: Mapping[str, Any]) -> tuple[Column, ...]:
+def columns_of(features: Mapping[str, Any]) -> tuple[SpecColumn, ...]:
     """The columns of a table, from the features as the Hub writes them."""
-    return tuple(Column(name=name, type=type_name(feature)) for name, feature in features.items())
+    return tuple(SpecColumn(name=name, type=type_name(feature)) for name, feature in features.items())
 
 
 def _change(old: TableEntry | None, new: TableEntry) -> Change:

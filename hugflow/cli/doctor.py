@@ -26,7 +26,7 @@ LOW_INODES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Diagnosis:
     """One thing that was looked at. `fix` says what to do about it, where there is something to do."""
 
     name: str
@@ -54,7 +54,7 @@ def doctor(
       hugflow doctor
     """
     session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
-    checks: list[Check] = []
+    checks: list[Diagnosis] = []
     for look in (_hub, _token, _ffmpeg, _storage, _state, _processed, _github, _slack):
         for check in look(session):
             checks.append(check)
@@ -66,12 +66,12 @@ def doctor(
     raise typer.Exit(code)
 
 
-def _line(check: Check) -> str:
+def _line(check: Diagnosis) -> str:
     mark = {"ok": "✓", "warning": "!", "problem": "✗"}[check.state]
     return f"{mark} {check.name + ':':<12}{check.finding}" + (f"\n{'':14}{check.fix}" if check.fix else "")
 
 
-def _hub(session: Session) -> Iterator[Check]:
+def _hub(session: Session) -> Iterator[Diagnosis]:
     from dataclasses import replace
 
     endpoint = session.settings.hf_endpoint
@@ -79,38 +79,38 @@ def _hub(session: Session) -> Iterator[Check]:
     try:
         # of any answer; the library asks for lists five times, and waits in between
         hub.call(f"asking {endpoint}", lambda: hub.api().repo_exists("hugflow/doctor", repo_type="dataset"))
-        yield Check("Hub", "ok", f"{endpoint} answers")
+        yield Diagnosis("Hub", "ok", f"{endpoint} answers")
     except HugflowError as error:
         if error.reason in ("network", "hub_error"):
-            yield Check("Hub", "problem", error.problem, "Check HF_ENDPOINT, the network, and a proxy's settings.")
+            yield Diagnosis("Hub", "problem", error.problem, "Check HF_ENDPOINT, the network, and a proxy's settings.")
         else:
-            yield Check("Hub", "ok", f"{endpoint} answers")
+            yield Diagnosis("Hub", "ok", f"{endpoint} answers")
 
 
-def _token(session: Session) -> Iterator[Check]:
+def _token(session: Session) -> Iterator[Diagnosis]:
     if session.settings.hf_token is None:
         fix = "Set HF_TOKEN for private or gated datasets, and to publish."
-        yield Check("HF token", "warning", "none: public datasets only", fix)
+        yield Diagnosis("HF token", "warning", "none: public datasets only", fix)
         return
     hub = session.hub()
     try:
         who = hub.call("checking the token", hub.api().whoami)
-        yield Check("HF token", "ok", f"belongs to {who.get('name', 'an account')}")
+        yield Diagnosis("HF token", "ok", f"belongs to {who.get('name', 'an account')}")
     except HugflowError as error:
-        yield Check("HF token", "problem", error.problem, error.fix)
+        yield Diagnosis("HF token", "problem", error.problem, error.fix)
 
 
-def _ffmpeg(_: Session) -> Iterator[Check]:
+def _ffmpeg(_: Session) -> Iterator[Diagnosis]:
     path = shutil.which("ffmpeg")
     if path is None:
         fix = "Install it (Debian: `apt-get install ffmpeg`) for M4A, WebM, AAC, WMA and AMR; the rest works without."
-        yield Check("ffmpeg", "warning", "not found", fix)
+        yield Diagnosis("ffmpeg", "warning", "not found", fix)
         return
     said = subprocess.run([path, "-version"], capture_output=True, text=True, check=False, timeout=20)  # noqa: S603 - the program that was found
-    yield Check("ffmpeg", "ok", said.stdout.partition("Copyright")[0].strip() or path)
+    yield Diagnosis("ffmpeg", "ok", said.stdout.partition("Copyright")[0].strip() or path)
 
 
-def _storage(session: Session) -> Iterator[Check]:
+def _storage(session: Session) -> Iterator[Diagnosis]:
     storage = session.storage()
     yield _writable("storage", "STORAGE_ROOT", storage.root)
     facts = storage.facts()
@@ -118,52 +118,52 @@ def _storage(session: Session) -> Iterator[Check]:
     inodes = "" if facts.free_inodes is None else f", {count(facts.free_inodes)} inodes"
     low = facts.free_bytes < LOW_SPACE_BYTES or (facts.free_inodes or LOW_INODES) < LOW_INODES
     fix = "A million rows need about 2 million inodes." if low else ""
-    yield Check("disk", "warning" if low else "ok", room + inodes, fix)
+    yield Diagnosis("disk", "warning" if low else "ok", room + inodes, fix)
 
 
-def _state(session: Session) -> Iterator[Check]:
+def _state(session: Session) -> Iterator[Diagnosis]:
     yield _writable("state", "STATE_DIR", session.state().path)
 
 
-def _processed(session: Session) -> Iterator[Check]:
+def _processed(session: Session) -> Iterator[Diagnosis]:
     root = session.storage().processed_root
     if root is not None:
         check = _writable("links", "PROCESSED_ROOT", root)
-        yield check if check.state == "ok" else Check("links", "warning", check.finding, check.fix)
+        yield check if check.state == "ok" else Diagnosis("links", "warning", check.finding, check.fix)
 
 
-def _writable(name: str, setting: str, folder: Path) -> Check:
+def _writable(name: str, setting: str, folder: Path) -> Diagnosis:
     """Whether a folder can be written to, or made: looked up, not tried, so that nothing changes."""
     existing = folder
     while not existing.exists():
         existing = existing.parent
     if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
-        return Check(
+        return Diagnosis(
             name,
             "ok",
             f"{folder} is writable" if existing == folder else f"{folder} does not exist yet, and can be created",
         )
     fix = f"Set {setting} to a folder that this user may write to, or change the owner of {existing}."
-    return Check(name, "problem", f"{folder} cannot be written to", fix)
+    return Diagnosis(name, "problem", f"{folder} cannot be written to", fix)
 
 
-def _github(session: Session) -> Iterator[Check]:
+def _github(session: Session) -> Iterator[Diagnosis]:
     settings = session.settings
     if settings.github_repo is None and settings.github_token is None:
-        yield Check("GitHub", "ok", "not set up: fine for use on one machine")
+        yield Diagnosis("GitHub", "ok", "not set up: fine for use on one machine")
     elif settings.github_token is None:
-        yield Check("GitHub", "warning", "no GITHUB_TOKEN", "Set it, or log in with `gh auth login`.")
+        yield Diagnosis("GitHub", "warning", "no GITHUB_TOKEN", "Set it, or log in with `gh auth login`.")
     elif settings.github_repo is None:
-        yield Check("GitHub", "warning", "no GITHUB_REPO", "Set it to owner/name of the requests' repository.")
+        yield Diagnosis("GitHub", "warning", "no GITHUB_REPO", "Set it to owner/name of the requests' repository.")
     else:
-        yield Check("GitHub", "ok", f"{settings.github_repo} at {settings.github_api_url}")
+        yield Diagnosis("GitHub", "ok", f"{settings.github_repo} at {settings.github_api_url}")
 
 
-def _slack(session: Session) -> Iterator[Check]:
+def _slack(session: Session) -> Iterator[Diagnosis]:
     settings = session.settings
     if settings.slack_bot_token is not None:
-        yield Check("Slack", "ok", f"bot, channel {settings.slack_channel}")
+        yield Diagnosis("Slack", "ok", f"bot, channel {settings.slack_channel}")
     elif settings.slack_webhook_url is not None:
-        yield Check("Slack", "ok", "webhook")
+        yield Diagnosis("Slack", "ok", "webhook")
     else:
-        yield Check("Slack", "ok", "not set up: no messages are sent")
+        yield Diagnosis("Slack", "ok", "not set up: no messages are sent")

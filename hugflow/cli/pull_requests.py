@@ -15,7 +15,7 @@ from hugflow.cli.interrupts import Interrupts
 from hugflow.cli.wiring import Session
 from hugflow.gitops.client import GitHub, GitHubSettings
 from hugflow.gitops.reporter import Pace, PullRequestReporter
-from hugflow.gitops.run import Ended, Engine
+from hugflow.gitops.run import Ended, RequestRunner
 from hugflow.model.errors import UsageError
 from hugflow.model.events import Event, Reporter
 from hugflow.render.views import PullRequestView
@@ -150,7 +150,7 @@ class Desk:
     session: Session
     job: ActionsJob
     github: GitHub
-    engine: Engine
+    engine: RequestRunner
     emit: Reporter
     relay: Relay
     outbox: Outbox
@@ -196,7 +196,7 @@ def desk(
     # the outbox tries again by itself
     quiet = github(session, retries=0)
     try:
-        yield Desk(session, job, connection, Engine(engine.plan, engine.execute), emit, relay, outbox, quiet)
+        yield Desk(session, job, connection, RequestRunner(engine.plan, engine.execute), emit, relay, outbox, quiet)
         if slack:
             slack.finish()
     finally:

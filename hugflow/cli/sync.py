@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hugflow.cli.interrupts import Interrupts
     from hugflow.cli.pull_requests import ActionsJob
     from hugflow.cli.wiring import Session
-    from hugflow.gitops.run import Ended, Job
+    from hugflow.gitops.run import Ended, PullRequestJob
 
 MODES = ("sync", "retry", "plan", "unlock")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -103,7 +103,7 @@ def sync(
     raise typer.Exit(ended.exit_code)
 
 
-def _sync(session: Session, interrupts: Interrupts, job: Job, *, retry_failed: bool) -> Ended:
+def _sync(session: Session, interrupts: Interrupts, job: PullRequestJob, *, retry_failed: bool) -> Ended:
     from hugflow.cli.pull_requests import desk
     from hugflow.gitops.run import PullRequestRun
     from hugflow.sync import Options
@@ -117,7 +117,7 @@ def _sync(session: Session, interrupts: Interrupts, job: Job, *, retry_failed: b
     return ended
 
 
-def _unlock(session: Session, interrupts: Interrupts, job: Job) -> Ended:
+def _unlock(session: Session, interrupts: Interrupts, job: PullRequestJob) -> Ended:
     from hugflow.cli.pull_requests import desk
     from hugflow.gitops.unlock import unlock
     from hugflow.storage.locks import lock_holder
@@ -273,16 +273,18 @@ def seconds(text: str, option: str = "--max-runtime") -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
-def _job(session: Session, given: ActionsJob, number: int | None, sha: str | None, mode: str, only: str | None) -> Job:
+def _job(
+    session: Session, given: ActionsJob, number: int | None, sha: str | None, mode: str, only: str | None
+) -> PullRequestJob:
     """What to do, from the options, else from the event: a pull request's, or a dispatch with inputs."""
-    from hugflow.gitops.run import Job
+    from hugflow.gitops.run import PullRequestJob
 
     if mode not in MODES:
         raise UsageError("starting a sync", f"{mode!r} is no mode", f"Choose one of {', '.join(MODES)}.")
     head = (given.payload.get("pull_request") or {}).get("head") or {}
     pull = _number(given, number)
     commit = sha or given.inputs.get("sha") or head.get("sha")
-    return Job(
+    return PullRequestJob(
         number=pull,
         sha=str(commit or _newest_commit(session, pull)),
         mode="plan" if mode == "plan" else "sync",
@@ -331,7 +333,7 @@ def _push(session: Session, given: ActionsJob, number: int | None) -> Any:
     )
 
 
-def _pull_url(session: Session, job: Job) -> str:
+def _pull_url(session: Session, job: PullRequestJob) -> str:
     return f"{_web(session)}/pull/{job.number}"
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hugflow.model.events import Reporter
     from hugflow.storage.state import StateDir
     from hugflow.storage.storage_root import Storage
-    from hugflow.sync import Engine, Options
+    from hugflow.sync import Options, Orchestrator
 
 
 @dataclass(slots=True)
@@ -138,7 +138,7 @@ class Session:
         interrupts: Interrupts,
         options: Options | None = None,
         publish_root: Path | None = None,
-    ) -> Engine:
+    ) -> Orchestrator:
         """The engine, with the audit trail and `reporters` listening; `publish_root` in place of PUBLISH_ROOT."""
         from hugflow.download.pool import PoolSettings
         from hugflow.download.run import RunContext
@@ -149,7 +149,7 @@ class Session:
         from hugflow.report.audit import AuditTrail, utc_now
         from hugflow.storage.failpoints import Failpoints
         from hugflow.storage.removal import Remover
-        from hugflow.sync import Engine, Options
+        from hugflow.sync import Options, Orchestrator
 
         settings, storage, state = self.settings, self.storage(), self.state()
         failpoints = Failpoints.parse(self.shell.environ.get("HUGFLOW_FAILPOINT"))
@@ -184,7 +184,7 @@ class Session:
             now=utc_now,
             failpoints=failpoints,
         )
-        return Engine(
+        return Orchestrator(
             context=context,
             remover=Remover(storage, state, self.actor(), settings.trash_days, utc_now, emit, failpoints),
             publisher=publisher,

@@ -22,7 +22,7 @@ from typing import Self
 
 from hugflow.download.convert import Conversion, Slice, convert
 from hugflow.download.shard_queue import ShardQueue
-from hugflow.download.worker import Committed, Converted, Failed, Logged, Message, Status, WorkerSettings
+from hugflow.download.worker import Committed, Converted, Failed, Logged, Message, RowStatus, WorkerSettings
 from hugflow.hf_client.read.audio_paths import RepositoryFiles
 from hugflow.model.errors import HugflowError, Paused, Terminal
 from hugflow.model.records import RowRecord
@@ -115,7 +115,7 @@ class _Worker:
 
     process: subprocess.Popen[bytes]
     connection: Connection[WorkerSettings | Slice, Message]
-    status: Status
+    status: RowStatus
     lifeline: int
     parts: deque[Slice] = field(default_factory=deque)
     next_row: int = 0
@@ -124,7 +124,7 @@ class _Worker:
     @classmethod
     def start(cls, settings: WorkerSettings) -> _Worker:
         ours, theirs = socket.socketpair()
-        status_fd = Status.create()
+        status_fd = RowStatus.create()
         lifeline_read, lifeline = os.pipe()
         inherited = (theirs.fileno(), status_fd, lifeline_read)
         process = subprocess.Popen(  # noqa: S603 - our own module, with numbers as arguments
@@ -135,7 +135,7 @@ class _Worker:
             pass_fds=inherited,
         )
         connection: Connection[WorkerSettings | Slice, Message] = Connection(ours.detach())
-        worker = cls(process, connection, Status(status_fd), lifeline)
+        worker = cls(process, connection, RowStatus(status_fd), lifeline)
         theirs.close()
         os.close(status_fd)
         os.close(lifeline_read)

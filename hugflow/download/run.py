@@ -34,8 +34,7 @@ from hugflow.storage.failpoints import Failpoints
 from hugflow.storage.index import batched_rows, read_index
 from hugflow.storage.journal import Journal, JournalState
 from hugflow.storage.plan_file import write_plan
-from hugflow.storage.state import DatasetRecord, ManifestEntry, StateDir, read_progress, write_progress
-from hugflow.storage.state import Progress as KnownProgress
+from hugflow.storage.state import DatasetRecord, ManifestEntry, ProgressFile, StateDir, read_progress, write_progress
 from hugflow.storage.storage_root import Storage
 from hugflow.version import __version__
 
@@ -150,7 +149,7 @@ class DownloadRun:
         self._resumed_from = len(self._rows.done)
         self._journal.begin_run({"time": self.context.now().isoformat(timespec="seconds"), "version": __version__})
 
-    def _adopt(self, progress: KnownProgress | None) -> None:
+    def _adopt(self, progress: ProgressFile | None) -> None:
         """Without a journal: take over what the index says, or the rows of a progress file whose files hold.
 
         Only under the plan that they were made by: without it, they may be of another commit.

@@ -88,7 +88,7 @@ class Logged:
 Message = Committed | Converted | Finished | Failed | Logged
 
 
-class Status:
+class RowStatus:
     """A few bytes shared with the parent: the row being converted, since when, and whether to stop.
 
     They are in shared memory because a worker that crashes or hangs cannot send a message any more.
@@ -102,7 +102,7 @@ class Status:
         """Make the shared memory; returns its file descriptor."""
         descriptor = os.memfd_create("hugflow-worker")
         os.ftruncate(descriptor, _STATUS.size)
-        status = Status(descriptor)
+        status = RowStatus(descriptor)
         status.row_started(-1)
         return descriptor
 
@@ -133,7 +133,7 @@ class _Link:
     """The observer of a slice that tells the parent."""
 
     connection: Connection[Message, Slice | WorkerSettings]
-    status: Status
+    status: RowStatus
     _sending: threading.Lock = field(default_factory=threading.Lock)
 
     def row_started(self, row: int) -> None:
@@ -166,7 +166,7 @@ def main(connection_fd: int, status_fd: int, lifeline_fd: int) -> None:
     for interrupt in (signal.SIGINT, signal.SIGTERM):
         signal.signal(interrupt, signal.SIG_IGN)  # a terminal's Ctrl-C reaches us too; the parent decides
     threading.Thread(target=_die_with_parent, args=(lifeline_fd,), daemon=True).start()
-    link = _Link(Connection(connection_fd), Status(status_fd))
+    link = _Link(Connection(connection_fd), RowStatus(status_fd))
     with contextlib.suppress(EOFError):
         settings = link.connection.recv()
         assert isinstance(settings, WorkerSettings)

@@ -12,7 +12,7 @@ from hugflow.gitops.dispatch import APPLY_WORKFLOW, dispatch
 from hugflow.gitops.pull_request import ChangedFile, PullRequest, TreeEntry
 from hugflow.gitops.reporter import PullRequestReporter
 from hugflow.gitops.requests import Loaded, load, plan_all
-from hugflow.gitops.run import STOPS, Ended, Engine, removal_approvals, unrunnable
+from hugflow.gitops.run import STOPS, Ended, RequestRunner, removal_approvals, unrunnable
 from hugflow.model.errors import HugflowError
 from hugflow.model.events import Reporter, RunFinished, Warned
 from hugflow.model.plan import RemovePlan
@@ -55,7 +55,7 @@ class ApplyRun:
     """
 
     github: GitHub
-    engine: Engine
+    engine: RequestRunner
     start_reporter: Callable[[PullRequestView], PullRequestReporter]
     emit: Reporter
     should_continue: Callable[[], bool] = field(default=lambda: False)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from hugflow.gitops.client import GitHub, Refused
+from hugflow.gitops.client import GitHub, GitHubRefused
 from hugflow.render.humanize import lines, one_line, shorten
 from hugflow.render.views import Annotation
 
@@ -31,7 +31,7 @@ class CheckState:
     conclusion: Conclusion | None = None
 
 
-class Check:
+class CommitCheck:
     """The check of one commit. `run_key` finds the same check again after a lost answer.
 
     A check that an earlier run left open, because it paused, is continued.
@@ -55,7 +55,7 @@ class Check:
         if not self._refused:
             try:
                 self._update_run(state, annotations)
-            except Refused as error:
+            except GitHubRefused as error:
                 if error.status != 403:  # noqa: PLR2004 - "Resource not accessible by personal access token"
                     raise
                 self._refused = True

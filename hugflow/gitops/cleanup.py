@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from github import InputGitTreeElement
 
-from hugflow.gitops.client import GitHub, Refused
+from hugflow.gitops.client import GitHub, GitHubRefused
 from hugflow.gitops.pull_request import read_requests_tree
 from hugflow.model.errors import Terminal
 
@@ -28,7 +28,7 @@ def delete_requests(github: GitHub, branch: str, paths: Collection[str], message
         commit = _commit(github, doing, head, present, message)
         try:
             _move(github, doing, branch, commit)
-        except Refused as error:
+        except GitHubRefused as error:
             if error.status != 422:  # noqa: PLR2004 - "Update is not a fast forward": somebody pushed
                 raise
         else:

@@ -30,7 +30,7 @@ _LONGEST_WAIT_S = 3600.0
 _UNREADABLE = (ValueError, AssertionError, RuntimeError, github.BadAttributeException)
 
 
-class Refused(Terminal):
+class GitHubRefused(Terminal):
     """GitHub said no, for a reason that lasts; `status` is its HTTP status."""
 
     default_reason = "github_refused"
@@ -115,7 +115,7 @@ class GitHub:
         if self._login is None:
             try:
                 self._login = self.read("asking GitHub who the token is", lambda: self._github.get_user().login)
-            except Refused as error:
+            except GitHubRefused as error:
                 if error.status != 403:  # noqa: PLR2004 - "Resource not accessible by integration"
                     raise
                 self._login = self.settings.bot_login
@@ -124,7 +124,7 @@ class GitHub:
     def read(self, doing: str, request: Callable[[], T]) -> T:
         """The answer to `request`, tried again while that can help.
 
-        Raises `Transient`, `RetryAfter`, `Refused` or `AuthenticationError`.
+        Raises `Transient`, `RetryAfter`, `GitHubRefused` or `AuthenticationError`.
         """
         tries = 0
         while True:
@@ -193,7 +193,9 @@ def _answered(doing: str, error: github.GithubException) -> HugflowError:
             f"GitHub does not accept the token ({said})",
             "Set GITHUB_TOKEN to a valid token, or run `gh auth login`.",
         )
-    return Refused(doing, f"GitHub answered {error.status} ({said})", _fix(error.status, headers), status=error.status)
+    return GitHubRefused(
+        doing, f"GitHub answered {error.status} ({said})", _fix(error.status, headers), status=error.status
+    )
 
 
 def _fix(status: int, headers: dict[str, str]) -> str:

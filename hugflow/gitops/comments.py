@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hugflow.gitops.client import GitHub, Refused
+from hugflow.gitops.client import GitHub, GitHubRefused
 
 if TYPE_CHECKING:
     from github.IssueComment import IssueComment
@@ -57,7 +57,7 @@ class Conversation:
         """Whether the comment was there to be edited."""
         try:
             self._github.write(f"editing our comment on #{self._number}", lambda: comment.edit(body))
-        except Refused as error:
+        except GitHubRefused as error:
             if error.status in _GONE:
                 return False
             raise

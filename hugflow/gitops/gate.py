@@ -26,7 +26,7 @@ _LISTED = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class GateFacts:
     """What the decision rests on: the pull request now, its files and what they are at its head, who approved."""
 
     pull: PullRequest
@@ -51,7 +51,7 @@ class Refusal:
 class Decision:
     """The facts and what speaks against running; empty `refusals` mean that it may run."""
 
-    facts: Facts
+    facts: GateFacts
     refusals: tuple[Refusal, ...]
 
     @property
@@ -68,13 +68,13 @@ def decide(github: GitHub, number: int, sha: str, approved_by: Sequence[str] = (
     pull = read_pull_request(github, number)
     early = tuple(refusals_of_state(pull, sha))
     if early:
-        return Decision(Facts(pull, (), {}), early)
+        return Decision(GateFacts(pull, (), {}), early)
     try:
         files = changed_files(github, pull)
     except HeadMovedError as error:
-        return Decision(Facts(pull, (), {}), (Refusal("head_moved", error.problem, error.fix),))
+        return Decision(GateFacts(pull, (), {}), (Refusal("head_moved", error.problem, error.fix),))
     approvers = (*approved_by, *_approvers(github, pull, sha))
-    facts = Facts(pull, files, read_requests_tree(github, sha), approvers)
+    facts = GateFacts(pull, files, read_requests_tree(github, sha), approvers)
     return Decision(facts, tuple(refusals_of_content(facts)))
 
 
@@ -97,7 +97,7 @@ def refusals_of_state(pull: PullRequest, sha: str) -> Iterator[Refusal]:
         )
 
 
-def refusals_of_content(facts: Facts) -> Iterator[Refusal]:
+def refusals_of_content(facts: GateFacts) -> Iterator[Refusal]:
     """What speaks against running, from the files and where they come from."""
     yield from _incomplete(facts)
     yield from _outside(facts)
@@ -106,7 +106,7 @@ def refusals_of_content(facts: Facts) -> Iterator[Refusal]:
     yield from _fork(facts)
 
 
-def _incomplete(facts: Facts) -> Iterator[Refusal]:
+def _incomplete(facts: GateFacts) -> Iterator[Refusal]:
     number, listed_files = facts.pull.number_of_files, len(facts.files)
     if number > MAX_FILES or listed_files != number:
         yield Refusal(
@@ -116,7 +116,7 @@ def _incomplete(facts: Facts) -> Iterator[Refusal]:
         )
 
 
-def _outside(facts: Facts) -> Iterator[Refusal]:
+def _outside(facts: GateFacts) -> Iterator[Refusal]:
     outside = sorted({path for file in facts.files for path in file.paths if not _is_inside(path)})
     if outside:
         yield Refusal(
@@ -126,7 +126,7 @@ def _outside(facts: Facts) -> Iterator[Refusal]:
         )
 
 
-def _no_plain_files(facts: Facts) -> Iterator[Refusal]:
+def _no_plain_files(facts: GateFacts) -> Iterator[Refusal]:
     """Links and submodules; also one that was there before and is now reached by the pull request's files."""
     odd = sorted(
         path
@@ -141,7 +141,7 @@ def _no_plain_files(facts: Facts) -> Iterator[Refusal]:
         )
 
 
-def _secrets(facts: Facts) -> Iterator[Refusal]:
+def _secrets(facts: GateFacts) -> Iterator[Refusal]:
     names = sorted(
         path
         for file in facts.files
@@ -156,7 +156,7 @@ def _secrets(facts: Facts) -> Iterator[Refusal]:
         )
 
 
-def _fork(facts: Facts) -> Iterator[Refusal]:
+def _fork(facts: GateFacts) -> Iterator[Refusal]:
     if facts.pull.from_fork and not facts.approved_by:
         yield Refusal(
             "fork",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from hugflow.gitops.client import GitHub, Refused
+from hugflow.gitops.client import GitHub, GitHubRefused
 from hugflow.render.views import PullRequestView, State
 
 Label = Literal[
@@ -58,6 +58,6 @@ def _add(github: GitHub, number: int, name: str) -> None:
 def _remove(github: GitHub, number: int, name: str) -> None:
     try:
         github.write(f"removing a label of #{number}", lambda: github.issue(number).remove_from_labels(name))
-    except Refused as error:
+    except GitHubRefused as error:
         if error.status != 404:  # noqa: PLR2004 - somebody removed it first
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hugflow.gitops.client import GitHub, Refused
+from hugflow.gitops.client import GitHub, GitHubRefused
 from hugflow.gitops.pull_request import PullRequest, read_pull_request
 
 _METHODS = (("merge", "allow_merge_commit"), ("squash", "allow_squash_merge"), ("rebase", "allow_rebase_merge"))
@@ -31,14 +31,14 @@ def merge(github: GitHub, pull: PullRequest, sha: str) -> Merge:
                 merge_method=_method(github), sha=sha, commit_title=f"{pull.title} (#{pull.number})"
             ),
         )
-    except Refused as error:
+    except GitHubRefused as error:
         if _is_merged(github, pull.number, sha):  # an earlier answer was lost on the way
             return Merge(merged=True, message=f"Merged at {short}.")
         return Merge(merged=False, message=f"Not merged: {_why(error, short)}")
     return Merge(merged=True, message=f"Merged at {short}.")
 
 
-def _why(error: Refused, short: str) -> str:
+def _why(error: GitHubRefused, short: str) -> str:
     if error.status == 409:  # noqa: PLR2004 - the head moved
         return (
             f"somebody pushed after {short}, which is what was processed. The run for the new commit starts by itself, "

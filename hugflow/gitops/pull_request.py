@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
-from hugflow.gitops.client import GitHub, Refused
+from hugflow.gitops.client import GitHub, GitHubRefused
 from hugflow.model.errors import Terminal, Transient
 from hugflow.request.yaml_tree import MAX_BYTES
 
@@ -201,7 +201,7 @@ def permission(github: GitHub, login: str) -> str:
     doing = f"asking what {login} may do"
     try:
         return github.read(doing, lambda: github.repository.get_collaborator_permission(login))
-    except Refused as error:
+    except GitHubRefused as error:
         if error.status == 404:  # noqa: PLR2004 - nobody of that name here
             return "none"
         raise

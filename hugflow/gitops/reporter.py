@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from hugflow.gitops.checks import Check, CheckState, Conclusion, batches
+from hugflow.gitops.checks import CheckState, CommitCheck, Conclusion, batches
 from hugflow.gitops.client import GitHub
 from hugflow.gitops.comments import Conversation
 from hugflow.gitops.labels import label_of, set_label
@@ -61,11 +61,11 @@ class PullRequestReporter:
     _shown: dict[str, _Shown] = field(default_factory=dict)
     _label: str = ""
     _conversation: Conversation = field(init=False)
-    _check: Check = field(init=False)
+    _check: CommitCheck = field(init=False)
 
     def __post_init__(self) -> None:
         self._conversation = Conversation(self.github, self.view.number)
-        self._check = Check(self.github, self.view.sha, run_key=self.run_key, details_url=self.view.run_url)
+        self._check = CommitCheck(self.github, self.view.sha, run_key=self.run_key, details_url=self.view.run_url)
 
     def __call__(self, event: Event) -> None:
         """Take note of an event, and publish when there is something new to see."""

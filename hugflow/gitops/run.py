@@ -8,7 +8,7 @@ from typing import Literal
 
 from hugflow.gitops import gate
 from hugflow.gitops.approvals import REMOVAL, Approval, approvals
-from hugflow.gitops.checks import Check, CheckState
+from hugflow.gitops.checks import CheckState, CommitCheck
 from hugflow.gitops.client import GitHub
 from hugflow.gitops.comments import Conversation
 from hugflow.gitops.dispatch import APPLY_WORKFLOW, dispatch, dispatch_next_slice
@@ -40,7 +40,7 @@ STOPS = (ExitCode.PAUSED, ExitCode.INTERRUPTED)
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class PullRequestJob:
     """What this job was started for.
 
     `approved_by` names those with write access who asked for this very commit by a command (a dispatch). `only` is the
@@ -59,7 +59,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class RequestRunner:
     """The work itself, as two calls: a request to its plan, and a plan to its result (which emits events)."""
 
     plan: PlanRequest
@@ -87,12 +87,12 @@ class PullRequestRun:
     """
 
     github: GitHub
-    engine: Engine
+    engine: RequestRunner
     start_reporter: Callable[[PullRequestView], PullRequestReporter]
     emit: Reporter
     should_continue: Callable[[], bool] = field(default=lambda: False)
 
-    def process(self, job: Job) -> Ended:
+    def process(self, job: PullRequestJob) -> Ended:
         """Do the job. Raises what GitHub raises while nothing has run yet; afterwards its outages are warnings."""
         decision = gate.decide(self.github, job.number, job.sha, job.approved_by)
         if not decision.allowed:
@@ -114,7 +114,7 @@ class PullRequestRun:
 
     # -- the plan
 
-    def _plan(self, facts: gate.Facts, policy: Policy, job: Job) -> PullRequestView:
+    def _plan(self, facts: gate.GateFacts, policy: Policy, job: PullRequestJob) -> PullRequestView:
         loaded = load(self.github, facts.files, facts.tree)
         too_many = refused_for_number(loaded.views, policy)
         if too_many:
@@ -133,7 +133,7 @@ class PullRequestRun:
         )
 
     def _approved(
-        self, pull: PullRequest, views: tuple[RequestView, ...], policy: Policy, job: Job
+        self, pull: PullRequest, views: tuple[RequestView, ...], policy: Policy, job: PullRequestJob
     ) -> tuple[RequestView, ...]:
         if not any(view.state == "waiting" for view in views):
             return views
@@ -149,7 +149,7 @@ class PullRequestRun:
 
     # -- the work
 
-    def _execute(self, reporter: PullRequestReporter, job: Job) -> None:
+    def _execute(self, reporter: PullRequestReporter, job: PullRequestJob) -> None:
         """Run the adds, one after the other; one that fails does not stop the next, a pause does."""
         if reporter.view.having("paused"):
             return
@@ -162,7 +162,7 @@ class PullRequestRun:
 
     # -- the end
 
-    def _settle(self, reporter: PullRequestReporter, pull: PullRequest, policy: Policy, job: Job) -> Ended:
+    def _settle(self, reporter: PullRequestReporter, pull: PullRequest, policy: Policy, job: PullRequestJob) -> Ended:
         view = reporter.view
         if view.having("paused"):
             return self._pause(reporter, view, job)
@@ -170,7 +170,7 @@ class PullRequestRun:
             view = self._merge(view, pull, job)
         return self._end(reporter, view)
 
-    def _pause(self, reporter: PullRequestReporter, view: PullRequestView, job: Job) -> Ended:
+    def _pause(self, reporter: PullRequestReporter, view: PullRequestView, job: PullRequestJob) -> Ended:
         continues = False
         if self.should_continue():
             try:
@@ -179,7 +179,7 @@ class PullRequestRun:
                 self._warn(view, f"the next job could not be started ({error.problem}); comment `/hugflow retry`")
         return self._end(reporter, replace(reporter.view, continues=continues), final=not continues)
 
-    def _merge(self, view: PullRequestView, pull: PullRequest, job: Job) -> PullRequestView:
+    def _merge(self, view: PullRequestView, pull: PullRequest, job: PullRequestJob) -> PullRequestView:
         try:
             outcome = merge(self.github, pull, job.sha)
         except HugflowError as error:
@@ -206,14 +206,14 @@ class PullRequestRun:
         self.emit(Warned(view.requests[0].path if view.requests else "", message))
 
 
-def refuse(github: GitHub, decision: gate.Decision, job: Job) -> Ended:
+def refuse(github: GitHub, decision: gate.Decision, job: PullRequestJob) -> Ended:
     """Say why nothing runs: in the comment and as a failed check. A newer commit has its own run, and is not told."""
     pairs = [(refusal.problem, refusal.fix) for refusal in decision.refusals]
     text = comment.refusal(pairs, marker(comment.STICKY), job.sha)
     if {refusal.code for refusal in decision.refusals} <= {"head_moved", "not_open"}:
         return Ended(ExitCode.DONE, text, refusals=decision.refusals)
     Conversation(github, job.number).upsert(marker(comment.STICKY), text)
-    Check(github, job.sha, run_key=job.run_key, details_url=job.run_url).update(
+    CommitCheck(github, job.sha, run_key=job.run_key, details_url=job.run_url).update(
         CheckState("nothing runs for this pull request", text, "failure")
     )
     codes = {refusal.code for refusal in decision.refusals}

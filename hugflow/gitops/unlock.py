@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hugflow.gitops.client import GitHub
 from hugflow.gitops.gate import decide
 from hugflow.gitops.requests import load, name_of
-from hugflow.gitops.run import Ended, Job, refuse
+from hugflow.gitops.run import Ended, PullRequestJob, refuse
 from hugflow.model.errors import ExitCode
 from hugflow.model.specs import AddSpec, PublishSpec, repository_name
 from hugflow.render.markdown import code, paragraphs
@@ -24,7 +24,7 @@ class _Lock:
     holder: str | None
 
 
-def unlock(github: GitHub, job: Job, holder: Holder) -> Ended:
+def unlock(github: GitHub, job: PullRequestJob, holder: Holder) -> Ended:
     """Comment who holds the locks. Nothing is taken from a living process: a lock ends with the process that holds it.
 
     So an old lock is none, and what is needed for a living one is to stop its run, which saves its state.

@@ -17,7 +17,7 @@ from hugflow.model.publish_spec import PublishSpec
 from hugflow.publish.commit import Changes, pending
 from hugflow.publish.job import TableJob
 from hugflow.publish.layout import CARD_FILE, SPEC_FILE, backups, is_backup, stale
-from hugflow.publish.profile.facts import Facts
+from hugflow.publish.profile.facts import TableFacts
 from hugflow.publish.shards import shard_path
 
 
@@ -32,11 +32,11 @@ class SentShard:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedTable:
     """A table as it is published: its facts, and the shards of each split."""
 
     job: TableJob
-    facts: Facts
+    facts: TableFacts
     splits: Mapping[str, tuple[SentShard, ...]]
 
     @property
@@ -108,7 +108,7 @@ class Contents:
 
     repository: Repository
     spec: PublishSpec
-    tables: tuple[Published, ...]
+    tables: tuple[PublishedTable, ...]
     now: datetime
 
     def changes(self, head: Head) -> tuple[Changes, SpecJson]:

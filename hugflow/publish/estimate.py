@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from hugflow.hf_client.write.repository import Upload
 from hugflow.model.plan import TablePlan
-from hugflow.publish.contents import Published, SentShard
-from hugflow.publish.job import Job, TableJob
+from hugflow.publish.contents import PublishedTable, SentShard
+from hugflow.publish.job import PublishJob, TableJob
 from hugflow.publish.ledger import Ledger
-from hugflow.publish.profile.facts import Facts
+from hugflow.publish.profile.facts import TableFacts
 from hugflow.publish.sources.opening import Source
 
 # Measured on tables of prices and of text, against parquet with zstd; an estimate, not a promise.
@@ -18,7 +18,7 @@ _PACKED = {".csv": 0.25, ".tsv": 0.25, ".json": 0.15, ".jsonl": 0.15, ".ndjson":
 _UNPACKED = 3
 
 
-def remembered(job: Job, facts: Sequence[Facts], ledger: Ledger) -> tuple[Published, ...] | None:
+def remembered(job: PublishJob, facts: Sequence[TableFacts], ledger: Ledger) -> tuple[PublishedTable, ...] | None:
     """The tables with the shards that an earlier run made of the same files; None where one is missing."""
     tables = []
     for table, one in zip(job.tables, facts, strict=True):
@@ -31,21 +31,21 @@ def remembered(job: Job, facts: Sequence[Facts], ledger: Ledger) -> tuple[Publis
                 SentShard(each.rows, each.size_bytes, each.uncompressed_bytes, Upload(each.size_bytes, each.sha256))
                 for each in record.shards
             )
-        tables.append(Published(table, one, splits))
+        tables.append(PublishedTable(table, one, splits))
     return tuple(tables)
 
 
-def expected(job: Job, facts: Sequence[Facts]) -> tuple[Published, ...]:
+def expected(job: PublishJob, facts: Sequence[TableFacts]) -> tuple[PublishedTable, ...]:
     """The tables with about as many shards, of about such sizes, as will come of them."""
     return tuple(_expected(job, table, one) for table, one in zip(job.tables, facts, strict=True))
 
 
-def _expected(job: Job, table: TableJob, facts: Facts) -> Published:
+def _expected(job: PublishJob, table: TableJob, facts: TableFacts) -> PublishedTable:
     splits = {source.split: _shards(job, source, facts.split_rows[source.split]) for source in table.sources}
-    return Published(table, facts, splits)
+    return PublishedTable(table, facts, splits)
 
 
-def _shards(job: Job, source: Source, rows: int) -> tuple[SentShard, ...]:
+def _shards(job: PublishJob, source: Source, rows: int) -> tuple[SentShard, ...]:
     suffix = source.files[0].suffix.lower() if source.files else ""
     size = int(source.source_bytes * _PACKED.get(suffix, 1.0))
     limit = job.options.max_shard_bytes
@@ -61,7 +61,7 @@ def _shards(job: Job, source: Source, rows: int) -> tuple[SentShard, ...]:
     )
 
 
-def table_plan(table: Published) -> TablePlan:
+def table_plan(table: PublishedTable) -> TablePlan:
     """A table as plans show it."""
     shards = sum(len(each) for each in table.splits.values())
     return TablePlan(name=table.job.name, rows=table.facts.rows, size_bytes=table.size_bytes, shards=shards)

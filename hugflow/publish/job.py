@@ -51,7 +51,7 @@ class TableJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class PublishJob:
     """A publish: the request's path (empty for one without a file), what it says, and its tables."""
 
     request: str
@@ -74,18 +74,18 @@ class Job:
         return _digest("shards", how, source.config, source.split, dict(source.features), str(source.schema), files)
 
 
-def open_job(request: str, spec: PublishSpec, root: Path, storage: Storage) -> Job:
+def open_job(request: str, spec: PublishSpec, root: Path, storage: Storage) -> PublishJob:
     """Open what a request names. Raises InvalidRequest (with its field), StorageFault."""
     if spec.from_storage is not None:
         table = only_table(spec)
-        return Job(request, spec, (TableJob(table, tuple(_stored(spec, table, storage))),))
+        return PublishJob(request, spec, (TableJob(table, tuple(_stored(spec, table, storage))),))
     sources = open_tables(spec, root)
-    return Job(request, spec, tuple(_grouped(spec, sources)))
+    return PublishJob(request, spec, tuple(_grouped(spec, sources)))
 
 
-def job_of(spec: PublishSpec, sources: Sequence[Source]) -> Job:
+def job_of(spec: PublishSpec, sources: Sequence[Source]) -> PublishJob:
     """A publish of one table whose sources are opened already, such as those of Arrow data."""
-    return Job("", spec, (TableJob(only_table(spec), tuple(sources)),))
+    return PublishJob("", spec, (TableJob(only_table(spec), tuple(sources)),))
 
 
 def only_table(spec: PublishSpec) -> Table:

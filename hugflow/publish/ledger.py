@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from hugflow.model.errors import StorageFault
 from hugflow.model.specs import repository_name
-from hugflow.publish.profile.facts import Facts
+from hugflow.publish.profile.facts import TableFacts
 from hugflow.storage.disk import NotAFileError, faults, read_regular, refuse_links, write_durably
 from hugflow.storage.state import StateDir
 
@@ -22,7 +22,7 @@ LEDGER_SCHEMA_VERSION = 1
 OFTEN = 500
 """Above so many shards the file is written once a second, and no longer for each shard."""
 
-_FACTS: TypeAdapter[Facts] = TypeAdapter(Facts)
+_FACTS: TypeAdapter[TableFacts] = TypeAdapter(TableFacts)
 
 
 class _Record(BaseModel):
@@ -116,7 +116,7 @@ class Ledger:
 
     # --- facts -----------------------------------------------------------------------------------------------------
 
-    def facts(self, name: str, fingerprint: str | None) -> Facts | None:
+    def facts(self, name: str, fingerprint: str | None) -> TableFacts | None:
         """What was counted of a table, if of these very files and rules."""
         record = self._tables.get(name)
         if record is None or fingerprint is None or record.fingerprint != fingerprint:
@@ -126,7 +126,7 @@ class Ledger:
         except ValidationError:
             return None
 
-    def count(self, name: str, fingerprint: str | None, facts: Facts) -> None:
+    def count(self, name: str, fingerprint: str | None, facts: TableFacts) -> None:
         """Remember what was counted of a table, durably."""
         if fingerprint is None:
             return

@@ -21,13 +21,13 @@ from hugflow.model.publish_spec import PublishSpec
 from hugflow.model.specs import repository_name
 from hugflow.publish.ahead import reading_ahead
 from hugflow.publish.commit import Changes, pending, publish_changes
-from hugflow.publish.contents import Contents, Published, has_changes
+from hugflow.publish.contents import Contents, PublishedTable, has_changes
 from hugflow.publish.estimate import expected, remembered, table_plan
-from hugflow.publish.job import Job, TableJob, open_job
+from hugflow.publish.job import PublishJob, TableJob, open_job
 from hugflow.publish.layout import CARD_FILE
 from hugflow.publish.ledger import Ledger
-from hugflow.publish.profile.facts import Facts, gate, measure
-from hugflow.publish.sending import Sender, Tally, changed
+from hugflow.publish.profile.facts import TableFacts, gate, measure
+from hugflow.publish.sending import Sender, UploadTally, changed
 from hugflow.request.file import ParsedRequest
 from hugflow.storage.disk import faults, refuse_links
 from hugflow.storage.failpoints import Failpoints
@@ -44,7 +44,7 @@ class Outcome:
     sha: str
     commit: Commit | None
     version: str
-    tables: tuple[Published, ...]
+    tables: tuple[PublishedTable, ...]
 
     @property
     def size_bytes(self) -> int:
@@ -72,7 +72,7 @@ class Publisher:
     should_stop: Callable[[], bool]
     now: Callable[[], datetime]
     failpoints: Failpoints = field(default_factory=Failpoints)
-    _counted: dict[str, Facts] = field(default_factory=dict)
+    _counted: dict[str, TableFacts] = field(default_factory=dict)
 
     # --- plans -----------------------------------------------------------------------------------------------------
 
@@ -103,7 +103,7 @@ class Publisher:
             findings=tuple(findings),
         )
 
-    def count(self, table: TableJob, ledger: Ledger, scratch: Path) -> Facts:
+    def count(self, table: TableJob, ledger: Ledger, scratch: Path) -> TableFacts:
         """What is known of a table's rows; counted where nobody has since its files changed."""
         fingerprint = table.fingerprint()
         known = ledger.facts(table.name, fingerprint) or self._counted.get(fingerprint or "")
@@ -126,7 +126,7 @@ class Publisher:
 
     def execute(self, plan: PublishPlan) -> Result:
         """Do what a plan says; every error is in the result."""
-        began, tally = time.monotonic(), Tally(rows_total=plan.rows)
+        began, tally = time.monotonic(), UploadTally(rows_total=plan.rows)
         try:
             outcome = self.publish(open_job(plan.request, plan.spec, self.root, self.storage), tally)
         except HugflowError as error:
@@ -148,7 +148,7 @@ class Publisher:
             message=outcome.message,
         )
 
-    def publish(self, job: Job, tally: Tally) -> Outcome:
+    def publish(self, job: PublishJob, tally: UploadTally) -> Outcome:
         """Publish what is opened.
 
         Raises InvalidRequest (quality, card, tag), Locked, the errors of the Hub, StorageFault, Paused.
@@ -180,8 +180,8 @@ class _Run:
     """One publish under its lock."""
 
     publisher: Publisher
-    job: Job
-    tally: Tally
+    job: PublishJob
+    tally: UploadTally
     ledger: Ledger
     scratch: Path
     _repository: Repository = field(init=False)
@@ -203,7 +203,7 @@ class _Run:
             self.tally.rows_done = 0
             return self._committed(self._sent(facts, head, frozen), head, frozen)
 
-    def _gated(self) -> list[Facts]:
+    def _gated(self) -> list[TableFacts]:
         """The facts of all tables, if nothing speaks against publishing them."""
         if errors := [problem for problem in card_rules.check(self.job.spec.card) if problem.level == "error"]:
             raise InvalidRequest(
@@ -221,7 +221,7 @@ class _Run:
         gate(facts)
         return facts
 
-    def _prepared(self, facts: Sequence[Facts]) -> Head:
+    def _prepared(self, facts: Sequence[TableFacts]) -> Head:
         """The head of the branch; repository and branch are made where they are missing, but not for a wrong card."""
         spec, repository = self.job.spec, self._repository
         info, head = _look(repository)
@@ -249,7 +249,7 @@ class _Run:
             reason="tag_exists",
         )
 
-    def _sent(self, facts: Sequence[Facts], head: Head, frozen: Terminal | None) -> tuple[Published, ...]:
+    def _sent(self, facts: Sequence[TableFacts], head: Head, frozen: Terminal | None) -> tuple[PublishedTable, ...]:
         """All tables with their shards, which the Hub has then."""
         publisher = self.publisher
         sender = Sender(
@@ -272,11 +272,11 @@ class _Run:
                 splits[source.split] = sender.send(source)
                 if sum(shard.rows for shard in splits[source.split]) != one.split_rows[source.split]:
                     raise changed(source)
-            tables.append(Published(table, one, splits))
+            tables.append(PublishedTable(table, one, splits))
         sender.check()
         return tuple(tables)
 
-    def _committed(self, tables: tuple[Published, ...], base: Head, frozen: Terminal | None) -> Outcome:
+    def _committed(self, tables: tuple[PublishedTable, ...], base: Head, frozen: Terminal | None) -> Outcome:
         spec, repository = self.job.spec, self._repository
         contents = Contents(repository, spec, tables, self.publisher.now())
         if spec.create_pr:
@@ -334,14 +334,14 @@ def _look(repository: Repository) -> tuple[RepoInfo | None, Head | None]:
     return info, repository.read_head() if info is not None and repository.has_branch() else None
 
 
-def _notes(job: Job) -> Iterator[str]:
+def _notes(job: PublishJob) -> Iterator[str]:
     """What a person should know of the sources, such as rows that are left out."""
     for table in job.tables:
         for source in table.sources:
             yield from (f"{table.name}/{source.split}: {note}" for note in source.notes)
 
 
-def _findings(job: Job, facts: Sequence[Facts]) -> Iterator[Finding]:
+def _findings(job: PublishJob, facts: Sequence[TableFacts]) -> Iterator[Finding]:
     for note in _notes(job):
         yield Finding(level="warning", message=note)
     for problem in card_rules.check(job.spec.card):
@@ -357,7 +357,7 @@ def _visibility(spec: PublishSpec, info: RepoInfo | None) -> Iterator[Finding]:
         yield Finding(level="warning", message=message, field="private")
 
 
-def _failed(plan: PublishPlan, tally: Tally, error: HugflowError, elapsed_s: float) -> Result:
+def _failed(plan: PublishPlan, tally: UploadTally, error: HugflowError, elapsed_s: float) -> Result:
     status: Status = "failed"
     if isinstance(error, Paused | InvalidRequest):
         status = "paused" if isinstance(error, Paused) else "invalid"

@@ -14,9 +14,9 @@ from hugflow.model.errors import Terminal, Transient
 from hugflow.model.events import Progress, Reporter
 from hugflow.publish.ahead import reading_ahead
 from hugflow.publish.contents import SentShard
-from hugflow.publish.job import Job
+from hugflow.publish.job import PublishJob
 from hugflow.publish.ledger import Ledger, ShardRecord
-from hugflow.publish.shards import Shard, shard_path, write_shards
+from hugflow.publish.shards import ShardFile, shard_path, write_shards
 from hugflow.publish.sources.opening import Source
 from hugflow.storage.disk import faults
 from hugflow.storage.failpoints import Failpoints
@@ -25,7 +25,7 @@ LOOK_EVERY_S = 0.2
 
 
 @dataclass(slots=True)
-class Tally:
+class UploadTally:
     """What a run has done so far. `rows_done` are on the Hub; `new_rows` and `sent_bytes` are what it sent of them."""
 
     rows_total: int = 0
@@ -42,14 +42,14 @@ class Sender:
     nothing may be sent (None: it may).
     """
 
-    job: Job
+    job: PublishJob
     repository: Repository
     head: Head
     ledger: Ledger
     scratch: Path
     emit: Reporter
     check: Callable[[], None]
-    tally: Tally
+    tally: UploadTally
     failpoints: Failpoints = field(default_factory=Failpoints)
     frozen: Terminal | None = None
     _began: float = field(default_factory=time.monotonic)
@@ -84,10 +84,10 @@ class Sender:
         return tuple(sent)
 
     def _pipelined(
-        self, source: Source, shards: Iterator[Shard], thread: ThreadPoolExecutor
-    ) -> Iterator[tuple[Shard, Upload]]:
+        self, source: Source, shards: Iterator[ShardFile], thread: ThreadPoolExecutor
+    ) -> Iterator[tuple[ShardFile, Upload]]:
         """Each shard with its upload, in order: while one is on its way, the next one is written, and no more."""
-        before: tuple[Shard, Future[Upload]] | None = None
+        before: tuple[ShardFile, Future[Upload]] | None = None
         for shard in shards:
             self.failpoints.reach("publish_written")
             if before is not None:
@@ -101,7 +101,7 @@ class Sender:
             self.check()
         return future.result()
 
-    def _upload(self, source: Source, shard: Shard) -> Upload:
+    def _upload(self, source: Source, shard: ShardFile) -> Upload:
         """Send a shard, unless the repository has such a file, and delete it here."""
         if shard.sha256 in self._shas():
             upload = Upload(shard.size_bytes, shard.sha256)
@@ -162,7 +162,7 @@ def _remembered(record: ShardRecord) -> SentShard:
     return SentShard(record.rows, record.size_bytes, record.uncompressed_bytes, upload)
 
 
-def _record(shard: Shard) -> ShardRecord:
+def _record(shard: ShardFile) -> ShardRecord:
     return ShardRecord(
         rows=shard.rows,
         size_bytes=shard.size_bytes,
@@ -171,5 +171,5 @@ def _record(shard: Shard) -> ShardRecord:
     )
 
 
-def _sent(shard: Shard, upload: Upload) -> SentShard:
+def _sent(shard: ShardFile, upload: Upload) -> SentShard:
     return SentShard(shard.rows, shard.size_bytes, shard.uncompressed_bytes, upload)

@@ -45,7 +45,7 @@ _CHUNKING = {"min_chunk_size": 256 * 1024, "max_chunk_size": 1024 * 1024, "norm_
 
 
 @dataclass(frozen=True, slots=True)
-class Shard:
+class ShardFile:
     """A finished parquet file, synced. `uncompressed_bytes` is what its footer says of all row groups."""
 
     index: int
@@ -82,7 +82,7 @@ def write_shards(
     *,
     done: Sequence[int] = (),
     check: Callable[[], None] = _nothing,
-) -> Iterator[Shard]:
+) -> Iterator[ShardFile]:
     """The shards of a source, one after the other, in `scratch`; whoever takes one deletes it.
 
     `done` has the row counts of the first shards, which are not made again. `check` is called now and then, and may
@@ -117,7 +117,7 @@ def _row_count(source: Source) -> int:
     return sum(batch.num_rows for batch in source.batches(source.schema.names[:1]))
 
 
-def _by_number(queue: RowQueue, writer: _ShardWriter, rows: int, count: int, first: int) -> Iterator[Shard]:
+def _by_number(queue: RowQueue, writer: _ShardWriter, rows: int, count: int, first: int) -> Iterator[ShardFile]:
     for index in range(first, count):
         left = rows * (index + 1) // count - rows * index // count
         with writer.shard(index) as shard:
@@ -130,7 +130,7 @@ def _by_number(queue: RowQueue, writer: _ShardWriter, rows: int, count: int, fir
         raise _changed(writer.source)
 
 
-def _by_size(queue: RowQueue, writer: _ShardWriter, limit: int | None, first: int) -> Iterator[Shard]:
+def _by_size(queue: RowQueue, writer: _ShardWriter, limit: int | None, first: int) -> Iterator[ShardFile]:
     index = first
     while queue.next_bytes() is not None or index == 0:
         with writer.shard(index) as shard:
@@ -281,12 +281,12 @@ class _OpenShard:
         self._ratio = max(self._ratio, (self._size - before) / max(1, plain_bytes))
         return int(table.num_rows)
 
-    def result(self) -> Shard:
+    def result(self) -> ShardFile:
         """The finished file."""
         with faults(self._doing):
             footer = pq.read_metadata(self._file)
         plain = sum(footer.row_group(i).total_byte_size for i in range(footer.num_row_groups))
-        return Shard(self._index, self._file, self._rows, self._sink.size_bytes, plain, self._sink.sha256)
+        return ShardFile(self._index, self._file, self._rows, self._sink.size_bytes, plain, self._sink.sha256)
 
 
 def _leaves(path: str, array: pa.Array) -> Iterator[tuple[str, pa.Array]]:

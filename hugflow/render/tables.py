@@ -12,7 +12,7 @@ from hugflow.render.humanize import count, duration, one_line, percent, plural, 
 Align = Literal["left", "right"]
 
 
-class Status(Protocol):
+class DatasetStatusView(Protocol):
     """What a line of `hugflow status` needs to know of a dataset."""
 
     @property
@@ -41,7 +41,7 @@ class Status(Protocol):
     def upstream(self) -> str | None: ...
 
 
-class Damage(Protocol):
+class DamageView(Protocol):
     """A file that `hugflow verify` found damaged."""
 
     @property
@@ -50,7 +50,7 @@ class Damage(Protocol):
     def state(self) -> str: ...
 
 
-class Split(Protocol):
+class SplitView(Protocol):
     """What `hugflow inspect` knows of a split."""
 
     @property
@@ -82,7 +82,7 @@ def table(header: Sequence[str], align: Sequence[Align], rows: Iterable[Sequence
     )
 
 
-def status_text(datasets: Sequence[Status], failed: Sequence[FailedRow] = ()) -> str:
+def status_text(datasets: Sequence[DatasetStatusView], failed: Sequence[FailedRow] = ()) -> str:
     """The datasets in storage, the differences from the requests, and the failed rows if they were asked for."""
     if not datasets:
         return "Storage holds no dataset, and no request asks for one.\n"
@@ -100,7 +100,7 @@ def status_text(datasets: Sequence[Status], failed: Sequence[FailedRow] = ()) ->
     return "\n\n".join(parts) + "\n"
 
 
-def _status_row(dataset: Status) -> tuple[str, ...]:
+def _status_row(dataset: DatasetStatusView) -> tuple[str, ...]:
     whole = dataset.rows_done + dataset.rows_failed >= dataset.rows_total
     share = "" if whole else f" ({percent(dataset.rows_done, dataset.rows_total)})"
     added = f"{dataset.added_at[:10]} {dataset.added_by or ''}" if dataset.added_at else "-"
@@ -116,7 +116,7 @@ def _status_row(dataset: Status) -> tuple[str, ...]:
     )
 
 
-def _drift(datasets: Sequence[Status]) -> list[str]:
+def _drift(datasets: Sequence[DatasetStatusView]) -> list[str]:
     """What the requests of this checkout and storage do not agree about."""
     missing = [
         f"  {d.request}: not in storage yet; `hugflow local-sync` downloads it"
@@ -129,7 +129,7 @@ def _drift(datasets: Sequence[Status]) -> list[str]:
     return ["\n".join(["Drift:", *lines])] if lines else []
 
 
-def inspection_text(hf_id: str, revision: str, facts: HubFacts, splits: Sequence[Split]) -> str:
+def inspection_text(hf_id: str, revision: str, facts: HubFacts, splits: Sequence[SplitView]) -> str:
     """What a repository on the Hub offers."""
     access = [word for word, is_so in (("gated", facts.gated), ("private", facts.private)) if is_so] or ["public"]
     head = [
@@ -150,7 +150,7 @@ def inspection_text(hf_id: str, revision: str, facts: HubFacts, splits: Sequence
     return "\n\n".join(parts) + "\n"
 
 
-def verified_text(name: str, rows: int, damage: Sequence[Damage]) -> str:
+def verified_text(name: str, rows: int, damage: Sequence[DamageView]) -> str:
     """What `verify` found in a dataset: each damaged file by its name."""
     if not damage:
         return f"✓ {one_line(name)}: {plural(rows, 'row')}, every file holds\n"

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from hugflow.model.spec_types import BETWEEN_FIELDS, Kind
 from hugflow.model.specs import SPECS, Spec
-from hugflow.request.yaml_tree import Fault, Group, Loc, Node, Position, Refused, Scalar, find
+from hugflow.request.yaml_tree import Fault, Group, Loc, Node, Position, RefusedYaml, Scalar, find
 from hugflow.request.yaml_values import Reading, as_text, reading, value
 from hugflow.text.printable import closest, listed, printable, shown
 
@@ -89,7 +89,7 @@ class _Explainer:
     def _message(self, problem: str, loc: Loc, context: Mapping[str, Any], *, at_key: bool) -> str:
         """The sentence for one of pydantic's problems; empty where it only repeats another one."""
         node = None if at_key else find(self.root, loc)
-        if isinstance(node, Refused):
+        if isinstance(node, RefusedYaml):
             return ""
         if problem == "missing":
             return f"is missing; add {self._example(loc)}"

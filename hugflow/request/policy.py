@@ -41,7 +41,7 @@ class Datasets(_Section):
     """The most gigabytes that one dataset may download."""
 
 
-class PullRequests(_Section):
+class PullRequestRules(_Section):
     """What holds for a pull request as a whole."""
 
     max_requests: Annotated[StrictInt, Field(ge=1)] = 100
@@ -72,7 +72,7 @@ class Policy(_Section):
     """All of `hugflow.yaml`. An empty or missing file allows everything and asks for no approvals."""
 
     datasets: Datasets = Datasets()
-    pull_requests: PullRequests = PullRequests()
+    pull_requests: PullRequestRules = PullRequestRules()
     removals: Removals = Removals()
     publishing: Publishing = Publishing()
 

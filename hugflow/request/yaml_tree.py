@@ -61,13 +61,13 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedYaml:
     """Something that has been reported already; nothing more is said about it."""
 
     at: Position
 
 
-Node = Scalar | Listing | Group | Refused
+Node = Scalar | Listing | Group | RefusedYaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,13 +210,13 @@ class _Reader:
         at = self._at(event)
         if isinstance(event, yaml.AliasEvent):
             self._fault(_index(event), loc, "must be written out: aliases (`*name`) are not supported")
-            return Refused(at)
+            return RefusedYaml(at)
         if event.anchor is not None:
             self._fault(_index(event), loc, "must stand without an anchor (`&name`); remove it")
         node = self._content(event, events, loc, at)
         if getattr(event, "tag", None) is not None:
             self._fault(_index(event), loc, "must stand without a tag; quote a text that begins with `!`")
-            return Refused(at)
+            return RefusedYaml(at)
         return node
 
     def _content(self, event: yaml.NodeEvent, events: Iterator[yaml.Event], loc: Loc, at: Position) -> Node:
@@ -245,7 +245,7 @@ class _Reader:
                 break
             assert isinstance(event, yaml.NodeEvent)
             possible &= self._entry(group, event, events, loc)
-        return group if possible or not loc else Refused(at)
+        return group if possible or not loc else RefusedYaml(at)
 
     def _entry(self, group: Group, event: yaml.NodeEvent, events: Iterator[yaml.Event], loc: Loc) -> bool:
         """Read a key and its value into the group; False when no field can have such a key."""

@@ -12,7 +12,7 @@ import re
 from enum import Enum
 from typing import Any, Final
 
-from hugflow.request.yaml_tree import Group, Listing, Node, Refused, Scalar
+from hugflow.request.yaml_tree import Group, Listing, Node, RefusedYaml, Scalar
 
 
 class Reading(Enum):
@@ -71,7 +71,7 @@ def value(node: Node) -> Any:
         return {key: value(child) for key, child in node.entries.items()}
     if isinstance(node, Listing):
         return [value(child) for child in node.items]
-    return UNCLEAR if isinstance(node, Refused) else _scalar(node)
+    return UNCLEAR if isinstance(node, RefusedYaml) else _scalar(node)
 
 
 def as_text(node: Node) -> Any:
@@ -80,7 +80,7 @@ def as_text(node: Node) -> Any:
         return {key: as_text(child) for key, child in node.entries.items()}
     if isinstance(node, Listing):
         return [as_text(child) for child in node.items]
-    return UNCLEAR if isinstance(node, Refused) else node.text
+    return UNCLEAR if isinstance(node, RefusedYaml) else node.text
 
 
 def _scalar(node: Scalar) -> Any:

@@ -14,7 +14,7 @@ from hugflow.model.errors import StorageFault
 from hugflow.model.records import RowRecord
 from hugflow.storage.dataset_folder import DatasetFolder
 from hugflow.storage.disk import faults, sync_directory
-from hugflow.storage.journal import Tally
+from hugflow.storage.journal import RowTally
 
 BATCH_ROWS = 1000
 
@@ -40,12 +40,12 @@ INDEX_SCHEMA = pa.schema(
 )
 
 
-def write_index(dataset: DatasetFolder, rows: Iterable[RowRecord]) -> Tally:
+def write_index(dataset: DatasetFolder, rows: Iterable[RowRecord]) -> RowTally:
     """Write `.hugflow/index.parquet`, a line for every row, in order; returns what they add up to.
 
     Counted here, in the order of the rows, the total does not depend on the order in which they were converted.
     """
-    tally = Tally()
+    tally = RowTally()
     tables = (
         pa.Table.from_arrays(
             [
@@ -60,7 +60,7 @@ def write_index(dataset: DatasetFolder, rows: Iterable[RowRecord]) -> Tally:
     return tally
 
 
-def _counted(rows: Iterable[RowRecord], tally: Tally) -> Iterator[RowRecord]:
+def _counted(rows: Iterable[RowRecord], tally: RowTally) -> Iterator[RowRecord]:
     for record in rows:
         if record.status != "failed":
             tally.count(record)

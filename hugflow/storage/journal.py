@@ -33,7 +33,7 @@ _BODY_AT = len(_PREFIX) + 8 + len(b'","v":')
 
 
 @dataclass(slots=True)
-class Tally:
+class RowTally:
     """What the journal's rows add up to; a row that is recorded again counts as it was first."""
 
     audio_files: int = 0
@@ -68,7 +68,7 @@ class JournalState:
     sha: str
     done: RowRanges = field(default_factory=RowRanges)
     failed: dict[int, RowRecord] = field(default_factory=dict)
-    tally: Tally = field(default_factory=Tally)
+    tally: RowTally = field(default_factory=RowTally)
     runs: int = 0
     valid_bytes: int = 0
     groups: list[tuple[int, int]] = field(default_factory=list)

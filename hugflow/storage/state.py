@@ -90,7 +90,7 @@ class ArchivedRecord(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ProgressFile:
     """What a progress file says about rows; `version` "2.0" files list them one by one."""
 
     rows: RowRanges
@@ -272,7 +272,7 @@ def write_progress(
     write_durably(path, orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
 
 
-def read_progress(path: Path) -> Progress | None:
+def read_progress(path: Path) -> ProgressFile | None:
     """Read a progress file of version 3.0 or 2.0; None where there is none or it is garbage (the journal knows better).
 
     Raises StorageFault for a version that is newer than this Hugflow.
@@ -293,7 +293,7 @@ def read_progress(path: Path) -> Progress | None:
         )
     try:
         rows = _progress_rows(resume["completed_rows"])
-        return Progress(rows, int(resume["expected_total_rows"]), str(document["status"]), version)
+        return ProgressFile(rows, int(resume["expected_total_rows"]), str(document["status"]), version)
     except (KeyError, TypeError, ValueError):
         return None
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from hugflow.gitops import alerts, approvals, cleanup, commands, dispatch, gate, labels, merge, pull_request
-from hugflow.gitops.checks import ANNOTATIONS_PER_REQUEST, NAME, Check, CheckState, batches
+from hugflow.gitops.checks import ANNOTATIONS_PER_REQUEST, NAME, CheckState, CommitCheck, batches
 from hugflow.gitops.client import ACTIONS_BOT, GitHub
 from hugflow.gitops.commands import CommentEvent
 from hugflow.gitops.comments import Conversation
@@ -289,7 +289,7 @@ def test_a_comment_that_was_deleted_is_written_again(github: GitHub, server: Ser
 def test_a_check_run_collects_annotations_fifty_at_a_time(github: GitHub, server: Server) -> None:
     _, sha = opened(server)
     annotations = [Annotation("requests/add/a.yaml", line, 3, f"problem {line}") for line in range(1, 121)]
-    check = Check(github, sha, run_key="1-1", details_url="https://github.example/run/1")
+    check = CommitCheck(github, sha, run_key="1-1", details_url="https://github.example/run/1")
     check.update(CheckState("checking", "so far"))
     for batch in batches(annotations):
         check.update(CheckState("checking", "so far"), batch)
@@ -312,9 +312,9 @@ def test_a_check_run_collects_annotations_fifty_at_a_time(github: GitHub, server
 
 def test_the_next_slice_continues_the_check_that_was_left_open(github: GitHub, server: Server) -> None:
     _, sha = opened(server)
-    Check(github, sha, run_key="1-1").update(CheckState("paused", "goes on"))
-    Check(github, sha, run_key="2-1").update(CheckState("done", "all", "success"))
-    Check(github, sha, run_key="3-1").update(CheckState("again", "a retry"))
+    CommitCheck(github, sha, run_key="1-1").update(CheckState("paused", "goes on"))
+    CommitCheck(github, sha, run_key="2-1").update(CheckState("done", "all", "success"))
+    CommitCheck(github, sha, run_key="3-1").update(CheckState("again", "a retry"))
     assert [(run.title, run.status) for run in server.state.checks_of(sha)] == [
         ("done", "completed"),
         ("again", "in_progress"),
@@ -324,7 +324,7 @@ def test_the_next_slice_continues_the_check_that_was_left_open(github: GitHub, s
 def test_a_check_whose_answer_was_lost_is_not_made_twice(github: GitHub, server: Server) -> None:
     _, sha = opened(server)
     for _ in range(2):
-        Check(github, sha, run_key="1-1").update(CheckState("done", "all", "success"))
+        CommitCheck(github, sha, run_key="1-1").update(CheckState("done", "all", "success"))
     assert len(server.state.checks_of(sha)) == 1
 
 
@@ -334,7 +334,9 @@ def test_a_check_whose_answer_was_lost_is_not_made_twice(github: GitHub, server:
 def test_a_commit_status_where_check_runs_are_refused(server: Server, conclusion: str | None, expected: str) -> None:
     _, sha = opened(server)
     server.state.add_token("ghp_of_a_person", "alice", scopes=ALL_SCOPES - {"checks"}, bot=False)
-    check = Check(connect(server, "ghp_of_a_person"), sha, run_key="1", details_url="https://github.example/run/1")
+    check = CommitCheck(
+        connect(server, "ghp_of_a_person"), sha, run_key="1", details_url="https://github.example/run/1"
+    )
     for _ in range(2):
         check.update(CheckState("x" * 300, "summary", conclusion), [Annotation("a", 1, 1, "m")])  # type: ignore[arg-type]  # of the literals
     assert {(status.state, status.context) for status in server.state.statuses_of(sha)} == {(expected, NAME)}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from hugflow.gitops import cleanup, merge, pull_request
-from hugflow.gitops.client import GitHub, GitHubSettings, Refused
+from hugflow.gitops.client import GitHub, GitHubRefused, GitHubSettings
 from hugflow.gitops.comments import Conversation
 from hugflow.model.errors import AuthenticationError, RetryAfter, Transient
 from tests.doubles.github import GitHub as Server
@@ -36,7 +36,7 @@ def test_a_wrong_token_says_how_to_get_a_right_one(server: Server) -> None:
 
 
 def test_what_is_not_there_is_refused_with_advice(github: GitHub) -> None:
-    with pytest.raises(Refused, match="GITHUB_REPO") as caught:
+    with pytest.raises(GitHubRefused, match="GITHUB_REPO") as caught:
         pull_request.read_pull_request(github, 404)
     assert caught.value.status == 404
 
@@ -115,7 +115,7 @@ def test_github_that_does_not_answer_is_a_passing_fault(server: Server, canaries
 
 def test_an_answer_that_is_no_json_is_a_passing_fault(server: Server, canaries: Mapping[str, str]) -> None:
     settings = GitHubSettings("acme/data", canaries["GITHUB_TOKEN"], server.url + "/nowhere")
-    with pytest.raises(Refused, match="404"):
+    with pytest.raises(GitHubRefused, match="404"):
         pull_request.read_pull_request(GitHub(settings, retries=0), 1)
 
 

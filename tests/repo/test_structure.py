@@ -5,6 +5,7 @@ Each rule is proved on a small wrong example first (`test_the_rule_...`): a chec
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
 import pwd
@@ -22,6 +23,7 @@ from packaging.version import Version
 from typer.main import get_command
 
 from hugflow.config import loading as config
+from scripts.duplicate_names import defined_twice
 from tests.repo import structure_checks as checks
 from tests.repo.structure_checks import Source
 
@@ -113,6 +115,16 @@ def test_the_package_has_few_files_of_its_own_and_few_packages() -> None:
     assert len(LAYERS) <= 24
     folders = {path.parent.name for path in (ROOT / "hugflow").glob("*/__init__.py")}
     assert folders | {"sync", "version", "__main__", "hugflow"} == set(LAYERS)
+
+
+def test_no_two_modules_define_a_class_of_the_same_name() -> None:
+    twice = defined_twice([(source.path, source.text) for source in PRODUCT], (ast.ClassDef,))
+    assert_none(f"{name}: {' '.join(paths)}" for name, paths in twice.items())
+
+
+def test_the_rule_of_class_names_can_fail() -> None:
+    two = [("hugflow/a.py", "class Tally: ..."), ("hugflow/b.py", "class Tally: ..."), ("c.py", "class Count: ...")]
+    assert defined_twice(two, (ast.ClassDef,)) == {"Tally": ["hugflow/a.py", "hugflow/b.py"]}
 
 
 def test_modules_do_not_import_each_other() -> None:

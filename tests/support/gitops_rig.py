@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from hugflow.gitops.apply import ApplyRun, Push
 from hugflow.gitops.client import GitHub, GitHubSettings
 from hugflow.gitops.reporter import Pace, PullRequestReporter
-from hugflow.gitops.run import Ended, Engine, Job, PullRequestRun
+from hugflow.gitops.run import Ended, PullRequestJob, PullRequestRun, RequestRunner
 from hugflow.model.errors import ExitCode, HugflowError
 from hugflow.model.events import Event, Fanout, Progress, Reporter, Result, RunFinished, RunStarted
 from hugflow.model.plan import AddPlan, Plan, RemovePlan
@@ -136,7 +136,9 @@ class Rig:
 
     def process(self, number: int, **changes: object) -> Ended:
         """A run on a pull request, at its head unless told otherwise."""
-        job = Job(number, self.server.state.pull_head(number), run_url="https://github.example/run/1", run_key="1-1")
+        job = PullRequestJob(
+            number, self.server.state.pull_head(number), run_url="https://github.example/run/1", run_key="1-1"
+        )
         job = replace(job, hub_url="https://hub.example", **changes)  # type: ignore[arg-type]  # fields of Job
         with self._connected() as (github, start):
             run = PullRequestRun(github, self._engine(), start, self.emit, lambda: self.continues)
@@ -149,8 +151,8 @@ class Rig:
         with self._connected() as (github, start):
             return ApplyRun(github, self._engine(), start, self.emit, lambda: self.continues).apply(Push(**values))  # type: ignore[arg-type]  # of Push
 
-    def _engine(self) -> Engine:
-        return Engine(self.engine.plan, self.engine.execute)
+    def _engine(self) -> RequestRunner:
+        return RequestRunner(self.engine.plan, self.engine.execute)
 
     @contextmanager
     def _connected(self) -> Iterator[tuple[GitHub, Callable[[PullRequestView], PullRequestReporter]]]:

@@ -17,7 +17,7 @@ from huggingface_hub.hf_api import DatasetInfo
 from hugflow.formats.rows import schema_text
 from hugflow.hf_client.http import Hub, chain, explain, gated
 from hugflow.hf_client.read.card_files import check_addresses
-from hugflow.hf_client.read.splits import Split
+from hugflow.hf_client.read.splits import SplitFiles
 from hugflow.hf_client.read.transcode import UNREADABLE
 from hugflow.model.errors import HugflowError, InvalidRequest, Terminal
 from hugflow.model.plan import Column, DownloadPlan, HubFacts
@@ -61,7 +61,7 @@ def resolve(
     builder = _requested_builder(hub, request, spec, commit)
     configs, splits = _configs(builder), _splits(builder)
     _refuse(check_repository(request, configs=configs, default_config=builder.config.name, splits=splits))
-    found = Split.of(hub, info, builder, spec.split).describe()
+    found = SplitFiles.of(hub, info, builder, spec.split).describe()
     _refuse(check_columns(request, found.columns))
     download = DownloadPlan(
         identity=DatasetIdentity.of(spec),
@@ -86,7 +86,7 @@ def inspect(hub: Hub, hf_id: str, revision: str) -> tuple[HubFacts, list[SplitSu
         builder = _builder(hub, hf_id, commit, config)
         for split in _splits(builder):
             all_splits[split] = None
-            found = Split.of(hub, info, builder, split).describe()
+            found = SplitFiles.of(hub, info, builder, split).describe()
             size = sum(shard.size_bytes for shard in found.shards)
             counted = all(shard.groups is not None for shard in found.shards)
             rows = sum(shard.rows for shard in found.shards) if counted else found.expected_rows
@@ -162,11 +162,11 @@ def _configs(builder: datasets.DatasetBuilder) -> list[str]:
     return list(type(builder).builder_configs) or [builder.config.name]
 
 
-def open_split(hub: Hub, plan: DownloadPlan) -> Split:
+def open_split(hub: Hub, plan: DownloadPlan) -> SplitFiles:
     """The files of a planned download, as they are at its commit: for formats that `datasets` has to read."""
     identity = plan.identity
     info = repository(hub, identity.hf_id, plan.sha)
-    return Split.of(hub, info, _builder(hub, identity.hf_id, plan.sha, identity.subset), identity.split)
+    return SplitFiles.of(hub, info, _builder(hub, identity.hf_id, plan.sha, identity.subset), identity.split)
 
 
 def _splits(builder: datasets.DatasetBuilder) -> list[str]:

@@ -48,7 +48,7 @@ class Description:
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class SplitFiles:
     """The files of one split at one commit, in their order, and how `datasets` reads them."""
 
     hub: Hub
@@ -61,7 +61,7 @@ class Split:
     builder: datasets.DatasetBuilder
 
     @classmethod
-    def of(cls, hub: Hub, info: DatasetInfo, builder: datasets.DatasetBuilder, split: str) -> Split:
+    def of(cls, hub: Hub, info: DatasetInfo, builder: datasets.DatasetBuilder, split: str) -> SplitFiles:
         """The files that `builder` lists for `split`. Raises InvalidRequest for a format that cannot be read."""
         known = {sibling.rfilename: sibling for sibling in info.siblings or []}
         prefix = f"hf://datasets/{info.id}@{info.sha}/"

@@ -58,7 +58,7 @@ def sent_commit(wire: Wire, onto: str, body: bytes, *, open_pull: bool) -> Commi
 
 
 @dataclass(frozen=True, slots=True)
-class PullRequests:
+class HubPullRequests:
     """The pull requests of a repository."""
 
     wire: Wire

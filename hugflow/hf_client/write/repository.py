@@ -19,7 +19,7 @@ from huggingface_hub.hf_api import RepoFile as HubFile
 
 from hugflow.hf_client.http import Hub
 from hugflow.hf_client.remote_file import RepositoryFile
-from hugflow.hf_client.write.commits import Commit, PullRequests, commit_body, sent_commit
+from hugflow.hf_client.write.commits import Commit, HubPullRequests, commit_body, sent_commit
 from hugflow.hf_client.write.endpoints import Wire, quoted, understood
 from hugflow.hf_client.write.uploads import SAMPLE_BYTES, Target, Upload
 from hugflow.model.errors import HugflowError, InvalidRequest, Terminal, Transient
@@ -291,9 +291,9 @@ class Repository:
             return [str(item["id"]) for item in self._call(doing, lambda: self._wire.ask(doing, "GET", path))]
 
     @property
-    def pulls(self) -> PullRequests:
+    def pulls(self) -> HubPullRequests:
         """The repository's pull requests."""
-        return PullRequests(self._wire)
+        return HubPullRequests(self._wire)
 
     # -- the card ------------------------------------------------------------------------------------------------------
 

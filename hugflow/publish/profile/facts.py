@@ -50,7 +50,7 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class TableFacts:
     """The facts of all splits of a table together.
 
     `nulls` has the missing values of every column, NaN among them. `date_range` is the first and the last time as
@@ -83,7 +83,7 @@ class Facts:
 
 def measure(
     sources: Sequence[Rows], table: Table, scratch: Path, memory_bytes: int = MEMORY_BYTES, *, at: str = ""
-) -> Facts:
+) -> TableFacts:
     """Count what there is to say about `table`, over all its splits together.
 
     A key is compared over all splits: a row that stands in two of them is repeated. Two nulls, or two NaN, are the
@@ -103,10 +103,10 @@ def measure(
         for name, column in (table.distinct or {}).items()
     }
     broken = tuple(_broken(count, repeated))
-    return Facts(table.name, count.split_rows, count.nulls, count.time_column, count.date_range(), lists, broken)
+    return TableFacts(table.name, count.split_rows, count.nulls, count.time_column, count.date_range(), lists, broken)
 
 
-def gate(facts: Iterable[Facts]) -> None:
+def gate(facts: Iterable[TableFacts]) -> None:
     """Refuse to publish where a rule is broken: names every table, rule and count. Raises InvalidRequest."""
     broken = [each for one in facts for each in one.broken]
     if broken:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from hugflow.card.feature_text import type_name
 from hugflow.card.spec_json import (
     MAX_LISTED,
-    Column,
     DateRange,
     DistinctList,
+    SpecColumn,
     SpecJson,
     SplitSize,
     TableEntry,
@@ -47,7 +47,7 @@ def table(name: str = "prices", **changes: Any) -> TableEntry:
         "name": name,
         "row_count": 100,
         "size_bytes": 5_000,
-        "columns": (Column(name="t", type="timestamp[us]"), Column(name="x", type="int64")),
+        "columns": (SpecColumn(name="t", type="timestamp[us]"), SpecColumn(name="x", type="int64")),
         "splits": {"train": SplitSize(row_count=100, size_bytes=5_000)},
         "missing_cells": 2,
     }
@@ -60,8 +60,8 @@ def distinct(*values: str | float, count: int | None = None) -> DistinctList:
     return DistinctList(column="c", count=len(values), values=values)
 
 
-def columns(**types: str) -> tuple[Column, ...]:
-    return tuple(Column(name=name, type=kind) for name, kind in types.items())
+def columns(**types: str) -> tuple[SpecColumn, ...]:
+    return tuple(SpecColumn(name=name, type=kind) for name, kind in types.items())
 
 
 def content(spec: SpecJson) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def market() -> SpecJson:
     funding = table("funding", distinct={"exchanges": distinct("west", "north")}, missing_cells=0)
     first = merge(None, [candles, funding], NOW, pipeline_version="2.1")
     new = table(
-        "ohlcv", row_count=110, distinct=lists, columns=(*(candles.columns or ()), Column(name="y", type="float64"))
+        "ohlcv", row_count=110, distinct=lists, columns=(*(candles.columns or ()), SpecColumn(name="y", type="float64"))
     )
     return merge(read(write(first)), [new], LATER)
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from hugflow.download.worker import Status
+from hugflow.download.worker import RowStatus
 
 ROW = 5
 WRITER = f"""
@@ -20,8 +20,8 @@ while not status.should_stop():
 
 
 def test_a_reader_sees_the_rows_that_were_written_and_no_others() -> None:
-    descriptor = Status.create()
-    status = Status(descriptor)
+    descriptor = RowStatus.create()
+    status = RowStatus(descriptor)
     assert status.current()[0] == -1
     writer = subprocess.Popen([sys.executable, "-c", WRITER, str(descriptor)], pass_fds=[descriptor])
     try:

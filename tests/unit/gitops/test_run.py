@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from hugflow.gitops.checks import NAME
 from hugflow.gitops.dispatch import APPLY_WORKFLOW, SYNC_WORKFLOW
 from hugflow.gitops.requests import load_branch
-from hugflow.gitops.run import Job
+from hugflow.gitops.run import PullRequestJob
 from hugflow.gitops.unlock import unlock
 from hugflow.gitops.validate import validate
 from hugflow.model.errors import ExitCode, InvalidRequest, NotFoundError, Transient
@@ -562,7 +562,7 @@ def test_unlock_says_who_holds_what(
         asked.append(name)
         return holder
 
-    job = Job(number, server.state.pull_head(number))
+    job = PullRequestJob(number, server.state.pull_head(number))
     assert unlock(connect(server, canaries["GITHUB_TOKEN"]), job, who).exit_code == code
     assert asked == ["acme__a__split_train__rev_main"]
     assert words in rig.comments(number)[0]

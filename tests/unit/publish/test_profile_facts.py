@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hugflow.model.errors import InvalidRequest, StorageFault
 from hugflow.model.publish_spec import Quality, Table
 from hugflow.publish.profile import tallies
-from hugflow.publish.profile.facts import Facts, gate, measure
+from hugflow.publish.profile.facts import TableFacts, gate, measure
 from hugflow.publish.profile.footers import read_footers
 
 UTC = dt.UTC
@@ -56,11 +56,11 @@ def in_files(data: pa.Table, folder: Path, files: int = 1, split: str = "train",
     return Split(data, split, parquet_files=paths)
 
 
-def facts(*splits: Split, scratch: Path, **fields: Any) -> Facts:
+def facts(*splits: Split, scratch: Path, **fields: Any) -> TableFacts:
     return measure(splits, Table(name="prices", path="x", **fields), scratch, MEMORY, at="tables[0]")
 
 
-def of(columns: Mapping[str, Any], scratch: Path, **fields: Any) -> Facts:
+def of(columns: Mapping[str, Any], scratch: Path, **fields: Any) -> TableFacts:
     return facts(Split(pa.table(dict(columns))), scratch=scratch, **fields)
 
 

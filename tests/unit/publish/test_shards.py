@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from hugflow.model.errors import InvalidRequest, StorageFault, Terminal
 from hugflow.publish.row_groups import RowQueue, row_bytes
-from hugflow.publish.shards import LAYOUT, Shard, ShardOptions, shard_path, write_shards
+from hugflow.publish.shards import LAYOUT, ShardFile, ShardOptions, shard_path, write_shards
 from hugflow.publish.sources.opening import Source, of_arrow
 
 ONE = ShardOptions(None, 1)
@@ -42,7 +42,7 @@ def source_of(table: pa.Table, cuts: Sequence[int] = ()) -> Source:
     return replace(source, read=read) if cuts else source
 
 
-def write(source: Source, options: ShardOptions, folder: Path, **how: Any) -> list[Shard]:
+def write(source: Source, options: ShardOptions, folder: Path, **how: Any) -> list[ShardFile]:
     folder.mkdir(exist_ok=True)
     return list(write_shards(source, options, folder, **how))
 
@@ -61,7 +61,7 @@ def table_of(rows: int, seed: int = 1) -> pa.Table:
     )
 
 
-def rows_of(shards: Sequence[Shard]) -> list[dict[str, Any]]:
+def rows_of(shards: Sequence[ShardFile]) -> list[dict[str, Any]]:
     return [row for shard in shards for row in pq.read_table(shard.file).to_pylist()]
 
 

@@ -369,7 +369,9 @@ tables:
 # -- weight ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", ["request.file", "request.validator", "config.loading", "request.json_schema", "text.redact"])
+@pytest.mark.parametrize(
+    "module", ["request.file", "request.validator", "config.loading", "request.json_schema", "text.redact"]
+)
 def test_the_module_imports_nothing_heavy(module: str, clean_environ: dict[str, str]) -> None:
     code = f"""
 import sys, hugflow.{module}

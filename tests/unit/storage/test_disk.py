@@ -78,7 +78,8 @@ def test_a_leftover_of_a_kill_is_written_over(tmp_path: Path) -> None:
 
 def test_what_was_left_by_a_killed_write_does_not_stay(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    killed = "import os, sys; from pathlib import Path; import hugflow.storage.disk as s; from hugflow.storage.disk import *\n"
+    killed = "import os, sys; from pathlib import Path; import hugflow.storage.disk as s\n"
+    killed += "from hugflow.storage.disk import *\n"
     killed += "s.sync_directory = None; p = Path(sys.argv[1])\n"
     killed += "os.replace = None; Path.replace = lambda *_: os._exit(9); write_durably(p, b'half')"
     assert subprocess.run([sys.executable, "-c", killed, path], check=False).returncode == 9
