@@ -79,7 +79,7 @@ def _convert_mpeg(data: bytes, encoder: EncoderSettings) -> Mp3:
 
 def _copied(data: bytes, found: Scan) -> Mp3:
     rate = found.sample_rate
-    return Mp3(data, rate, rate, found.channels, found.samples, clipped=0, copied=True)
+    return Mp3(data, rate, rate, found.channels, found.samples, clipped=0, copied=True, peak=None)
 
 
 def _decode(data: bytes, container: Container, encoder: EncoderSettings, frames: int | None = None) -> Mp3:

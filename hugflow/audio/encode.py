@@ -27,7 +27,8 @@ class Mp3:
     """An MP3 and what is in it. Rates in Hz.
 
     `samples` is exactly how many mono samples decoding `data` gives; `clipped` how many of them were beyond full
-    scale, or no numbers, in the source. `copied`: `data` is the source itself, byte by byte.
+    scale, or no numbers, in the source. `copied`: `data` is the source itself, byte by byte. `peak` is the largest
+    16-bit sample that was encoded, without its sign; None for a copy, which is not decoded.
     """
 
     data: bytes
@@ -37,6 +38,7 @@ class Mp3:
     samples: int
     clipped: int
     copied: bool
+    peak: int | None
 
     @property
     def duration_s(self) -> float:
@@ -56,13 +58,14 @@ def encode(sound: Sound, settings: EncoderSettings) -> Mp3:
     out = io.BytesIO()
     out.write(bytes(header_size))
     lame, lead = _lame(rate, settings.quality), 0
-    samples = 0
+    samples = peak = 0
     for pcm in mono.blocks():
         if samples == 0 and len(pcm) < _SHORT and rate < 32000:  # noqa: PLR2004 - frames have 1152 samples from there
             lead = _SHORT
             out.write(lame.encode(np.zeros(lead, np.int16)))
         out.write(lame.encode(pcm))
         samples += len(pcm)
+        peak = max(peak, int(pcm.max()), -int(pcm.min()))
     if samples == 0:
         raise RowError(AudioReason.EMPTY, "it has no samples")
     out.write(lame.flush())
@@ -70,7 +73,7 @@ def encode(sound: Sound, settings: EncoderSettings) -> Mp3:
         header = info_frame(rate, samples, settings.quality, audio, lead)
     out.seek(0)
     out.write(header)
-    return Mp3(out.getvalue(), rate, sound.sample_rate, sound.channels, samples, mono.clipped, copied=False)
+    return Mp3(out.getvalue(), rate, sound.sample_rate, sound.channels, samples, mono.clipped, copied=False, peak=peak)
 
 
 def refuse_too_long(frames: int, sample_rate: int, settings: EncoderSettings) -> None:

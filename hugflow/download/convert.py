@@ -310,6 +310,7 @@ def _with_audio(row: int, name: str, mp3: Mp3, data: bytes) -> _Converted:
         source_channels=mp3.source_channels,
         clipped=mp3.clipped,
         copied=mp3.copied,
+        peak=mp3.peak,
     )
     return _Converted(record, mp3.data, data)
 

@@ -23,7 +23,8 @@ class EncoderSettings:
 class RowRecord(NamedTuple):
     """How one row ended. `status` "no_audio" is a row whose audio is null in the source: it has a JSON file only.
 
-    Hashes are SHA-256 in hexadecimal; `samples` counts mono samples at `sample_rate` (Hz).
+    Hashes are SHA-256 in hexadecimal; `samples` counts mono samples at `sample_rate` (Hz). `peak` is the largest 16-bit
+    sample without its sign: 0 is silence, None means not measured (a copied MP3, a row written by an older version).
     """
 
     row: int
@@ -41,3 +42,4 @@ class RowRecord(NamedTuple):
     copied: bool = False
     reason: str | None = None
     message: str | None = None
+    peak: int | None = None

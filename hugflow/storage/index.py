@@ -36,6 +36,7 @@ INDEX_SCHEMA = pa.schema(
         ("copied", pa.bool_()),
         ("reason", pa.string()),
         ("message", pa.string()),
+        ("peak", pa.int32()),
     ]
 )
 

@@ -13,7 +13,7 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -84,7 +84,7 @@ class JournalState:
 
         A resume takes in every row that was ever done, so many records without surprises go in as a whole.
         """
-        columns = list(zip(*records, strict=True))
+        columns = list(zip_longest(*records))  # records of an older version lack the newest columns
         rows, statuses = columns[0], columns[1]
         ranges = list(_ranges(rows))
         if "failed" in statuses or not self._are_new(rows, ranges):

@@ -287,6 +287,20 @@ def test_clipped_samples_are_counted() -> None:
     assert converted({"array": array, "sampling_rate": 16000}).clipped == 4
 
 
+@pytest.mark.parametrize(
+    ("array", "peak"),
+    [
+        (np.zeros(5000), 0),
+        (np.full(5000, 1e-6), 0),
+        (np.r_[np.zeros(300_000), -0.25, np.zeros(9)], 8192),  # in the second block
+        (np.array([0.5, -1.0] * 50), 32768),
+        (np.array([3.0, 0.0] * 50), 32767),
+    ],
+)
+def test_the_peak_tells_silent_sounds_from_others(array: NDArray[Any], peak: int) -> None:
+    assert converted({"array": array, "sampling_rate": 16000}).peak == peak
+
+
 def test_what_is_no_number_is_replaced_and_counted() -> None:
     loud = voice(16000)
     broken = loud.copy()

@@ -247,7 +247,10 @@ def test_a_mono_mp3_is_copied_byte_by_byte(options: tuple[str, ...]) -> None:
 def test_a_copied_mp3_is_the_very_object() -> None:
     source = file_of("mp3")
 
-    assert converted(source).data is source
+    mp3 = converted(source)
+
+    assert mp3.data is source
+    assert mp3.peak is None, "a copy is not decoded"
 
 
 def test_reencode() -> None:

@@ -49,3 +49,13 @@ def test_ranges_of_several_workers_in_one_block_are_all_counted() -> None:
     assert state.done.as_list() == [[0, 7], [100, 109]]
     assert (state.tally.audio_files, state.tally.audio_bytes, state.tally.json_bytes) == (18, 1800, 126)
     assert state.tally.duration_s == pytest.approx(9.0)
+
+
+def test_records_of_an_older_version_have_fewer_columns() -> None:
+    older = [list(record)[:-1] for record in row_range(0, 4)]
+    state = JournalState("name", "sha")
+
+    state.settle([*older, *row_range(4, 8)])
+
+    assert state.done.as_list() == [[0, 7]]
+    assert (state.tally.audio_files, state.tally.json_bytes) == (8, 56)
