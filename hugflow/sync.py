@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from hugflow.download.preflight import estimate, memory, room
+from hugflow.download.preflight import estimate, memory, space
 from hugflow.download.repair import Repairer
 from hugflow.download.run import DownloadRun, RunContext, manifest_entry
 from hugflow.hf_client.read.resolve import audio_column, repository, resolve
@@ -163,7 +163,7 @@ class Orchestrator:
         if action == "nothing":
             return (Finding(level="info", message="Dataset already exists in storage"),)
         duplicates = self._duplicates(spec, download.sha) if self.check_duplicates else []
-        return (*room(needs, storage), *memory(download, self.context.pool.memory_bytes), *duplicates)
+        return (*space(needs, storage), *memory(download, self.context.pool.memory_bytes), *duplicates)
 
     def _duplicates(self, spec: AddSpec, sha: str) -> list[Finding]:
         """The same rows under another name, because two revisions mean the same commit."""

@@ -26,7 +26,7 @@ def type_name(feature: Any) -> str:
 
 
 def _arguments(feature: Mapping[str, Any]) -> list[Any]:
-    """What makes two features of one kind different types: labels, shapes, languages; not how they are decoded."""
+    """The arguments that tell two features of one kind apart: labels, shapes, languages; not decoding options."""
     found = (feature.get(key) for key in ("names", "languages", "dtype", "shape"))
     return [part for each in found if each is not None for part in (each if isinstance(each, list | tuple) else [each])]
 
@@ -54,7 +54,7 @@ def _yaml(feature: Any) -> dict[str, Any]:
 
 
 def _short(inner: dict[str, Any]) -> Any:
-    """What a list holds, without the word for it where there is nothing else to say."""
+    """The element of a list, as a bare type where it has no other key."""
     return next(iter(inner.values())) if list(inner) in (["dtype"], ["struct"]) else inner
 
 

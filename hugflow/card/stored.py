@@ -1,4 +1,4 @@
-"""The README.md of a dataset: what it is for people, and how `datasets` loads it."""
+"""README.md of a stored dataset: a description for people, and a `configs` block for `datasets`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hugflow.model.specs import AddSpec
 def storage_card(spec: AddSpec, plan: DownloadPlan, licence: str | None, *, rows: int, failed: int) -> str:
     """The card of a dataset in storage.
 
-    Its `configs` make `datasets.load_dataset("<folder>")` give the split under its own name, whatever the files are
-    called: without them, a file name with "test" or "dev" in it would decide.
+    Its `configs` make `datasets.load_dataset("<folder>")` give the split under its own name: without them, a file name
+    with "test" or "dev" in it would decide.
     """
     split = plan.identity.split.replace("-", "_")
     paths = ["metadata.parquet", "audio/*.mp3"] if plan.audio_column else ["metadata.parquet"]

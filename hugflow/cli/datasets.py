@@ -1,4 +1,4 @@
-"""Commands that look at datasets, on the Hub and in storage: inspect, status, verify."""
+"""Commands that show and check datasets, on the Hub and in storage: inspect, status, verify."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def inspect(
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Show what a dataset on the Hub has: configs, splits, columns, rows, bytes, licence, and whether it is gated.
+    """Show a dataset on the Hub: configs, splits, columns, rows, bytes, licence, and whether it is gated.
 
     \b
     Example:
@@ -60,7 +60,7 @@ def status(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(help="Only this dataset, with its failed rows.", metavar="NAME")] = None,
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="First make the manifest again from the datasets themselves.")
+        bool, typer.Option("--rebuild", help="First rebuild the manifest from the datasets themselves.")
     ] = False,
     check_upstream: Annotated[
         bool, typer.Option("--check-upstream", help="Ask the Hub whether the revisions have moved.")
@@ -106,7 +106,7 @@ def verify(
     name: Annotated[
         str | None, typer.Argument(help="Only this dataset; all of them when left out.", metavar="NAME")
     ] = None,
-    repair: Annotated[bool, typer.Option("--repair", help="Download again what does not hold.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Download damaged and missing files again.")] = False,
     config: options.Config = None,
     json: options.Json = False,
     verbose: options.Verbose = False,
@@ -134,7 +134,7 @@ def verify(
     damaged = [verified for verified in found if verified.damage]
     results = []
     if damaged and not repair:
-        session.output.say("`hugflow verify --repair` downloads again what does not hold.")
+        session.output.say("`hugflow verify --repair` downloads them again.")
     if repair and damaged:
         interrupts = Interrupts()
         with interrupts.listening():

@@ -1,6 +1,6 @@
-"""Rows that stand in storage without a journal: each is taken over only if its files are what they should be.
+"""Adoption of rows in storage that no journal records: a row is taken over only if its files are right.
 
-This is how a download continues whose journal was lost, or which an older tool began (progress files of version 2.0).
+A download continues this way when its journal was lost, or an older tool began it (progress files of version 2.0).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from hugflow.storage.disk import read_regular
 GROUP_ROWS = 64
 
 
-def holds(dataset: DatasetFolder, record: RowRecord) -> bool:
-    """Whether a row's files have the size and hash that are recorded of them."""
+def is_intact(dataset: DatasetFolder, record: RowRecord) -> bool:
+    """Return True if a row's files have the recorded size and hash."""
     files = [(dataset.json / f"{record.row}.json", record.json_bytes, record.json_sha256)]
     if record.audio is not None:
         files.append((dataset.audio / record.audio, record.audio_bytes, record.audio_sha256))
@@ -42,7 +42,7 @@ def _is_as_recorded(path: Path, size: int, digest: str | None) -> bool:
 
 
 def adopt(dataset: DatasetFolder, rows: RowRanges, plan: DownloadPlan) -> Iterator[list[RowRecord]]:
-    """Records of those of `rows` whose files hold, in groups; the others are simply made again."""
+    """Yield the records of those of `rows` whose files are right, in groups; the others are made again."""
     group: list[RowRecord] = []
     shared = _named_twice(dataset, rows, plan)
     for row in takewhile(lambda row: row < plan.rows, rows):
@@ -57,7 +57,7 @@ def adopt(dataset: DatasetFolder, rows: RowRanges, plan: DownloadPlan) -> Iterat
 
 
 def _named_twice(dataset: DatasetFolder, rows: RowRanges, plan: DownloadPlan) -> set[int]:
-    """Hashes of the audio that several rows name: a row wrote over that of another, and nobody knows whose it is."""
+    """Hashes of the audio names that several rows have: one row wrote over another, and which one is unknown."""
     once: set[int] = set()
     twice: set[int] = set()
     if plan.audio_column is None:
@@ -84,7 +84,7 @@ def _read(dataset: DatasetFolder, row: int, plan: DownloadPlan) -> tuple[bytes, 
 
 
 def _record(dataset: DatasetFolder, row: int, plan: DownloadPlan) -> RowRecord | None:
-    """What the journal would say of a row, or None when its files do not hold."""
+    """The record of a row, or None when its files are not right."""
     found = _read(dataset, row, plan)
     if found is None:
         return None
@@ -119,6 +119,6 @@ def _with_audio(dataset: DatasetFolder, record: RowRecord, audio: object) -> Row
 
 
 def _is_of_another(name: str, row: int) -> bool:
-    """Whether another row will be written under this name, as `rows.audio_file_name` gives them out."""
+    """Return True if `rows.audio_file_name` gives this name to another row."""
     number = name.removesuffix(".mp3").rpartition("__")[2]
     return name.endswith(".mp3") and number.isdecimal() and number != str(row)

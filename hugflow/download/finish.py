@@ -1,4 +1,4 @@
-"""What makes a dataset complete once all its rows are settled: index, metadata, card, and last of all the marker."""
+"""Completion of a dataset after its last row: index, metadata, card, and last of all the marker."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ from hugflow.version import __version__
 def finish(
     dataset: DatasetFolder, journal: Path, state: JournalState, plan: AddPlan, failpoints: Failpoints
 ) -> DatasetRecord:
-    """Write index, metadata and card, remove what is not part of the dataset, and write the marker.
+    """Write index, metadata and card, remove files that are not part of the dataset, and write the marker.
 
-    Every JSON file is read once for it and compared with what the journal says of it.
+    Every JSON file is read once and compared with the size and hash in the journal.
     Raises StorageFault when a file is not what was recorded.
     """
     state.tally = write_index(dataset, records(journal, state.groups))
@@ -78,7 +78,7 @@ def finish(
 def write_metadata(dataset: DatasetFolder, plan: AddPlan) -> None:
     """Write `metadata.parquet` from the index and the JSON files: `file_name` of the MP3, then the columns.
 
-    The audio column is left out: `datasets` makes it from `file_name`, and a column of its name would override that.
+    The audio column is left out: `datasets` makes it from `file_name`, and a column of its name would replace that.
     """
     source = schema_of(plan.download.arrow_schema)
     names = metadata_names(source.names, plan.download.audio_column)
@@ -104,7 +104,7 @@ def write_metadata(dataset: DatasetFolder, plan: AddPlan) -> None:
 
 
 def metadata_names(columns: Iterable[str], audio_column: str | None) -> dict[str, str]:
-    """What the columns are called in the metadata.
+    """The names of the columns in the metadata, by their names in the source.
 
     Where there is audio, `audio` is taken, and `datasets` takes every `file_name`, `x_file_name` and `x_file_names` for
     files of the dataset: the first gets `source_` in front, the others `_` behind.
@@ -177,7 +177,7 @@ def _damaged(record: RowRecord, path: Path) -> StorageFault:
 
 
 def remove_unrecorded(dataset: DatasetFolder, done: RowRanges, *, within_s: float) -> None:
-    """Delete the files of rows that are not recorded, so that a run that ends early leaves none of them.
+    """Delete the files of rows that are not recorded, which a run that ended early would leave.
 
     Takes about `within_s` seconds: in a folder of millions of files some may stay. The next run writes over them.
     """
@@ -197,7 +197,7 @@ def remove_unrecorded(dataset: DatasetFolder, done: RowRanges, *, within_s: floa
 
 
 def _remove_strangers(dataset: DatasetFolder, state: JournalState) -> None:
-    """Delete files in `audio/` and `json/` that belong to no row: what a row left behind that later failed."""
+    """Delete files in `audio/` and `json/` that belong to no row, such as those of a row that failed later."""
     with faults(f"tidying {dataset.path.name}"):
         if sum(1 for _ in os.scandir(dataset.json)) != len(state.done):
             for entry in os.scandir(dataset.json):
@@ -212,6 +212,6 @@ def _remove_strangers(dataset: DatasetFolder, state: JournalState) -> None:
 
 
 def _remove_file(entry: os.DirEntry[str]) -> None:
-    """Folders are nothing that a row left behind: `verify` names them."""
+    """Delete a file; folders stay, because no row makes them and `verify` names them."""
     if not entry.is_dir(follow_symlinks=False):
         Path(entry.path).unlink()

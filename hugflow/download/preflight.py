@@ -1,4 +1,4 @@
-"""Whether there is room for a download, before its first byte: estimates, and what they mean for the server. No I/O."""
+"""Checks of a download before its first byte: estimates of space, time and memory against the server's. No I/O."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ JSON_GROWTH = 4.0
 
 
 def estimate(plan: DownloadPlan, rows_done: int, workers: int) -> Estimate:
-    """What the rows that are left will need: bytes and files in storage, scratch space, and time."""
+    """Estimate the needs of the rows that are left: bytes and files in storage, scratch space, and time."""
     rows = plan.rows - rows_done
     share = rows / plan.rows if plan.rows else 0.0
     size = plan.size_bytes * share
-    held = _scratch(plan, workers) if rows else 0
+    scratch = _scratch(plan, workers) if rows else 0
     if plan.audio_column:
         stored, files = size * AUDIO_GROWTH + rows * BLOCK_BYTES, 2 * rows
         seconds = max(size / ENCODED_BYTES_PER_S / workers, rows / DURABLE_ROWS_PER_S)
     else:
         stored, files = max(size * JSON_GROWTH, rows * BLOCK_BYTES), rows
         seconds = rows / DURABLE_ROWS_PER_S
-    return Estimate(stored_bytes=int(stored), files=files, scratch_bytes=held, seconds=seconds)
+    return Estimate(stored_bytes=int(stored), files=files, scratch_bytes=scratch, seconds=seconds)
 
 
 def _scratch(plan: DownloadPlan, workers: int) -> int:
-    """The most bytes of shards that stand in scratch at a time; of folders of files it is only their names."""
+    """The most bytes of shards in scratch at a time; folders of files need none."""
     if plan.format in ("audiofolder", "imagefolder"):
         return 0
     largest = max((shard.size_bytes for shard in plan.shards), default=0)
@@ -43,12 +43,12 @@ def _scratch(plan: DownloadPlan, workers: int) -> int:
     return min(workers + 1, len(plan.shards) + copies) * largest
 
 
-# Measured (docs/decisions/0009): pages of a whole row group are held packed and unpacked.
+# Measured (docs/decisions/0009): pages of a whole row group are in memory packed and unpacked.
 GROUP_MEMORY = 2.1
 
 
 def memory(plan: DownloadPlan, worker_bytes: int) -> list[Finding]:
-    """Whether a worker can read the largest row group of the split in `worker_bytes` (0: no bound).
+    """Check that a worker can read the largest row group of the split in `worker_bytes` (0: no bound).
 
     An "error" is certain: not even the group's values fit. A "warning" depends on the sizes of pages, which only the
     file itself tells; a worker that runs out of memory ends the run with that reason.
@@ -65,8 +65,8 @@ def memory(plan: DownloadPlan, worker_bytes: int) -> list[Finding]:
     return [_lacks("memory", message)] if size > worker_bytes else [Finding(level="warning", message=message)]
 
 
-def room(needs: Estimate, storage: StorageFacts) -> list[Finding]:
-    """What the server lacks for it. An "error" is certain: not even the least that is needed fits."""
+def space(needs: Estimate, storage: StorageFacts) -> list[Finding]:
+    """Compare an estimate with the free space, inodes and quota. An "error" is certain: not even the minimum fits."""
     findings = []
     least = needs.files * BLOCK_BYTES + needs.scratch_bytes
     likely = needs.stored_bytes + needs.scratch_bytes

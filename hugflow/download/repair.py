@@ -1,4 +1,4 @@
-"""Mends a dataset that `verify` found damaged: what does not hold goes to the trash, and is downloaded again."""
+"""Repair of a dataset that `verify` found damaged: bad files go to the trash and are downloaded again."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Repairer:
     context: RunContext
 
     def repair(self, verified: Verified) -> Result:
-        """Make a dataset again what it was, byte for byte. Raises Locked, StorageFault, Transient, AuthenticationError.
+        """Restore a dataset byte for byte. Raises Locked, StorageFault, Transient, AuthenticationError.
 
-        One that is not complete is only rid of what does not hold: the next run of its request makes it again.
+        From one that is not complete only the damaged files are removed: the next run of its request makes them again.
         """
         name = verified.name
         with self.context.state.lock(name, f"repairing {name}"):
@@ -42,7 +42,7 @@ class Repairer:
             return DownloadRun(plan, self.context).run()
 
     def _thin_out(self, verified: Verified) -> Result:
-        """A dataset that is not complete is only rid of what does not hold."""
+        """Remove the damaged files of a dataset that is not complete."""
         name = verified.name
         kept = read_plan(self.context.storage, name)
         assert kept is not None, "a dataset that is not complete is known by its plan"
@@ -55,15 +55,15 @@ class Repairer:
             name=name,
             status="partial",
             exit_code=ExitCode.PARTIAL,
-            message="What does not hold was taken out",
+            message="The damaged files were removed",
             fix="Run the dataset's request again: it makes those rows again and completes the dataset.",
         )
 
     def _take_out(self, verified: Verified, state: JournalState | None, plan: AddPlan | None = None) -> None:
-        """Journal first, then plan and marker, then the files: killed anywhere, the next run makes the rest again.
+        """Remove the damaged files: journal first, then plan and marker, then the rest, so that a kill loses nothing.
 
-        Without `state` there is no journal, and none is made. Without `plan` the dataset is not complete, and keeps the
-        plan that it has.
+        Without `state` there is no journal, and none is made. Without `plan` the dataset is not complete and keeps its
+        plan.
         """
         name, now = verified.name, self.context.now()
         storage, dataset = self.context.storage, self.context.storage.dataset(verified.name)
@@ -77,7 +77,7 @@ class Repairer:
         if MARKER not in bad:
             dataset.unmark()
         if plan is not None and not verified.index_holds:
-            bad += [_ROWS_AUDIO, _ROWS_JSON]  # nothing vouches for any row: all are made again, into empty folders
+            bad += [_ROWS_AUDIO, _ROWS_JSON]  # no record of any row is left: all are made again, into empty folders
         storage.trash_files(name, [path for path in bad if path not in {META, PLAN}], now)
 
     def _plan(self, verified: Verified, record: DatasetRecord) -> AddPlan:

@@ -13,7 +13,7 @@ from typing import Literal
 import orjson
 
 from hugflow.download import pool
-from hugflow.download.adopt import adopt, holds
+from hugflow.download.adopt import adopt, is_intact
 from hugflow.download.convert import Conversion
 from hugflow.download.finish import finish, remove_unrecorded
 from hugflow.download.pool import PoolSettings
@@ -167,7 +167,7 @@ class DownloadRun:
         is_complete = self._dataset.marker.is_file()
         try:
             for batch in batched_rows(read_index(self._dataset)):
-                if records := [record for record in batch if is_complete or holds(self._dataset, record)]:
+                if records := [record for record in batch if is_complete or is_intact(self._dataset, record)]:
                     self._journal.commit(records)
         except StorageFault as fault:
             if is_complete or fault.reason != "damaged_index":

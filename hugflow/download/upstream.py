@@ -1,4 +1,4 @@
-"""How datasets in storage compare with the Hub: whether the revision that a request names has moved since."""
+"""Comparison of datasets in storage with the Hub: a revision may have moved to another commit since."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hugflow.storage.inventory import DatasetStatus
 
 
 def with_upstream(hub: Hub, datasets: list[DatasetStatus]) -> list[DatasetStatus]:
-    """The same datasets, each with what the Hub says of its revision now.
+    """Return the same datasets with `upstream`, the state of each revision on the Hub now.
 
     "current", "moved to <commit>", "gone" (deleted, renamed, or the revision is), "no access", or "unknown" when the
     Hub cannot be reached.

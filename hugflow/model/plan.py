@@ -1,4 +1,4 @@
-"""What would be done for a request, as data: facts from the Hub and from storage, and no I/O.
+"""Plans of requests, as data: facts from the Hub and from storage, and no I/O.
 
 A `DownloadPlan` also fixes what a run and all its resumes must agree on: the commit, the ordered shards with their
 row counts, and the encoder's settings.
@@ -49,12 +49,12 @@ class Shard(_Frozen):
 
     @property
     def rows(self) -> int:
-        """How many rows the shard has, as far as they are counted."""
+        """The number of rows, as far as they are counted."""
         return sum(self.groups or ())
 
 
 class ShardCount(_Frozen):
-    """What was found out about a shard when it was fetched: its place, its groups, and its schema (base64)."""
+    """The row count of a fetched shard: its first row, its groups, and its schema (base64)."""
 
     first_row: int
     groups: tuple[int, ...]
@@ -90,7 +90,7 @@ class DownloadPlan(_Frozen):
         return known if self.is_counted else max(known, self.expected_rows or 0)
 
     def counted(self, counts: Mapping[int, ShardCount]) -> DownloadPlan:
-        """The plan with what is known by now about its shards, by their index."""
+        """The plan with the row counts of the shards that were fetched, by their index."""
         if not counts:
             return self
         shards = (
@@ -103,12 +103,12 @@ class DownloadPlan(_Frozen):
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes are fetched from the Hub."""
+        """The number of bytes to fetch from the Hub."""
         return sum(shard.size_bytes for shard in self.shards)
 
 
 class HubFacts(_Frozen):
-    """What the Hub says about the repository at the resolved commit."""
+    """The Hub's facts about the repository at the resolved commit."""
 
     sha: str
     licence: str | None = None
@@ -119,7 +119,7 @@ class HubFacts(_Frozen):
 
 
 class PlanFile(_Frozen):
-    """The content of `.hugflow/plan.json`: what is fixed, and what the Hub said when it was."""
+    """The content of `.hugflow/plan.json`: the fixed plan, and the Hub's facts of that time."""
 
     schema_version: int = PLAN_SCHEMA_VERSION
     facts: HubFacts
@@ -127,7 +127,7 @@ class PlanFile(_Frozen):
 
 
 class StorageFacts(_Frozen):
-    """What the server has room for. `quota_bytes` is None where there is no quota; inodes None where unlimited."""
+    """Free and used space of the server. `quota_bytes` is None where there is no quota; inodes None where unlimited."""
 
     free_bytes: int
     free_inodes: int | None
@@ -136,7 +136,7 @@ class StorageFacts(_Frozen):
 
 
 class Estimate(_Frozen):
-    """What a download will probably need. Bytes and files on the server, the largest scratch file, seconds."""
+    """Estimated needs of a download. Bytes and files on the server, the largest scratch file, seconds."""
 
     stored_bytes: int
     files: int
@@ -159,7 +159,7 @@ AddAction = Literal["download", "resume", "nothing"]
 
 
 class AddPlan(_Frozen):
-    """What an add request would do."""
+    """The plan of an add request."""
 
     request: str
     spec: AddSpec
@@ -175,7 +175,7 @@ class AddPlan(_Frozen):
 
 
 class RemovePlan(_Frozen):
-    """What a remove request would do: the datasets that would go, with rows and bytes on disk.
+    """The plan of a remove request: the datasets to remove, with rows and bytes on disk.
 
     With `target: hub` the one name is that of a config on the Hub, and rows and bytes are those of its files there.
     """
@@ -198,7 +198,7 @@ class TablePlan(_Frozen):
 
 
 class PublishPlan(_Frozen):
-    """What a publish request would do.
+    """The plan of a publish request.
 
     `action` "create" makes the repository first; "nothing": all of it is on the Hub already. `private` is what the
     repository is, or would be. `version` is that of spec.json afterwards, where it can be told.
@@ -224,12 +224,12 @@ class PublishPlan(_Frozen):
 
     @property
     def rows(self) -> int:
-        """How many rows all tables have."""
+        """The number of rows of all tables."""
         return sum(table.rows for table in self.tables)
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes all tables take."""
+        """The number of bytes of all tables."""
         return sum(table.size_bytes for table in self.tables)
 
 
@@ -237,7 +237,7 @@ Plan = AddPlan | RemovePlan | PublishPlan
 
 
 def conflicts(fixed: DownloadPlan, wanted: DownloadPlan) -> list[str]:
-    """Why a resume of `fixed` under what is `wanted` now would mix two datasets; empty when it would not.
+    """The reasons why a resume of `fixed` under the settings of `wanted` would mix two datasets; empty if none.
 
     The commit may differ: a resume keeps the one that was fixed.
     """
@@ -252,7 +252,7 @@ def conflicts(fixed: DownloadPlan, wanted: DownloadPlan) -> list[str]:
 
 
 def has_changes(plans: list[Plan]) -> bool:
-    """Whether any of the plans would change something (`plan --detailed-exitcode`)."""
+    """Return True if any of the plans would change something (`plan --detailed-exitcode`)."""
     return any(bool(plan.names) if isinstance(plan, RemovePlan) else plan.action != "nothing" for plan in plans)
 
 

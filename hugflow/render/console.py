@@ -1,4 +1,4 @@
-"""Plans and results as text for a terminal. Pure: values in, lines out; colour is the terminal's own business."""
+"""Plans and results as plain text for a terminal. Pure: values in, lines out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHOWN_ERRORS = 10
 
 
 def plan_text(plans: Sequence[Plan]) -> str:
-    """What requests would do, one paragraph each, and what it adds up to."""
+    """Plans as text: one paragraph each, and their total."""
     return "\n\n".join(["\n".join(_plan(plan)) for plan in plans] + [_summary(plans)]) + "\n"
 
 
@@ -65,8 +65,8 @@ def _add(plan: AddPlan) -> Iterator[str]:
 def _publish(plan: PublishPlan) -> Iterator[str]:
     yield f"{_SIGNS[plan.action]} {'unchanged' if plan.action == 'nothing' else 'publish'} {plan.repo_id}"
     yield _field("request", plan.request)
-    made = ", made anew" if plan.action == "create" else ""
-    yield _field("branch", f"{plan.revision}{made}, {'private' if plan.private else 'public'}")
+    new = ", new repository" if plan.action == "create" else ""
+    yield _field("branch", f"{plan.revision}{new}, {'private' if plan.private else 'public'}")
     if plan.version:
         yield _field("version", plan.version)
     for table in plan.tables:
@@ -96,7 +96,7 @@ def _summary(plans: Sequence[Plan]) -> str:
 
 
 def request_text(request: RequestView) -> str:
-    """Where a request of a pull request stands, for the log of a job: its result, or why it has none."""
+    """The state of a request of a pull request, for the log of a job: its result, or the reason why it has none."""
     if request.result and not request.problems:
         return result_text(request.result)
     words = _STATE_WORDS.get(request.state, request.state)
@@ -107,7 +107,7 @@ def request_text(request: RequestView) -> str:
 
 
 def result_text(result: Result) -> str:
-    """How a request ended: what is there now, or what went wrong and what to do about it."""
+    """A result as text: what is in storage now, or what went wrong and what to do next."""
     return "\n".join(_result(result)) + "\n"
 
 
@@ -144,7 +144,7 @@ def _rows(result: Result) -> Iterator[str]:
 
 
 def _this_run(result: Result) -> str:
-    """What of it this run did, where that is not all of it, and how long it took."""
+    """The part that this run did, where that is not all, and the time it took."""
     if not result.elapsed_s:
         return ""
     took = f"in {_span(result.elapsed_s)}"

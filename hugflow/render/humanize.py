@@ -1,7 +1,6 @@
-"""How facts look to people (sizes, counts, times), and how text of unknown origin is made harmless to show.
+"""Formatting of sizes, counts and times for people, and escaping of untrusted text for terminals and job logs.
 
-Nothing here knows a destination's own syntax, except the two that every output shares: a terminal, and the log of a
-GitHub Actions job, which takes commands from lines.
+Markdown, Slack and HTML have modules of their own.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
 def one_line(text: str, limit: int | None = None) -> str:
-    """`text` on one line without anything invisible that acts: controls, ANSI, bidi overrides, lone surrogates.
+    """`text` on one line, with controls, ANSI, bidi overrides and lone surrogates replaced by visible signs.
 
-    What acts is shown by a visible sign, so that a reader sees that it was there. At most `limit` characters.
+    At most `limit` characters.
     """
     flat = text if text.isprintable() else "".join(map(_visible, _LINE_BREAK.sub(f" {NEWLINE_SIGN} ", text)))
     return shorten(flat.strip(), limit)
@@ -120,12 +119,12 @@ def _percentage(part: float, whole: float) -> int:
 
 
 def terminal(text: str) -> str:
-    """Text of unknown origin for a terminal: line breaks stay, nothing in it acts."""
+    """Untrusted text for a terminal: line breaks stay, control characters become visible signs."""
     return lines(text)
 
 
 def log_line(text: str) -> str:
-    """Text of unknown origin on one line of a job's log, where `::name::` and `##[name]` would be commands.
+    """Untrusted text on one line of a job's log, where `::name::` and `##[name]` would be commands.
 
     An invisible space breaks such a command; the text still reads the same.
     """

@@ -1,4 +1,4 @@
-"""Tables of text for a terminal, and what commands show in them. Pure: values in, text out."""
+"""Text tables for a terminal: `status`, `inspect`, `verify`. Pure: values in, text out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Align = Literal["left", "right"]
 
 
 class DatasetStatusView(Protocol):
-    """What a line of `hugflow status` needs to know of a dataset."""
+    """A line of `hugflow status`."""
 
     @property
     def name(self) -> str: ...
@@ -51,7 +51,7 @@ class DamageView(Protocol):
 
 
 class SplitView(Protocol):
-    """What `hugflow inspect` knows of a split."""
+    """A split in `hugflow inspect`."""
 
     @property
     def config(self) -> str: ...
@@ -70,7 +70,7 @@ class SplitView(Protocol):
 
 
 def table(header: Sequence[str], align: Sequence[Align], rows: Iterable[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell, two spaces apart, without any frame."""
+    """A table with columns as wide as their widest cell, two spaces apart, without a frame."""
     lines = [tuple(header), *(tuple(one_line(cell, 120) for cell in row) for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     return "\n".join(
@@ -117,7 +117,7 @@ def _status_row(dataset: DatasetStatusView) -> tuple[str, ...]:
 
 
 def _drift(datasets: Sequence[DatasetStatusView]) -> list[str]:
-    """What the requests of this checkout and storage do not agree about."""
+    """The differences between the requests of this checkout and storage."""
     missing = [
         f"  {d.request}: not in storage yet; `hugflow local-sync` downloads it"
         for d in datasets
@@ -130,7 +130,7 @@ def _drift(datasets: Sequence[DatasetStatusView]) -> list[str]:
 
 
 def inspection_text(hf_id: str, revision: str, facts: HubFacts, splits: Sequence[SplitView]) -> str:
-    """What a repository on the Hub offers."""
+    """The configs, splits and columns of a repository on the Hub."""
     access = [word for word, is_so in (("gated", facts.gated), ("private", facts.private)) if is_so] or ["public"]
     head = [
         f"{hf_id}, {revision} at {facts.sha[:12]}",
@@ -151,9 +151,9 @@ def inspection_text(hf_id: str, revision: str, facts: HubFacts, splits: Sequence
 
 
 def verified_text(name: str, rows: int, damage: Sequence[DamageView]) -> str:
-    """What `verify` found in a dataset: each damaged file by its name."""
+    """The outcome of `verify` for a dataset: each damaged file by its name."""
     if not damage:
-        return f"✓ {one_line(name)}: {plural(rows, 'row')}, every file holds\n"
+        return f"✓ {one_line(name)}: {plural(rows, 'row')}, all files match their hashes\n"
     lines = [f"  {found.state:<8} {one_line(found.path)}" for found in damage]
     return (
         "\n".join([f"✗ {one_line(name)}: {plural(len(damage), 'file')} of {plural(rows, 'row')} damaged", *lines])

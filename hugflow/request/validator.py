@@ -1,4 +1,4 @@
-"""What only shows when a request is held against others, against the Hub, or against what storage holds.
+"""Checks of a request against other requests, against the Hub, and against storage.
 
 Pure: facts in, problems out, each at the line of the field that would have to change.
 """
@@ -19,19 +19,19 @@ MAX_MATCHES = 10
 
 
 def conflicts(requests: Sequence[ParsedRequest]) -> list[Problem]:
-    """Find requests that speak of one dataset: each such file has a problem that names the others' lines."""
+    """Find requests for the same dataset: each such file gets a problem that names the others' lines."""
     problems = []
     for this, other in permutations(requests, 2):
-        quarrel = _quarrel(this, other)
-        if quarrel:
-            field, message = quarrel
+        conflict = _conflict(this, other)
+        if conflict:
+            field, message = conflict
             where = f"{shown(other.path, 200)}, line {other.at(_id_field(other)).line}"
             problems.append(this.problem(field, message=message.format(other=where)))
     return sorted(problems)
 
 
 def card_problems(requests: Iterable[ParsedRequest]) -> list[Problem]:
-    """What the Hub would refuse of the cards that publish requests describe; it takes no Hub to know."""
+    """Find fields of publish requests' cards that the Hub would refuse, without asking it."""
     found = []
     for request in requests:
         if isinstance(request.spec, PublishSpec):
@@ -65,9 +65,9 @@ def check_columns(request: ParsedRequest, columns: Sequence[Column]) -> list[Pro
 def matching(
     request: ParsedRequest, identities: Iterable[DatasetIdentity], removed: Iterable[tuple[DatasetIdentity, str]]
 ) -> DatasetIdentity | Problem:
-    """Return the one dataset that a remove request means, or the problem that it means none or several.
+    """Return the one dataset that a remove request selects, or the problem that it selects none or several.
 
-    `removed` has what was removed and the day; it is looked at only where nothing matches.
+    `removed` has removed datasets with the day; it is read only where nothing matches.
     """
     spec = request.spec
     assert isinstance(spec, RemoveSpec)
@@ -81,8 +81,8 @@ def matching(
 # -- requests against each other -------------------------------------------------------------------------------------
 
 
-def _quarrel(this: ParsedRequest, other: ParsedRequest) -> tuple[str, str] | None:
-    """Why two requests cannot stand side by side: the field of `this`, and the sentence with `{other}` in it."""
+def _conflict(this: ParsedRequest, other: ParsedRequest) -> tuple[str, str] | None:
+    """The reason why two requests exclude each other: the field of `this`, and the sentence with `{other}` in it."""
     one, two = this.spec, other.spec
     field = _id_field(this)
     if isinstance(one, AddSpec) and isinstance(two, AddSpec) and _same_dataset(one, two):
@@ -110,7 +110,7 @@ def _id_field(request: ParsedRequest) -> str:
 
 
 def _same_id(one: str, two: str) -> bool:
-    """The Hub finds a repository whatever the capitals are written like."""
+    """Compare ids as the Hub does, which ignores case."""
     return one.casefold() == two.casefold()
 
 
@@ -124,7 +124,7 @@ def _removes(remove: RemoveSpec, add: AddSpec) -> bool:
 
 
 def _overlap(one: RemoveSpec, two: RemoveSpec) -> bool:
-    """Whether a dataset, or a config on the Hub, can exist that both mean."""
+    """Return True if there can be a dataset, or a config on the Hub, that both select."""
     if one.target != two.target or not _same_id(one.hf_id, two.hf_id):
         return False
     if one.target == "hub":
@@ -185,7 +185,7 @@ def _text_problems(request: ParsedRequest, spec: AddSpec, columns: Sequence[Colu
 
 
 def _missing_column(name: str, columns: Sequence[Column], fitting: Sequence[str], kind: str) -> str:
-    """The sentence for a column that the split does not have."""
+    """The message for a column that the split does not have."""
     near = closest(name, fitting)
     advice = f"did you mean {shown(near)}?" if near else f"those with {kind} are {listed(fitting) or 'none'}."
     every = listed(column.name for column in columns) or "none"
@@ -227,7 +227,7 @@ def _none(spec: RemoveSpec, held: Sequence[DatasetIdentity], removed: Iterable[t
 
 
 def _identities(identities: Sequence[DatasetIdentity]) -> str:
-    """Each dataset as the fields that a request would name it with."""
+    """The datasets as the fields with which a request selects them."""
     text = "; ".join(
         ", ".join(f"{key}: {printable(value)}" for key, value in identity.model_dump(exclude_none=True).items())
         for identity in identities[:MAX_MATCHES]

@@ -1,4 +1,4 @@
-"""What storage holds, complete or not, and how that compares with what the requests of a checkout ask for."""
+"""Inventory of the datasets in storage, complete or not, compared with the requests of a checkout."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class DatasetStatus:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """Looks at storage and state; changes nothing but a manifest that was lost."""
+    """Reads storage and state; writes only a manifest that was lost."""
 
     storage: Storage
     state: StateDir
@@ -73,12 +73,12 @@ class Inventory:
         return [FailedRow(record.row, record.reason or "", record.message or "") for record in records]
 
     def recover(self) -> None:
-        """Make the manifest again if it was lost: the datasets know what they are."""
+        """Rebuild the manifest from the datasets' markers if it was lost."""
         if not self.state.active.exists() and self.storage.names():
             self.state.rebuild(self._entries, only_lost=True)
 
     def rebuild(self) -> None:
-        """Make the manifest again from the markers in the datasets themselves. Who added them is not in a marker."""
+        """Rebuild the manifest from the datasets' markers. Who added them is not in a marker."""
         self.state.rebuild(self._entries)
 
     def _entries(self) -> list[ManifestEntry]:

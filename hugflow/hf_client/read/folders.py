@@ -1,7 +1,7 @@
-"""Folders of audio files: which rows they make is found out from names and metadata, before any audio is fetched.
+"""Rows of audio and image folders, from file names and metadata alone, before any audio is fetched.
 
-`datasets` decides, on a copy of the repository's tree in which every audio file is empty: only the metadata files (and
-those inside of zip archives) are fetched. The rows name their audio by its path in the repository; workers fetch it.
+`datasets` makes the rows from a copy of the repository's tree in which every media file is empty: only metadata files
+(and those inside of zip archives) are fetched. The rows name their files by the path in the repository.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Folder:
     reader: Reader
 
     def tables(self, scratch: Path) -> Callable[[], Iterator[pa.Table]]:
-        """Build the copy of the tree in `scratch`; what is returned reads its rows, as often as it is called."""
+        """Build the copy of the tree in `scratch` and return a function that reads its rows again on each call."""
         tree = scratch / "tree"
         paths = [self._stand_in(file, tree, scratch) for file in self.files]
 
@@ -69,7 +69,7 @@ class Folder:
         return path
 
     def _empty_zip(self, file: Shard, path: Path) -> None:
-        """A zip with the same names; only its metadata files have content, checked by their CRCs."""
+        """Write a zip with the same names in which only metadata files have content, checked by their CRCs."""
         remote = RepositoryFile(self.hub, self.hf_id, self.sha, file.path, file.size_bytes)
         with zipfile.ZipFile(RemoteFile(remote)) as source, zipfile.ZipFile(path, "w") as target:
             for member in source.infolist():
@@ -80,7 +80,7 @@ class Folder:
 
 
 def _copy_member(source: zipfile.ZipFile, member: zipfile.ZipInfo, target: zipfile.ZipFile, path: str) -> None:
-    """Copy a metadata file out of an archive; never more than the archive's directory says of its size."""
+    """Copy a metadata file out of an archive, at most `MAX_METADATA_BYTES`."""
     if member.file_size > MAX_METADATA_BYTES:
         raise Terminal(
             f"reading {member.filename} in {path}",
@@ -93,7 +93,7 @@ def _copy_member(source: zipfile.ZipFile, member: zipfile.ZipInfo, target: zipfi
 
 
 def _with_repository_paths(table: pa.Table, prefix: str) -> pa.Table:
-    """Replace paths in the copy of the tree by the paths in the repository, wherever they stand in a column."""
+    """Replace paths in the copy of the tree by paths in the repository, at any depth of a column."""
     for i, field in enumerate(table.schema):
         column = table.column(i).combine_chunks()
         changed = _strip(column, prefix)

@@ -1,6 +1,6 @@
-"""What a repository holds at one commit: configs, splits, columns, and the ordered shards with their row counts.
+"""Resolution of a repository at one commit: configs, splits, columns, and the ordered shards with their row counts.
 
-`datasets` says which files make up a split, just as its `load_dataset` would; no data is loaded by it.
+The files of a split are those that `datasets.load_dataset` would read; no data is loaded for it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from hugflow.request.validator import check_columns, check_repository
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A request's dataset at one commit: facts for people, and the plan that all runs of it share."""
+    """A request's dataset at one commit: facts for people, and the plan that all its runs share."""
 
     facts: HubFacts
     download: DownloadPlan
@@ -51,7 +51,7 @@ class SplitSummary:
 def resolve(
     hub: Hub, request: ParsedRequest, spec: AddSpec, encoder: EncoderSettings, *, sha: str | None = None
 ) -> Resolved:
-    """Find what an add request asks for; at commit `sha`, if given, whatever the revision means by now.
+    """Find the dataset of an add request, at the commit of its revision, or at `sha` if given.
 
     Raises InvalidRequestFile (config, split, column), NotFoundError (repository, revision), AuthenticationError,
     Transient.
@@ -78,7 +78,7 @@ def resolve(
 
 
 def inspect(hub: Hub, hf_id: str, revision: str) -> tuple[HubFacts, list[SplitSummary]]:
-    """Everything that a repository offers: facts, and each split of each config."""
+    """The facts of a repository, and each split of each config."""
     info = repository(hub, hf_id, revision)
     commit = _sha(info)
     configs, all_splits, summaries = config_names(hub, hf_id, commit), dict[str, None](), []
@@ -95,7 +95,7 @@ def inspect(hub: Hub, hf_id: str, revision: str) -> tuple[HubFacts, list[SplitSu
 
 
 def repository(hub: Hub, hf_id: str, revision: str) -> DatasetInfo:
-    """The repository's facts with the sizes and hashes of its files, at the commit that `revision` means now."""
+    """The repository's facts with the sizes and hashes of its files, at the current commit of `revision`."""
 
     def ask() -> DatasetInfo:
         return hub.api().dataset_info(hf_id, revision=revision, files_metadata=True, timeout=hub.read_timeout_s)
@@ -106,7 +106,7 @@ def repository(hub: Hub, hf_id: str, revision: str) -> DatasetInfo:
 
 
 def newest_commit(hub: Hub, hf_id: str, revision: str) -> str:
-    """The commit that a revision means now."""
+    """The current commit of a revision."""
 
     def ask() -> DatasetInfo:
         return hub.api().dataset_info(hf_id, revision=revision, timeout=hub.read_timeout_s)
@@ -115,7 +115,7 @@ def newest_commit(hub: Hub, hf_id: str, revision: str) -> str:
 
 
 def audio_column(spec: AddSpec, columns: Iterable[Column]) -> str | None:
-    """The column to make MP3 files of, or None for a dataset without audio. `check_columns` has refused the rest."""
+    """The column that becomes MP3 files, None for a dataset without audio. `check_columns` has refused the rest."""
     return spec.audio_column if any(column.name == spec.audio_column for column in columns) else None
 
 
@@ -144,7 +144,7 @@ def _builder(hub: Hub, hf_id: str, sha: str, config: str | None) -> datasets.Dat
     doing = f"reading the files of {hf_id}"
 
     def ask() -> datasets.DatasetBuilder:
-        # a cache of its own: a builder left there by an earlier run must not answer for a Hub that is out of reach
+        # a cache of its own: a builder that an earlier run cached must not be used when the Hub is out of reach
         with tempfile.TemporaryDirectory(prefix="hugflow-") as cache, _translated(hub, doing):
             return datasets.load_dataset_builder(
                 _address(hf_id), config, revision=sha, token=_token(hub), cache_dir=cache
@@ -163,7 +163,7 @@ def _configs(builder: datasets.DatasetBuilder) -> list[str]:
 
 
 def open_split(hub: Hub, plan: DownloadPlan) -> SplitFiles:
-    """The files of a planned download, as they are at its commit: for formats that `datasets` has to read."""
+    """The files of a planned download at its commit, for formats that `datasets` has to read."""
     identity = plan.identity
     info = repository(hub, identity.hf_id, plan.sha)
     return SplitFiles.of(hub, info, _builder(hub, identity.hf_id, plan.sha, identity.subset), identity.split)
@@ -179,7 +179,7 @@ class _WrongConfig(HugflowError):
 
 @contextmanager
 def _translated(hub: Hub, doing: str) -> Iterator[None]:
-    """Turn what `datasets` raises for a repository's content into errors of ours."""
+    """Translate the exceptions that `datasets` raises for a repository's content into HugflowErrors."""
     try:
         yield
     except ValueError as error:
@@ -200,7 +200,7 @@ def _translated(hub: Hub, doing: str) -> Iterator[None]:
         ) from error
     except (DatasetsError, FileNotFoundError) as error:
         if "gated dataset" in str(error):
-            # raised `from None`: of the Hub's own error only these words are left
+            # raised `from None`: only these words are left of the Hub's own error
             raise gated(doing, has_token=hub.token is not None) from error
         explained = explain(doing, error, has_token=hub.token is not None)
         if any(isinstance(cause, OSError) and hasattr(cause, "response") for cause in chain(error)):
@@ -215,7 +215,7 @@ _CARD_FIX = "Look at the dataset's page on the Hub: its files and the `configs` 
 
 
 def _address(hf_id: str) -> str:
-    """With its scheme: `datasets` would rather load a local folder that is called like the repository."""
+    """The id with its scheme: without it `datasets` prefers a local folder of the same name."""
     return f"hf://datasets/{hf_id}"
 
 
