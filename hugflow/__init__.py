@@ -1,4 +1,4 @@
-"""Hugflow: GitOps for datasets. What stands here besides the version is the Python API, imported when it is used."""
+"""Hugflow: GitOps for Hugging Face datasets. This module exports the version and the Python API, imported on use."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """A part of the API: what it needs is imported only now, so that the command line stays quick."""
+    """Import a name of the API on its first use, so that the command line starts quickly."""
     if name in __all__:
         from hugflow import api  # noqa: PLC0415 - as above
 

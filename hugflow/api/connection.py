@@ -1,4 +1,4 @@
-"""What all functions of the Python API share: how they are told where the Hub is, and what they give back."""
+"""Options and results that the functions of the Python API share."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ DATASETS = "datasets"
 
 
 class Connection(TypedDict, total=False):
-    """Where the Hub is, and where a publish keeps what it has done.
+    """Options of every call: the Hub, and the folders of state and storage.
 
     `state_dir`: a folder in which an interrupted publish finds what it sent; without it, it begins again, and sends
-    nothing that the Hub has. `storage_root`: the folder of the datasets in storage. `on_event` hears of the progress.
+    nothing that the Hub has. `storage_root`: the folder of the datasets in storage. `on_event` gets the progress.
     """
 
     token: str | None
@@ -38,7 +38,7 @@ class Connection(TypedDict, total=False):
 
 
 class CommitOptions(Connection, total=False):
-    """What a publish request says for all of its tables; docs/requests.md explains each field."""
+    """Fields of a publish request that are common to its tables; docs/requests.md explains each."""
 
     card: Card | Mapping[str, Any]
     private: bool
@@ -61,7 +61,7 @@ class PublishOptions(CommitOptions, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """What stands on the Hub now. `commit_url` is None when it did before; `pr_url` is that of a pull request."""
+    """The state on the Hub after a call. `commit_url` is None when nothing changed; `pr_url` names a pull request."""
 
     repo_id: str
     url: str
@@ -81,7 +81,7 @@ class Published(Uploaded):
 
 
 def uploaded(repository: Repository, commit: Commit | None) -> Uploaded:
-    """How a commit ended; None: there was nothing to do."""
+    """The result of a commit; None for one that was not needed."""
     if commit is None:
         return Uploaded(repository.repo_id, repository.url, repository.head(), None, None)
     return Uploaded(repository.repo_id, repository.url, commit.sha, commit.url, commit.pr_url)
@@ -89,7 +89,7 @@ def uploaded(repository: Repository, commit: Commit | None) -> Uploaded:
 
 @contextmanager
 def publisher(connection: Connection | PublishOptions) -> Iterator[Publisher]:
-    """A publisher; without a state folder it has one that goes with the call."""
+    """A publisher; without a state folder it has a temporary one."""
     listener = connection.get("on_event")
     with without_bars(), state_of(connection.get("state_dir")) as state:
         yield Publisher(
@@ -105,7 +105,7 @@ def publisher(connection: Connection | PublishOptions) -> Iterator[Publisher]:
 
 @contextmanager
 def state_of(folder: str | os.PathLike[str] | None) -> Iterator[StateDir]:
-    """A state folder: the one that is named, or one for the call."""
+    """The named state folder, or a temporary one."""
     if folder is not None:
         yield StateDir(Path(folder))
         return

@@ -1,4 +1,4 @@
-"""Single files, cards and whole configs on the Hub, from Python; and how old what stands there is."""
+"""Upload files and cards, delete configs, and check the age of a repository's data, from Python."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class DatasetCard:
         return CardText.of(self.content).body
 
     def with_fields(self, **fields: Any) -> DatasetCard:
-        """The card with these fields; None takes one away."""
+        """The card with these fields; None removes one."""
         parts = CardText.of(self.content)
         wanted = {name: GONE if value is None else value for name, value in fields.items()}
         return DatasetCard(replace(parts, matter=updated(parts.matter, wanted, "\n")).joined("\n"))
@@ -114,7 +114,7 @@ class DatasetCard:
         return DatasetCard(replace(CardText.of(self.content), body=text).joined("\n"))
 
     def problems(self) -> tuple[CardProblem, ...]:
-        """What the Hub's own rules say to its fields, with suggestions; asks nobody."""
+        """The problems of its fields by the Hub's rules, with suggestions; needs no network."""
         return tuple(check_fields(self.fields))
 
     def push(
@@ -172,7 +172,7 @@ def check_freshness(
     token: str | None = None,
     endpoint: str | None = None,
 ) -> Freshness:
-    """How old a repository's data is by its spec.json, and whether that is more than `max_age` (`is_stale`).
+    """Read the age of a repository's data from its spec.json; `is_stale` where it is more than `max_age`.
 
     Raises NotFoundError, Terminal, AuthenticationError, Transient.
     """
@@ -187,7 +187,7 @@ def spec_changed(
     token: str | None = None,
     endpoint: str | None = None,
 ) -> bool:
-    """Whether the data was updated after `since`, for programs that keep a copy of it.
+    """Test for an update of the data after `since`, for programs that keep a copy of it.
 
     `since` is what the copy's own spec.json says: `updated_at` (or a datetime), or `update_time` (or a date). Without
     an answer of the Hub the copy counts as good, and a warning is logged: "Cache validation failed: ...".

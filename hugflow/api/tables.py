@@ -1,4 +1,4 @@
-"""Tables from Python: whatever holds rows becomes configs of a dataset on the Hub, in one commit."""
+"""Publish tables from Python: data with rows becomes configs of a dataset on the Hub, in one commit."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from hugflow.request.file import load
 STREAM_ROWS = 1000  # of a stream nobody knows how large its rows are
 
 Data = Any
-"""What can be published: an Arrow table, record batch or stream of them (also by `__arrow_c_stream__`, as of pandas and
+"""Data to publish: an Arrow table, record batch or stream of them (also by `__arrow_c_stream__`, as of pandas and
 polars), a dataset of `datasets`, or a path (file, folder, glob; also of audio and images). Or such things by split."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableData:
-    """A table with what is to be known of it: the fields of a table in a publish request.
+    """A table with the fields of a table in a publish request.
 
     `data` is the rows, or the rows by split; `path`s in it are paths of this machine.
     """
@@ -117,7 +117,7 @@ def upload_batch(
 def publish_request(
     file: str | os.PathLike[str], root: str | os.PathLike[str] = ".", **connection: Unpack[Connection]
 ) -> Published:
-    """Do what a publish request says, as `hugflow publish` does; its paths are relative to `root`.
+    """Carry out a publish request, as `hugflow publish` does; its paths are relative to `root`.
 
     Raises InvalidRequestFile with every problem of the file, and what `publish_table` raises.
     """

@@ -1,1 +1,1 @@
-"""What is known of tables before they are published: counts, dates, lists, and quality rules."""
+"""Facts of tables before they are published: counts, date range, distinct lists, broken quality rules."""

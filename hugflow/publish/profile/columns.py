@@ -1,4 +1,4 @@
-"""Whether a table has the columns that its request names, and of types that what is asked of them makes sense for."""
+"""Check that a table has the columns that its request names, with types that fit their use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FIX = "Change the request, or the data."
 
 @dataclass(frozen=True, slots=True)
 class _Use:
-    """A column that a field of the request names, and what its type must be good for."""
+    """A column that a field of the request names, and the test that its type must pass."""
 
     field: str
     column: str
@@ -28,7 +28,7 @@ class _Use:
 
 
 def check_columns(table: Table, schema: pa.Schema, at: str) -> None:
-    """Refuse a table in which a named column is missing or cannot be what it is named for, all of them at once.
+    """Refuse a table in which named columns are missing or of a type that does not fit; report all of them at once.
 
     `at` is where the table stands in the request, such as `tables[0]`. Raises InvalidRequest.
     """
@@ -63,11 +63,6 @@ def check_one_schema(table: Table, schemas: Sequence[tuple[str, pa.Schema]], at:
                 reason="mixed_schemas",
                 field=place(at, "splits"),
             )
-
-
-def _typed(schema: pa.Schema) -> list[pa.Field]:
-    """The columns with their types alone: whether one may have nulls, or has metadata, makes no difference."""
-    return [pa.field(field.name, field.type) for field in schema]
 
 
 def place(at: str, field: str) -> str:

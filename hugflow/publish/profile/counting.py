@@ -19,7 +19,7 @@ from hugflow.text.printable import shown
 
 
 class Rows(Protocol):
-    """One split of a table, as `hugflow.publish.reading.sources` opens it.
+    """One split of a table, as `hugflow.publish.sources` opens it.
 
     `parquet_files` are the files that hold just these rows, where there are such files.
     """
@@ -38,7 +38,7 @@ class Rows(Protocol):
 
 @dataclass(slots=True)
 class Count:
-    """The running counts of a table; each grows while the batches pass by. `at`: where the request names the table."""
+    """The running counts of a table, over its batches. `at` is the table's place in the request."""
 
     table: Table
     schema: pa.Schema
@@ -115,7 +115,7 @@ class Count:
         return footers
 
     def _told(self, footers: Footers, name: str) -> bool:
-        """Whether a footer's count of missing values is all: of NaN it knows nothing."""
+        """Test for a complete count of missing values in the footers: they do not count NaN."""
         return name in footers.nulls and not pa.types.is_floating(self._type(name))
 
     def _take(self, columns: dict[str, pa.Array], uncounted: set[str], *, timed: bool) -> None:

@@ -1,7 +1,7 @@
-"""What is true of a table before it is published: rows, missing values, date range, distinct lists, broken rules.
+"""Measure a table before it is published: rows, missing values, date range, distinct lists, broken rules.
 
-Footers of parquet files tell most of it. What they do not tell is counted in one pass over only the columns that it
-takes, batch by batch; keys are compared by DuckDB, which goes to scratch when they outgrow its memory.
+Most facts come from the footers of parquet files. The others are counted in one pass over only the columns that are
+needed, batch by batch; keys are compared by DuckDB, which goes to scratch when they outgrow its memory.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class TableFacts:
 
     @property
     def missing(self) -> int:
-        """How many cells have no value."""
+        """The number of cells without a value."""
         return sum(self.nulls.values())
 
     @property
@@ -84,7 +84,7 @@ class TableFacts:
 def measure(
     sources: Sequence[Rows], table: Table, scratch: Path, memory_bytes: int = MEMORY_BYTES, *, at: str = ""
 ) -> TableFacts:
-    """Count what there is to say about `table`, over all its splits together.
+    """Count the facts of `table`, over all its splits together.
 
     A key is compared over all splits: a row that stands in two of them is repeated. Two nulls, or two NaN, are the
     same key. Memory: one batch, `memory_bytes` for DuckDB where there is a key, and some distinct values.
@@ -113,7 +113,7 @@ def gate(facts: Iterable[TableFacts]) -> None:
         raise InvalidRequest(
             "checking the quality rules",
             "; ".join(each.message for each in broken),
-            "Nothing was published. Mend the data, or change the rules of the request.",
+            "Nothing was published. Correct the data, or change the rules of the request.",
             reason="quality",
             field=broken[0].field,
         )

@@ -1,7 +1,7 @@
-"""What the footers of a table's parquet files tell, so that those columns need not be read.
+"""Facts from the footers of a table's parquet files, so that those columns need not be read.
 
 Only what is exact is taken: row counts, missing values of columns whose footers count them in every row group, and the
-least and the greatest of a date or time. A footer knows nothing of NaN.
+least and the greatest of a date or time. A footer does not count NaN.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _groups(file: Path) -> Iterator[_Group]:
 
 
 def _leaf_count(kind: pa.DataType) -> int:
-    """How many parquet columns a column of Arrow's type takes."""
+    """The number of parquet columns of a column of an Arrow type."""
     if isinstance(kind, pa.BaseExtensionType):
         return _leaf_count(kind.storage_type)
     if pa.types.is_nested(kind):
@@ -108,7 +108,7 @@ def _leaf_count(kind: pa.DataType) -> int:
 
 
 def _nulls(group: _Group, name: str) -> int | None:
-    """How many values of a column are missing in a row group; None where its footer does not tell."""
+    """The missing values of a column in a row group; None where its footer does not count them."""
     leaves = group.leaves.get(name)
     if leaves is None:
         return None
@@ -140,7 +140,7 @@ def _times(group: _Group, name: str) -> tuple[int, int] | tuple[()] | None:
 
 
 def _scale(kind: Mapping[str, Any]) -> int | None:
-    """How many nanoseconds one count of a parquet column is; None for one that holds no dates or times."""
+    """The nanoseconds of one count of a parquet column; None for one without dates or times."""
     if kind["Type"] == "Date":
         return NS_IN["d"]
     return NS_IN[_UNITS[kind["timeUnit"]]] if kind["Type"] == "Timestamp" else None

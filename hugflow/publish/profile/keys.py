@@ -23,7 +23,7 @@ _FIX = "Free some space on the scratch disk, or give the run more memory, and st
 
 
 def repeated_rows(batches: Iterable[pa.RecordBatch], schema: pa.Schema, scratch: Path, memory_bytes: int) -> int:
-    """How many rows have the same values as a row before them. Null equals null, and NaN equals NaN.
+    """Count the rows with the same values as a row before them. Null equals null, and NaN equals NaN.
 
     Raises StorageFault where neither memory nor scratch suffices, and whatever `batches` raises.
     """
@@ -37,7 +37,7 @@ def repeated_rows(batches: Iterable[pa.RecordBatch], schema: pa.Schema, scratch:
 def distinct_values(
     batches: Iterable[pa.RecordBatch], schema: pa.Schema, scratch: Path, memory_bytes: int, limit: int
 ) -> tuple[int, list[Any]]:
-    """How many distinct values the only column of `batches` has, null and NaN left out, and the first `limit`."""
+    """Count the distinct values of the only column of `batches` without null and NaN, and return the first `limit`."""
     (name,) = schema.names
     known = f"{name} IS NOT NULL" + (f" AND NOT isnan({name})" if pa.types.is_floating(schema.types[0]) else "")
     with _kept(batches, schema, scratch, memory_bytes) as (connection, parts):

@@ -1,4 +1,4 @@
-"""What is counted in a column while its batches pass by: missing values, values out of range, distinct values.
+"""Counts over the batches of a column: missing values, values out of range, distinct values.
 
 A NaN is a missing value, as a null is: whether a gap is one or the other only depends on the program that wrote it.
 """
@@ -44,7 +44,7 @@ def plain(values: pa.Array) -> pa.Array:
 
 
 def missing(values: pa.Array) -> int:
-    """How many of an array of `plain` values are null or NaN."""
+    """Count the null and NaN values of an array of `plain` values."""
     nans = pc.sum(pc.is_nan(values)).as_py() if pa.types.is_floating(values.type) else 0
     return int(values.null_count + (nans or 0))
 
@@ -53,7 +53,7 @@ def missing(values: pa.Array) -> int:
 
 
 def has_range(kind: pa.DataType) -> bool:
-    """Whether values of a type can be compared with numbers."""
+    """Test for a type whose values can be compared with numbers."""
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
@@ -85,7 +85,7 @@ class Limits:
         return cls(_limit(lowest, least, kind, max), _limit(highest, most, kind, min))
 
     def outside(self, values: pa.Array) -> int:
-        """How many of the values are out of range; those that are missing are not."""
+        """Count the values that are out of range; missing values are not."""
         if self.none_fits:
             return int(len(values) - values.null_count)
         found = 0
@@ -130,7 +130,7 @@ def _limit(
 
 
 def has_list(kind: pa.DataType) -> bool:
-    """Whether distinct values of a type can be listed as text or numbers."""
+    """Test for a type whose distinct values can be listed as text or numbers."""
     text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     number = has_range(kind) or pa.types.is_boolean(kind)
     return bool(text or number or times.is_time(kind) or pa.types.is_time(kind) or pa.types.is_null(kind))

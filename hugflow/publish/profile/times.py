@@ -1,4 +1,4 @@
-"""Times of rows: which column has them, and the first and the last of them as text of ISO 8601.
+"""Times of rows: the column that has them, and the first and the last of them as text of ISO 8601.
 
 All arithmetic is on whole nanoseconds since 1970, so nothing is rounded. A range is written as the data has it: dates
 as `2024-01-31`, times with a zone in UTC as `2024-01-31T08:00:00Z`, times without a zone as `2024-01-31T08:00:00`.
@@ -37,12 +37,12 @@ class NotTimes(ValueError):
 
 
 def is_time(kind: pa.DataType) -> bool:
-    """Whether the type alone says that a column has dates or times of dates."""
+    """Test for a type of dates or timestamps."""
     return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
 
 
 def may_be_time(kind: pa.DataType) -> bool:
-    """Whether a column that was named may have times: by its type, as ISO 8601 text, or counted since 1970."""
+    """Test for a type that can hold times: dates, timestamps, text of ISO 8601, counts since 1970."""
     text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     return bool(is_time(kind) or text or pa.types.is_integer(kind))
 

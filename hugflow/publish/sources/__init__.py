@@ -1,1 +1,1 @@
-"""What is published: files, folders and stored datasets as streams of rows with one schema each."""
+"""Sources of a publish: files, folders, tables in memory and stored datasets as streams of rows with one schema."""

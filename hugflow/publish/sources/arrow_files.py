@@ -1,4 +1,4 @@
-"""Rows of parquet and Arrow files, which have types of their own: a part at a time, never a whole file."""
+"""Read rows of parquet and Arrow files, which have types of their own: a part at a time, never a whole file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TypedFiles:
 
     @classmethod
     def open(cls, files: Sequence[DataFile], kind: str) -> TypedFiles:
-        """Look at what the files say of themselves; at values only where a type has to change that may not hold them.
+        """Read the schemas; read values only where they may not fit the type that the files have in common.
 
         `kind` is "parquet" or "arrow". Raises InvalidRequest: unreadable, no types in common.
         """
@@ -108,7 +108,7 @@ def _parquet_batches(file: DataFile, names: Sequence[str]) -> Iterator[pa.Record
 
 
 def rows_a_batch(rows: int, size_bytes: int) -> int:
-    """How many rows of a part that has `rows` and `size_bytes` are read at once."""
+    """The rows of a batch, for a part of the file that has `rows` and `size_bytes`."""
     return max(1, min(BATCH_ROWS, rows * BATCH_BYTES // max(1, size_bytes)))
 
 
@@ -127,7 +127,7 @@ def gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def _rows_alone(rows: int) -> Iterator[pa.RecordBatch]:
-    """Rows of which no column is wanted that the file has: what counts is how many they are."""
+    """Rows without columns, for a file that has none of the wanted ones: only their number is used."""
     for start in range(0, rows, BATCH_ROWS):
         yield pa.record_batch({"": pa.nulls(min(BATCH_ROWS, rows - start))})
 
@@ -136,15 +136,15 @@ def _rows_alone(rows: int) -> Iterator[pa.RecordBatch]:
 
 
 def _mapped(content: BinaryIO) -> mmap.mmap:
-    """The file as memory: a batch may be as large as the file, and is then read as its parts are looked at.
+    """The file mapped to memory: a batch may be as large as the file, and its pages are read on access.
 
-    It goes when the last array of it does.
+    The map is closed with the last array over it.
     """
     return mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _arrow_reader(data: mmap.mmap) -> pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader:
-    """A reader of either format, of all columns: for some of them it would make room for all and copy them."""
+    """A reader of either format, for all columns: with a selection it would allocate and copy all of them."""
     buffer = pa.py_buffer(data)
     return pa.ipc.open_file(buffer) if data[:6] == b"ARROW1" else pa.ipc.open_stream(buffer)
 

@@ -1,4 +1,4 @@
-"""The files that audio and image columns name by path, and how they get into the rows."""
+"""Read the files that audio and image columns name by path, and embed them in the rows."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class FolderFiles:
 
 @dataclass(frozen=True, slots=True)
 class NoFiles:
-    """For tables that lie in no folder."""
+    """A reader for tables that come from no folder."""
 
     place: Place
 
@@ -179,7 +179,7 @@ def _external(array: pa.StructArray) -> list[str | None]:
 
 
 def _sizes(array: pa.Array, feature: Any, files: FileReader) -> Sizes:
-    """How many bytes of files each value names."""
+    """The bytes of the files that each value names."""
     if is_file(feature):
         return np.array([0 if path is None else files.size(path) or 0 for path in _external(array)], np.int64)
     if _is_list(feature):

@@ -1,4 +1,4 @@
-"""Rows of CSV files. Their types are settled by one pass over all of them, so that no later row can contradict."""
+"""Read rows of CSV files. One pass over all of them finds the types, so that no later row can contradict."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class CsvFiles:
         found: dict[str, TextColumn] = {}
         opened, rows = {}, {}
         for file in dict.fromkeys(files):
-            opened[file], rows[file] = _settle(CsvFile.of(file, block_bytes), found)
+            opened[file], rows[file] = _scan(CsvFile.of(file, block_bytes), found)
         schema = pa.schema([(name, column.kind) for name, column in found.items()])
         return cls(opened, columns_of(schema, files[0].error), rows)
 
@@ -112,8 +112,8 @@ class CsvFiles:
                 yield file, pa.RecordBatch.from_arrays(arrays, schema=wanted)
 
 
-def _settle(one: CsvFile, found: dict[str, TextColumn]) -> tuple[CsvFile, int]:
-    """Take note of a file's values; returns the file with blocks that are large enough, and its number of rows."""
+def _scan(one: CsvFile, found: dict[str, TextColumn]) -> tuple[CsvFile, int]:
+    """Record a file's values in `found`; return the file with blocks that are large enough, and its number of rows."""
     while True:
         rows = 0
         try:
@@ -134,16 +134,16 @@ def _settle(one: CsvFile, found: dict[str, TextColumn]) -> tuple[CsvFile, int]:
 
 
 def _has_more(content: io.BufferedReader) -> bool:
-    """Whether there are rows: empty lines are none."""
+    """Test for rows after the position, skipping empty lines."""
     while content.peek(1)[:1] in (b"\n", b"\r"):
         content.read(1)
     return bool(content.peek(1))
 
 
 def _header(file: DataFile, content: io.BufferedReader) -> tuple[list[str], str]:
-    """The names of the columns and what stands between them; the content goes on with the first row.
+    """Read the names of the columns and the delimiter; the content is then at the first row.
 
-    A column without a name is called as pandas calls it, which writes its index that way.
+    A column without a name gets the name that pandas gives it, which writes its index that way.
     """
     if not _has_more(content):
         raise file.error("it is empty", "Name a file with data in it.", reason="no_data")

@@ -1,4 +1,4 @@
-"""Which types a published table may have, and which features on the Hub they become.
+"""Types that a published table may have, and the features on the Hub that they become.
 
 A column keeps the feature that its file declares (Audio, Image, ClassLabel). Otherwise its type decides, brought to
 the form in which parquet gives it back: seconds become milliseconds, `date64` days, maps lists of pairs, views and
@@ -81,7 +81,7 @@ def _column(
 
 
 def _holds(feature: Mapping[str, Any], kind: pa.DataType) -> bool:
-    """Whether values of a type differ from those of a feature only in how other tools write them."""
+    """Test for a type that other tools write for the values of a feature."""
     if feature.get("_type") == "ClassLabel":
         return bool(pa.types.is_integer(kind))
     if not is_file(feature) or not pa.types.is_struct(kind) or {child.name for child in kind} != {"bytes", "path"}:
@@ -90,22 +90,22 @@ def _holds(feature: Mapping[str, Any], kind: pa.DataType) -> bool:
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Whether a type is of texts."""
+    """Test for a type of text."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def is_bytes(kind: pa.DataType) -> bool:
-    """Whether a type is of bytes."""
+    """Test for a type of bytes."""
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 
 def is_file(feature: Any) -> bool:
-    """Whether a feature is of files: values with `bytes` and `path`, like Audio and Image."""
+    """Test for a feature of files: values with `bytes` and `path`, like Audio and Image."""
     return isinstance(feature, Mapping) and feature.get("_type") in _FILES
 
 
 def has_files(feature: Any) -> bool:
-    """Whether a feature is of files, or has such features inside of it."""
+    """Test for a feature of files, or one that has such features inside of it."""
     if is_file(feature):
         return True
     if isinstance(feature, Mapping):
@@ -183,7 +183,7 @@ def as_type(array: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _is_cast_wrong(kind: pa.DataType) -> bool:
-    """Whether there are lists of nulls, or views of lists: of these Arrow's cast makes arrays that are too short."""
+    """Test for lists of nulls or list views inside: Arrow's cast makes arrays of them that are too short."""
     if not pa.types.is_nested(kind):
         return False
     inner = [kind.field(i).type for i in range(kind.num_fields)]

@@ -1,4 +1,4 @@
-"""Which files a path of a publish request names: inside of the root, never hidden, in the same order everywhere."""
+"""Find the files that a path of a publish request names: inside of the root, never hidden, in a fixed order."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class DataFile:
 
     @property
     def doing(self) -> str:
-        """What is being done with it, for errors."""
+        """The action in errors about it."""
         return f"reading {shown(self.label, 200)}"
 
     def error(self, problem: str, fix: str, *, reason: str = "unreadable") -> InvalidRequest:
@@ -108,7 +108,7 @@ class DataFile:
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
-        """What readers raise for a file's content, as one error; the troubles of the disk stay what they are."""
+        """Turn the errors of readers about the content into one; errors of the disk stay as they are."""
         try:
             yield
         except (HugflowError, MemoryError):
@@ -134,7 +134,7 @@ def _unpacked(raw: BinaryIO, name: str) -> BinaryIO:
 
 
 class _Borrowed(io.RawIOBase):
-    """What a file holds; to close this leaves the file open, for those whose it is."""
+    """A file's content that can be closed without closing the file."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ class _Borrowed(io.RawIOBase):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a path names: its files in natural order, and the folder that their names are relative to."""
+    """The files of a path in natural order, and the folder that their names are relative to."""
 
     folder: Path
     files: tuple[DataFile, ...]
@@ -189,7 +189,7 @@ def nothing_there(place: Place, why: str = "", fix: str = "") -> InvalidRequest:
 
 
 def natural(name: str) -> tuple[list[list[str | int]], str]:
-    """A key that sorts names as people count: `part-2` before `part-10`; equal only for equal names."""
+    """Sort key for names in natural order: `part-2` before `part-10`; equal only for equal names."""
     # of each part of the path the texts between numbers stand at even places, the numbers at odd ones
     pieces = (re.split(r"([0-9]+)", part) for part in name.split("/"))
     return [[int(piece) if i % 2 else piece for i, piece in enumerate(part)] for part in pieces], name
@@ -235,7 +235,7 @@ def _check_link(path: Path, root: Path, place: Place) -> None:
     """Raise InvalidRequest for a link among the files that does not lead to a file inside of the root."""
     kind = _kind(path)
     if kind is None:
-        raise place.error(f"the link {shown(path.name)} leads nowhere", "Take it away.", reason="unreadable")
+        raise place.error(f"the link {shown(path.name)} leads nowhere", "Remove it.", reason="unreadable")
     if _kind(inside(path, root, place)) == "folder":
         raise place.error(
             f"{shown(path.name)} is a symbolic link to a folder", "Name that folder itself.", reason="outside_root"
@@ -261,7 +261,7 @@ def _data_file(path: Path, name: str, label: str, place: Place) -> DataFile:
 
 
 def _kind(path: Path) -> str | None:
-    """What stands at a path, links followed: "folder", "file" (also what is none), or nothing."""
+    """The kind of a path, links followed: "folder", "file" (anything else that exists), or None."""
     try:
         return "folder" if stat.S_ISDIR(path.stat().st_mode) else "file"
     except OSError as error:

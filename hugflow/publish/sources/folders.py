@@ -1,4 +1,4 @@
-"""Folders of audio or images as tables: a row for each file, with its metadata or its class, as `datasets` has them."""
+"""Tables from folders of audio or images: a row for each file, with its metadata or class, as in `datasets`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ONE, _MANY = "file_name", "file_names"
 
 
 def is_metadata(file: DataFile) -> bool:
-    """Whether a file describes the audio or images that lie beside it."""
+    """Test for a file that describes the audio or images beside it."""
     return posixpath.basename(file.name) in METADATA_NAMES
 
 
@@ -89,7 +89,7 @@ class DescribedFolders:
         formats = {table_format(file) or "" for file in files}
         if len(formats) > 1:
             raise files[0].error(
-                f"metadata stands in files of different formats: {listed(file.name for file in files)}",
+                f"the metadata is in files of different formats: {listed(file.name for file in files)}",
                 "Keep one format of metadata.",
                 reason="mixed_schema",
             )
@@ -144,7 +144,7 @@ class DescribedFolders:
 
 
 def _named(field: pa.Field, kind: str) -> tuple[str, dict[str, Any] | None]:
-    """What a column of metadata becomes: its name, and the feature of the files that it names."""
+    """The published name of a metadata column, and the feature of the files that it names; None for plain values."""
     one, many = field.name.removesuffix(_ONE), field.name.removesuffix(_MANY)
     if one != field.name and (not one or one.endswith("_")) and is_text(field.type):
         return one[:-1] or kind, dict(FEATURES[kind])

@@ -1,4 +1,4 @@
-"""Which format a file has, by its name, and who reads it."""
+"""File formats by file name, and their readers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BESIDE_DATA = frozenset({"dataset_dict.json", "dataset_info.json", "dataset_inf
 
 
 class FileTable(Protocol):
-    """Files that were looked at, with the columns that hold the rows of all of them. `rows` counts those of each."""
+    """Opened files, with the columns that hold the rows of all of them. `rows` counts those of each."""
 
     @property
     def columns(self) -> Columns:
@@ -59,7 +59,7 @@ def table_format(file: DataFile) -> str | None:
 
 
 def open_files(files: Sequence[DataFile], kind: str) -> FileTable:
-    """Look at files of one format. Raises InvalidRequest for what cannot be read, or has no types in common."""
+    """Open files of one format. Raises InvalidRequest for what cannot be read, or has no types in common."""
     if kind == "csv":
         return CsvFiles.open(files)
     if kind == "json":

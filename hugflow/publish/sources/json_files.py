@@ -1,4 +1,4 @@
-"""Rows of JSON files: lines of objects, or an array of them. Their types are settled by one pass over all of them."""
+"""Read rows of JSON files: lines of objects, or an array of them. One pass over all of them finds the types."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _final(kind: pa.DataType, times: TextColumn | None) -> pa.DataType:
 
 
 def _learn(chunk: Chunk, known: dict[str, pa.DataType]) -> pa.Table:
-    """Take note of the kinds of a chunk's values; returns its rows as what is known of them by then.
+    """Add the kinds of a chunk's values to `known`; return its rows in those kinds.
 
     Arrow's reader checks that nothing is new, which is the rule. What is new is found out in Python: Arrow's reader
     would round long integers, take texts for times, and need memory for every row times every key.
@@ -151,7 +151,7 @@ def _learn(chunk: Chunk, known: dict[str, pa.DataType]) -> pa.Table:
 
 
 def _may_be_rounded(chunk: Chunk, schema: pa.Schema) -> bool:
-    """Whether there are integers that Arrow's reader makes floats of, though floats do not hold them."""
+    """Test for integers that Arrow's reader would round to floats."""
     if not any(map(has_floats, schema.types)):
         return False
     # Arrow's search takes a quarter of the time of Python's
@@ -159,7 +159,7 @@ def _may_be_rounded(chunk: Chunk, schema: pa.Schema) -> bool:
 
 
 def _read(chunk: Chunk, kinds: Kinds, others: str) -> pa.Table | None:
-    """The chunk by Arrow's reader; `others` is what it does with other columns. None when it does not get on.
+    """The chunk by Arrow's reader; `others` is what it does with other columns. None when it cannot read them.
 
     It is not asked to find out types itself: values that are nested very deeply would end the process.
     """

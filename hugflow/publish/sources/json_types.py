@@ -1,4 +1,4 @@
-"""What values of JSON are as columns, when all of them are seen: numbers that widen, objects that gain keys, or text.
+"""Column types of JSON values, once all of them are known: numbers that widen, objects that gain keys, or text.
 
 Types are Arrow's, and three of them are marks: WIDE are integers that a float cannot hold, MIXED are values without a
 common type. These become text, as in storage: a text is itself, anything else its JSON.
@@ -85,16 +85,16 @@ def kind_of_array(array: pa.Array) -> pa.DataType:
 
 
 def has_floats(kind: pa.DataType) -> bool:
-    """Whether there are floats in a type, into which the reader would round integers."""
+    """Test for floats in a type, to which the reader would round integers."""
     if pa.types.is_struct(kind):
         return any(has_floats(field.type) for field in kind)
     return has_floats(kind.value_type) if pa.types.is_list(kind) else bool(pa.types.is_floating(kind))
 
 
 def is_regular(kind: pa.DataType) -> bool:
-    """Whether Arrow's JSON reader makes the right type of such values.
+    """Test for a type that Arrow's JSON reader reads correctly.
 
-    It knows nothing of MIXED, and makes arrays of a wrong length of lists of nulls.
+    It does not know MIXED, and makes arrays of a wrong length from lists of nulls.
     """
     if pa.types.is_struct(kind):
         return kind.num_fields > 0 and all(is_regular(field.type) for field in kind)

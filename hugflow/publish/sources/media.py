@@ -1,4 +1,4 @@
-"""Audio and images as files: which names they have, and the values that stand for them in a table."""
+"""Audio and image files: their kind by name, and their values in a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FEATURES: Mapping[str, Mapping[str, Any]] = {"audio": {"_type": "Audio"}, "image
 
 
 def media_kind(file: DataFile) -> str | None:
-    """What a file is by its name: "audio", "image", or neither."""
+    """The kind of a file by its name: "audio", "image", or None."""
     suffix = file.suffixes[-1] if file.suffixes else ""
     return "audio" if suffix in AUDIO_SUFFIXES else "image" if suffix in IMAGE_SUFFIXES else None
 

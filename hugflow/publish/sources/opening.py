@@ -1,4 +1,4 @@
-"""Opens what a publish request names: files, folders and globs, tables in memory, a dataset in storage."""
+"""Open the sources of a publish request: files, folders and globs, tables in memory, a dataset in storage."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _open_table(table: Table, prefix: str, root: Path) -> list[Source]:
         split: Place(path, f"{prefix}splits.{split}" if table.splits else f"{prefix}path")
         for split, path in table.paths.items()
     }
-    splits = [_sorted_out(split, find(root, place)) for split, place in places.items()]
+    splits = [_classified(split, find(root, place)) for split, place in places.items()]
     other = next((one for one in splits if one.kind != splits[0].kind), None)
     if other is not None:
         raise other.found.place.error(
@@ -61,12 +61,12 @@ def _open_table(table: Table, prefix: str, root: Path) -> list[Source]:
 
 @dataclass(frozen=True, slots=True)
 class _Split:
-    """A split of a table: what its path names, and those files of it that hold rows."""
+    """A split of a table: the files that its path names, and those of them that have rows."""
 
     split: str
     found: Found
     kind: str
-    """What the files hold: "parquet", "csv"..., "audio", "image", "audio with metadata"..."""
+    """The kind of the files: "parquet", "csv"..., "audio", "image", "audio with metadata"..."""
     files: tuple[DataFile, ...]
     media: tuple[DataFile, ...] = ()
 
@@ -74,8 +74,8 @@ class _Split:
 _WITH_METADATA = " with metadata"
 
 
-def _sorted_out(split: str, found: Found) -> _Split:
-    """Tell what a path's files are. Raises InvalidRequest: nothing of use there, or more than one thing."""
+def _classified(split: str, found: Found) -> _Split:
+    """Find the kind of a path's files. Raises InvalidRequest: no files of a known kind, or several kinds."""
     formats = {file: kind for file in found.files if (kind := table_format(file)) is not None}
     media = {file: kind for file in found.files if (kind := media_kind(file)) is not None}
     metadata = tuple(file for file in formats if is_metadata(file)) if media else ()
@@ -131,7 +131,7 @@ def _source(config: str, one: _Split, table: FileTable, left_out: int, root: Pat
 
 
 def _files(one: _Split, table: FileTable) -> tuple[Path, ...]:
-    """What the rows of a split depend on; nobody knows which audio a table of its own names."""
+    """The files that a split's rows depend on; empty for a table with paths of audio, which only a scan would find."""
     if one.media or media_kind(one.files[0]) or not any(map(has_files, table.columns.features.values())):
         return tuple(file.path for file in (*one.files, *one.media))
     return ()
@@ -141,7 +141,7 @@ def _files(one: _Split, table: FileTable) -> tuple[Path, ...]:
 
 
 def no_files() -> FileReader:
-    """For rows that lie in no folder."""
+    """A reader for rows that come from no folder."""
     return NoFiles(IN_MEMORY)
 
 
@@ -184,7 +184,7 @@ def of_batches(
     split: str,
     files: Callable[[], FileReader] = no_files,
 ) -> Source:
-    """Rows that are at hand as a source.
+    """Rows in memory as a source.
 
     `schema` is theirs with the metadata. Raises InvalidRequest for a type that the Hub does not know.
     """

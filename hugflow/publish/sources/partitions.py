@@ -1,4 +1,4 @@
-"""Columns that stand in the names of folders, as Hive, Spark and pandas write tables: `year=2024/part-0.parquet`."""
+"""Columns from the names of folders, as Hive, Spark and pandas write tables: `year=2024/part-0.parquet`."""
 
 from __future__ import annotations
 

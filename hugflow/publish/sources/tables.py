@@ -1,4 +1,4 @@
-"""What is published as one split: rows of one schema that can be streamed as often as wanted."""
+"""Source of one split: rows of one schema that can be streamed any number of times."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Read = Callable[[Sequence[str] | None], Iterator[pa.RecordBatch]]
 
 
 class FileReader(Protocol):
-    """Gives the files that audio and image columns name, for one pass over the rows in their order."""
+    """Reads the files that audio and image columns name, for one pass over the rows in their order."""
 
     def size(self, path: str) -> int | None:
         """The file's size in bytes; None for what is no file of ours, such as an address. Raises as `read` does."""
@@ -26,7 +26,7 @@ class FileReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One split of one config: rows of one schema that can be streamed as often as wanted, in the same order.
+    """One split of one config: rows of one schema that can be streamed any number of times, in the same order.
 
     `schema` has no metadata. `features` are as the Hub writes them: {"n": {"dtype": "int64", "_type": "Value"}}.
     `rows` is None where only a scan can tell. `source_bytes` are those of the files that are read, for estimates.

@@ -1,4 +1,4 @@
-"""One schema for the files of a split: which types go together, and which would lose values."""
+"""One schema for the files of a split: types that can be combined, and those that would lose values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hugflow.text.printable import shown
 _EXACT_IN_DOUBLE_BITS = 32
 
 Loss = Literal["none", "some", "any"]
-"""What a change of type loses: nothing, some values (they have to be looked at), or what the type is for."""
+"""The loss by a change of type: none, some values (they must be checked), or the meaning of any value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def _column(name: str, having: Sequence[tuple[DataFile, Columns]]) -> tuple[pa.D
 
 
 def _same_keys(one: pa.DataType, two: pa.DataType) -> bool:
-    """Whether both are structs of the same fields, in any order."""
+    """Test for two structs with the same fields, in any order."""
     both = pa.types.is_struct(one) and pa.types.is_struct(two)
     return both and {field.name for field in one} == {field.name for field in two}
 
@@ -102,7 +102,7 @@ def _short(feature: Any) -> str:
 
 
 def loss_of(have: pa.DataType, want: pa.DataType) -> Loss:
-    """What is lost when values of one type become those of a wider one; nested types are followed."""
+    """The loss when values of one type become those of a wider one; nested types are followed."""
     if have == want or pa.types.is_null(have):
         return "none"
     if pa.types.is_struct(have) and pa.types.is_struct(want):
