@@ -5,11 +5,8 @@ Its reader would also write the numbers of an array anew, with ten digits; here 
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
 import json
-import lzma
 import re
 from collections.abc import Iterator
 from typing import IO, BinaryIO, cast
@@ -17,21 +14,6 @@ from typing import IO, BinaryIO, cast
 _CHUNK_CHARACTERS = 1 << 20
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
-
-
-def decompressed(file: BinaryIO, path: str) -> BinaryIO:
-    """The content of a file that may be compressed, as its name says."""
-    if path.endswith(".gz"):
-        return cast("BinaryIO", gzip.GzipFile(fileobj=file))
-    if path.endswith(".bz2"):
-        return cast("BinaryIO", bz2.BZ2File(file))
-    if path.endswith((".xz", ".lzma")):
-        return cast("BinaryIO", lzma.LZMAFile(file))
-    if path.endswith(".zst"):
-        import zstandard  # noqa: PLC0415 - only files of this kind need it
-
-        return cast("BinaryIO", zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
-    return file
 
 
 def is_array(file: BinaryIO) -> bool:

@@ -1,4 +1,4 @@
-"""Rows from a shard that was fetched: a range of them at a time, in memory that does not grow with the shard."""
+"""Rows of a local parquet file, a range at a time, in memory that does not grow with the file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hugflow.storage.disk import faults
 
 
 def parquet_batches(path: Path, start: int, stop: int, batch_rows: int) -> Iterator[pa.RecordBatch]:
-    """The rows `start`..`stop` (within the file) in batches; only the row groups that hold them are read.
+    """Read the rows `start`..`stop` of a file in batches; only the row groups that contain them are read.
 
     Memory: about one row group's compressed pages and one batch, not the file.
     """
@@ -42,7 +42,7 @@ def parquet_batches(path: Path, start: int, stop: int, batch_rows: int) -> Itera
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except MemoryError as error:  # also pyarrow's own; a row that needs too much has its own place
+    except MemoryError as error:  # pyarrow's is a subclass
         raise Terminal(
             f"reading {path.name}",
             "a row group needs more memory than WORKER_MEMORY_MB allows",
@@ -63,7 +63,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def count_rows(path: Path) -> tuple[tuple[int, ...], str]:
-    """The rows of each row group of a parquet file, and its schema as plans keep it."""
+    """Return the number of rows of each row group of a parquet file, and its schema in the form that plans keep."""
     with _readable(path), pq.ParquetFile(path) as file:
         groups = tuple(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups))
         return groups, schema_text(file.schema_arrow)

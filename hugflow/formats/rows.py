@@ -1,7 +1,7 @@
-"""A row of a table becomes a JSON document, and its audio gets a file name.
+"""Rows of Arrow tables as JSON documents, and the names of their audio files.
 
-Values are made fit for JSON column by column, in Arrow: what JSON has no type for becomes text (dates, decimals,
-durations) or, for bytes, a note of their size and hash. The JSON files and `metadata.parquet` share these types.
+Values are converted column by column, in Arrow: types that JSON lacks become text (dates, decimals, durations) or, for
+bytes, their size and hash. The JSON files and `metadata.parquet` share these types.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _JSON_OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 
 
 def row_json(values: dict[str, Any]) -> bytes:
-    """The JSON file of a row: strict JSON in UTF-8, the columns in their order; NaN and infinities become null."""
+    """Return the JSON file of a row: strict JSON in UTF-8, the columns in order; NaN and infinities become null."""
     try:
         return orjson.dumps(values, option=_JSON_OPTIONS)
     except TypeError as error:
@@ -36,7 +36,7 @@ def row_json(values: dict[str, Any]) -> bytes:
 
 
 def json_columns(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    """The rows of a batch as dictionaries of JSON values, in order.
+    """Return the rows of a batch as dictionaries of JSON values, in order.
 
     Raises RowError (`invalid_text` when a text is not UTF-8, `invalid_value`); callers then go row by row.
     """
@@ -58,19 +58,19 @@ def compute() -> Any:
 
 
 def schema_text(schema: pa.Schema) -> str:
-    """A schema without its metadata, as a plan keeps it: as Arrow serialises it, in base64."""
+    """Return a schema without its metadata in the form that plans keep: Arrow's serialisation in base64."""
     return base64.b64encode(schema.remove_metadata().serialize()).decode()
 
 
 def schema_of(text: str) -> pa.Schema:
-    """The schema that a plan keeps."""
+    """Return the schema that `schema_text` serialised."""
     return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
 
 
 def common_schema(texts: list[str]) -> str:
-    """The schema that holds the rows of all of these; they come from the shards of one split.
+    """Return the schema that fits the rows of all shards of a split.
 
-    A column whose values have no common type becomes one of text: other values are then written as JSON.
+    A column whose types have no common type becomes text: values that are no text are then written as JSON.
     """
     schemas = [schema_of(text) for text in texts]
     names = dict.fromkeys(name for schema in schemas for name in schema.names)
@@ -86,9 +86,9 @@ def _common_field(fields: list[pa.Field]) -> pa.Field:
 
 
 def json_array(values: list[Any], kind: pa.DataType) -> pa.Array:
-    """JSON values as an array of a type that `common_schema` found for them; what does not fit is made to fit.
+    """Return JSON values as an array of the type that `common_schema` found for them.
 
-    In a column of text other values become JSON, in one of floats integers become the nearest float.
+    In a column of text other values become JSON, in a column of floats integers become the nearest float.
     """
     try:
         return pa.array(values, kind)
@@ -101,12 +101,12 @@ def json_array(values: list[Any], kind: pa.DataType) -> pa.Array:
 
 
 def json_type(arrow_type: pa.DataType) -> pa.DataType:
-    """The Arrow type that values of `arrow_type` have once they are fit for JSON."""
+    """Return the Arrow type that `json_values` gives to values of `arrow_type`."""
     return json_values(pa.nulls(0, arrow_type)).type
 
 
 def json_values(array: pa.Array) -> pa.Array:
-    """Values fit for JSON, of the same length: nested types are followed into their leaves.
+    """Return an array of the same length with types that JSON has; nested types are converted leaf by leaf.
 
     Timestamps, dates and times become ISO 8601 text, durations ISO 8601 durations, decimals text, bytes the struct
     `OMITTED`; maps become lists of {key, value}; dictionaries and extension types what they stand for.
@@ -148,12 +148,12 @@ def _json_leaf(array: pa.Array) -> pa.Array:
         or pa.types.is_null(kind)
     ):
         return array
-    # unions and intervals: rare enough that their text is the honest form
+    # unions and intervals have no JSON type, and no other text form than Python's
     return pa.array([_text(scalar.as_py()) for scalar in array], pa.string())
 
 
 def _text(value: Any) -> str | None:
-    """A value's text; bytes are never inlined."""
+    """Return a value's text; bytes are never inlined."""
     return None if value is None else f"{len(value)} bytes" if isinstance(value, bytes) else str(value)
 
 
@@ -167,7 +167,7 @@ def _json_struct(array: pa.StructArray) -> pa.Array:
 
 
 def _json_list(array: pa.Array, flat: pa.Array) -> pa.Array:
-    """A list array over `flat`, which holds the elements of the lists that are not null."""
+    """Return a list array over `flat`, the elements of the lists that are not null."""
     lengths = compute().fill_null(compute().list_value_length(array), 0).to_numpy(zero_copy_only=False)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
     return pa.LargeListArray.from_arrays(offsets, json_values(flat), mask=array.is_null())
@@ -227,7 +227,7 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 
 def _omitted(scalar: pa.Scalar) -> dict[str, Any] | None:
-    """Bytes are never inlined in JSON: their size and hash say what was there."""
+    """Return size and hash of bytes, which are never inlined in JSON."""
     if not scalar.is_valid:
         return None
     data = scalar.as_buffer()
@@ -235,22 +235,22 @@ def _omitted(scalar: pa.Scalar) -> dict[str, Any] | None:
 
 
 def audio_file_name(source_name: str | None, row: int) -> str:
-    """The name of a row's MP3: what the source calls it, made safe, and the row's number.
+    """Return the name of a row's MP3: the source's name, made safe, and the row's number.
 
-    The number keeps names apart that are equal, or differ only in case or Unicode form, without any row having to
-    know of another: `common_voice_en_651325__7.mp3`; `7.mp3` where the source has no name.
+    The number distinguishes names that are equal, or differ only in case or Unicode form, without comparing rows:
+    `common_voice_en_651325__7.mp3`; `7.mp3` where the source has no name.
     """
     stem = _safe_stem(source_name or "")
     return f"{stem}__{row}.mp3" if stem else f"{row}.mp3"
 
 
 def audio_file_row(name: str) -> int | None:
-    """The row that `audio_file_name` gave a name to; None for a name that it never gives."""
+    """Return the row whose audio file is called `name`; None for a name that `audio_file_name` never gives."""
     return _number(name.removesuffix(".mp3").rpartition("__")[2]) if name.endswith(".mp3") else None
 
 
 def json_file_row(name: str) -> int | None:
-    """The row whose JSON file is called `name`; None for a name that no row has."""
+    """Return the row whose JSON file is called `name`; None for a name that no row has."""
     return _number(name.removesuffix(".json")) if name.endswith(".json") else None
 
 
@@ -259,9 +259,9 @@ def _number(digits: str) -> int | None:
 
 
 def _safe_stem(name: str) -> str:
-    """The last component of a path in any notation, without its audio suffix and what file systems or shells mind.
+    """Return the last component of a path in any notation, without audio suffix and unsafe characters.
 
-    Nor dots: `datasets` would take `talk.json.1__7.mp3` for JSON.
+    Dots go as well: `datasets` would take `talk.json.1__7.mp3` for JSON.
     """
     base = re.split(r"[/\\]", name.partition("::")[0].rstrip("/\\"))[-1]
     base = _AUDIO_SUFFIX.sub("", unicodedata.normalize("NFC", base))

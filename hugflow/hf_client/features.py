@@ -1,4 +1,4 @@
-"""The Hub's features of a table (Audio, Image, ClassLabel, Value...), as `datasets` makes them of an Arrow schema."""
+"""The Hub's features of a table (Audio, Image, ClassLabel, Value...): between Arrow schemas and their JSON form."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KEY = b"huggingface"
 
 
 def features_of(schema: pa.Schema) -> dict[str, Any]:
-    """The features that follow from the Arrow types alone, as JSON has them.
+    """Return the features that follow from the Arrow types alone, in their JSON form.
 
     Raises ValueError for a type that `datasets` has no feature for.
     """
@@ -27,10 +27,10 @@ def features_of(schema: pa.Schema) -> dict[str, Any]:
 
 
 def declared_features(schema: pa.Schema) -> dict[str, tuple[dict[str, Any], pa.DataType]]:
-    """The features that a file's own metadata declares, and the Arrow type of each; what cannot be read is left out."""
+    """Return the features that a file's own metadata declares, with Arrow types; unreadable ones are left out."""
     found: dict[str, tuple[dict[str, Any], pa.DataType]] = {}
     for name, feature in _declared(schema).items():
-        # of a newer `datasets`, or written by hand
+        # features of a newer `datasets`, or written by hand
         with suppress(ValueError, TypeError, KeyError, AttributeError):
             features = datasets.Features.from_dict({name: feature})
             found[name] = _as_json(features)[name], features.arrow_schema.field(name).type
@@ -51,5 +51,5 @@ def _declared(schema: pa.Schema) -> dict[str, Any]:
 
 
 def arrow_schema(features: Mapping[str, Any]) -> pa.Schema:
-    """The schema with which `datasets` stores these features, with the metadata from which it knows them again."""
+    """Return the schema with which `datasets` stores these features, with the metadata from which it restores them."""
     return datasets.Features.from_dict(dict(features)).arrow_schema

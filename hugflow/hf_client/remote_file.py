@@ -1,4 +1,4 @@
-"""A file on the Hub, read in ranges: for footers and directories, where a few bytes say what the whole file holds."""
+"""A file on the Hub read by HTTP ranges, for parquet footers and archive directories."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RepositoryFile:
     size_bytes: int
 
     def read(self, first: int, stop: int) -> bytes:
-        """The bytes `first`..`stop`. Raises NotFoundError, AuthenticationError, Transient."""
+        """Fetch the bytes `first`..`stop`. Raises NotFoundError, AuthenticationError, Transient."""
         url = hf_hub_url(self.hf_id, self.path, repo_type="dataset", revision=self.sha, endpoint=self.hub.endpoint)
         headers = build_hf_headers(token=self.hub.token or False, library_name="hugflow")
 
@@ -48,7 +48,7 @@ class RepositoryFile:
 
 
 class RemoteFile(io.RawIOBase):
-    """A seekable file over range reads. Its end comes in one request; other reads fetch a little ahead."""
+    """A seekable file over range requests. Its last 64 KiB come in one request; other reads fetch 256 KiB ahead."""
 
     def __init__(self, source: RepositoryFile) -> None:
         super().__init__()
@@ -60,31 +60,31 @@ class RemoteFile(io.RawIOBase):
         self._ahead_at, self._ahead = 0, b""
 
     def readable(self) -> bool:
-        """Whether it can be read: yes."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Whether it can be sought in: yes."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
-        """Where the next read begins."""
+        """Return the offset of the next read."""
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place; returns it."""
+        """Move to an offset and return it."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         self._at = base + offset
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer with the next bytes; returns how many there were."""
+        """Fill a buffer with the next bytes and return their number."""
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
     def read(self, size: int = -1) -> bytes:
-        """The next `size` bytes, fewer at the end."""
+        """Read the next `size` bytes, fewer at the end of the file."""
         stop = self._size if size < 0 else min(self._size, self._at + size)
         first, self._at = self._at, max(self._at, stop)
         if first >= stop:

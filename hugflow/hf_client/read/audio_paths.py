@@ -1,7 +1,7 @@
-"""Audio that a row gives as a path: read from the dataset's own repository, and from nowhere else.
+"""Audio files that rows name by path, read from the dataset's own repository and from nowhere else.
 
-Never from this machine's files, another repository or another host, whatever the path says. What is read is verified:
-files by the hash that the Hub lists, members of zip archives by their CRC.
+Never from this machine's files, another repository or another host, whatever the path says. Files are verified by the
+hash that the Hub lists, members of zip archives by their CRC.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Read = bytes | RowError
 
 @dataclass(frozen=True, slots=True)
 class _Read(Mapping[str, Read]):
-    """What was read, and what is read only when it is asked for, and not kept."""
+    """Files that were read ahead, and files that are read on access and not kept."""
 
     found: dict[str, Read]
     later: dict[str, Callable[[], Read]]
@@ -55,7 +55,7 @@ class _Read(Mapping[str, Read]):
 
 @dataclass(slots=True)
 class RepositoryFiles:
-    """Reads files of one repository at one commit, several at a time."""
+    """Reader for the files of one repository at one commit, several at a time."""
 
     hub: Hub
     hf_id: str
@@ -63,9 +63,9 @@ class RepositoryFiles:
     _archives: dict[str, zipfile.ZipFile] = field(default_factory=dict)
 
     def read(self, paths: Iterable[str], shard: str) -> Mapping[str, Read]:
-        """What stands at each of `paths`, as rows of the file `shard` name them: its bytes, or why there are none.
+        """Read the files at `paths`, which rows of the file `shard` name: the bytes of each, or why there are none.
 
-        Files are fetched side by side up to `AHEAD_BYTES`; those beyond, one by one when they are asked for.
+        Files are fetched in parallel up to `AHEAD_BYTES` together; those beyond are fetched on access, one by one.
         A path is relative to the repository's root or to the shard's folder; `zip://a.wav::x.zip` is a member of an
         archive. Errors are `refused_path`, `audio_missing`, `file_too_large`, `unreadable_archive`.
         Raises Transient, AuthenticationError.
@@ -91,7 +91,7 @@ class RepositoryFiles:
     def _files(
         self, wanted: dict[str, list[str]], found: dict[str, Read], later: dict[str, Callable[[], Read]]
     ) -> None:
-        """Files by the first of their candidates that the repository has: one question for all, then the files."""
+        """Read files by the first of their candidates that the repository has: one request looks up all of them."""
         entries = self._entries({candidate for several in wanted.values() for candidate in several})
         hits: dict[str, RepoFile] = {}
         held = 0
@@ -145,7 +145,7 @@ class RepositoryFiles:
         except KeyError as error:
             raise RowError("audio_missing", "the archive has no such member") from error
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            # its CRC does not fit: the directory may be what arrived damaged, so that is read again, too
+            # the CRC does not match: the archive's directory may have arrived damaged, so it is read again as well
             self._archives.clear()
             raise Transient(f"reading {member} in {archive}", f"its bytes are damaged: {error}") from error
         except (NotImplementedError, RuntimeError) as error:
@@ -168,9 +168,9 @@ class RepositoryFiles:
 
 
 def candidates(path: str, shard: str, hf_id: str) -> list[str]:
-    """Where in the repository the path of a row may lead: from the root, or from beside its shard.
+    """Return the paths in the repository that a row's path may mean: from the root, or from its shard's folder.
 
-    Raises RowError (`refused_path`) for what leads elsewhere.
+    Raises RowError (`refused_path`) for paths that lead out of the repository.
     """
     own = re.match(rf"hf://datasets/{re.escape(hf_id)}(?:@[^/]+)?/", path)
     relative = path[own.end() :] if own else path

@@ -17,7 +17,8 @@ import pyarrow as pa
 from datasets.features.features import cast_to_python_objects
 from datasets.packaged_modules.webdataset.webdataset import WebDataset
 
-from hugflow.formats.json_lines import decompressed, elements, is_array
+from hugflow.formats.compression import decompressed
+from hugflow.formats.json_lines import elements, is_array
 
 READ_ROWS = 1000
 FIRST_SAMPLES = 20

@@ -21,7 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub.hf_api import DatasetInfo, RepoSibling
 
-from hugflow.formats.json_lines import decompressed, is_array
+from hugflow.formats.compression import decompressed
+from hugflow.formats.json_lines import is_array
 from hugflow.hf_client.http import Hub
 from hugflow.hf_client.read.fetch import fetch_shard
 from hugflow.hf_client.read.folders import Folder

@@ -16,7 +16,7 @@ from typing import BinaryIO, cast
 
 import pyarrow as pa
 
-from hugflow.formats.json_lines import decompressed
+from hugflow.formats.compression import decompressed
 from hugflow.hf_client.read.transcode import UNREADABLE
 from hugflow.model.errors import HugflowError, InvalidRequest, Terminal
 from hugflow.storage.disk import NotAFileError, faults, open_regular
