@@ -116,7 +116,7 @@ def _lines_of(rows: int, sha: str, group: int) -> bytes:
         opened = Journal.open(path, NAME, sha)
         opened.begin_run({"time": "2026-01-01T00:00:00+00:00", "version": "0"})
         for first in range(0, rows, group):
-            opened.commit([_record_of(row) for row in range(first, min(rows, first + group))])
+            opened.append_rows([_record_of(row) for row in range(first, min(rows, first + group))])
         opened.close()
         return path.read_bytes()
 
@@ -164,7 +164,7 @@ def _journal_writer(path: Path, row: int, group: int) -> Callable[[], None]:
 
     def write() -> None:
         first = len(opened.state.done)
-        opened.commit([_record_of(new) for new in range(first, first + group)])
+        opened.append_rows([_record_of(new) for new in range(first, first + group)])
 
     return write
 

@@ -202,7 +202,7 @@ class Orchestrator:
         try:
             Inventory(self.context.storage, self.context.state).recover()
             result = Repairer(self.context).repair(verified)
-            if not verified.index_holds and result.status == "complete":
+            if not verified.index_intact and result.status == "complete":
                 again = verifier.verify(verified.name)
                 result = Repairer(self.context).repair(again) if again.damage else result
         except HugflowError as error:
@@ -216,7 +216,7 @@ class Orchestrator:
         if isinstance(plan, PublishPlan):
             return self.publisher.execute(plan)
         with self.context.state.lock(plan.name, f"downloading {plan.name}"):
-            self.remover.settle(plan.name)
+            self.remover.finish_interrupted(plan.name)
             # what was planned without the lock is looked at again: another run may have come first
             planned = PlanFile(facts=plan.facts, download=plan.download)
             plan = self._plan_add(ParsedRequest(plan.request, plan.spec, {}), plan.spec, planned)
@@ -233,23 +233,25 @@ class Orchestrator:
                 )
             if errors := [finding.message for finding in plan.findings if finding.level == "error"]:
                 fix = "Free space, raise the limit, or remove a dataset, and run the same command again."
-                raise StorageFault(f"checking for room for {plan.name}", "; ".join(errors), fix, reason="preflight")
+                raise StorageFault(
+                    f"checking the free space for {plan.name}", "; ".join(errors), fix, reason="preflight"
+                )
             if plan.action == "resume" and self.validate_hf_id:
                 repository(self.context.hub, plan.spec.hf_id, plan.download.sha)
             if self.options.restart:
                 self._forget(plan.name)
-            return DownloadRun(plan, self.context, self.options.retry_failed, _room(plan.storage)).run()
+            return DownloadRun(plan, self.context, self.options.retry_failed, _quota_left(plan.storage)).run()
 
     def _forget(self, name: str) -> None:
         """Begin again: what vouches for rows goes before the rows, so that a kill leaves none that are not there."""
         dataset = self.context.storage.dataset(name)
         if existed := dataset.exists():
             self.context.state.deactivate(name)
-            dataset.disown()
+            dataset.delete_marker_and_index()
         self.context.state.forget(name)
         if existed:
             now = self.context.now()
-            dataset.clear(lambda strangers: self.context.storage.trash_files(name, strangers, now))
+            dataset.clear(lambda foreign: self.context.storage.trash_files(name, foreign, now))
 
     def _tidy(self, name: str, record: DatasetRecord) -> None:
         """Do what a run that was killed behind its marker had left to do."""
@@ -302,7 +304,7 @@ def _is_of_the_hub(plan: Plan) -> bool:
     return isinstance(plan, PublishPlan) or (isinstance(plan, RemovePlan) and plan.spec.target == "hub")
 
 
-def _room(storage: StorageFacts | None) -> int | None:
+def _quota_left(storage: StorageFacts | None) -> int | None:
     """What the quota leaves; None without one."""
     return None if storage is None or storage.quota_bytes is None else storage.quota_bytes - storage.used_bytes
 

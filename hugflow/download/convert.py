@@ -1,8 +1,8 @@
-"""One slice of a shard becomes files: rows are read, converted, and written durably, group by group.
+"""Conversion of one slice of a shard: rows are read, converted, and written durably in groups.
 
 The conversion of a group overlaps with the syncing of the one before it, so that the processor does not wait for the
-disk. Nothing here knows of the Hub's API, of other slices, or of the journal: whoever calls gets records of rows whose
-files are durable, and writes them down.
+disk. This module knows neither the Hub's API nor other slices nor the journal: it passes the records of durable rows
+to an observer.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ FETCHED_BATCHES = 4
 class Slice:
     """Rows `start`..`stop` of a fetched shard, counted within it; `first_row` is the global index of its row 0.
 
-    `path` is where the shard stands in scratch, `source` its path in the repository.
+    `path` is the fetched file in scratch, `source` its path in the repository.
     """
 
     shard: int
@@ -59,7 +59,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What all slices of a run have in common.
+    """Settings that all slices of a run share.
 
     A group ends after `group_rows` rows, `group_s` seconds, or `group_bytes` of files, whatever comes first.
     """
@@ -74,16 +74,16 @@ class Conversion:
 
 
 class Observer(Protocol):
-    """What a slice tells while it runs."""
+    """Callbacks of a slice that is being converted."""
 
     def row_started(self, row: int) -> None:
-        """The row that is being converted; -1 between rows."""
+        """Called before each row; with -1 between rows."""
 
-    def committed(self, records: list[RowRecord]) -> None:
-        """The files of these rows are durable."""
+    def rows_written(self, records: list[RowRecord]) -> None:
+        """Called when the files of these rows are durable."""
 
     def should_stop(self) -> bool:
-        """Whether to stop before the next row, with everything converted so far committed."""
+        """Return True to stop before the next row; the rows converted so far are written."""
 
 
 FetchFiles = Callable[[Slice, list[str]], Mapping[str, bytes | RowError]]
@@ -91,7 +91,7 @@ FetchFiles = Callable[[Slice, list[str]], Mapping[str, bytes | RowError]]
 
 @dataclass(frozen=True, slots=True)
 class _Converted:
-    """A row on its way to the disk."""
+    """A converted row that is not written yet."""
 
     record: RowRecord
     audio: bytes | None
@@ -102,21 +102,21 @@ _Values = dict[str, Any] | RowError
 
 
 def convert(part: Slice, conversion: Conversion, observer: Observer, fetch: FetchFiles | None = None) -> None:
-    """Convert the rows of a slice; `observer.committed` gets every one of them, in order, in groups.
+    """Convert the rows of a slice; `observer.rows_written` gets every one of them, in order, in groups.
 
     `fetch(slice, paths)` reads files of the dataset's repository, for audio that is given as a path.
     Raises StorageFault when the disk cannot take the files; rows that cannot be converted are records, not errors.
     """
-    with Committer(conversion, observer) as committer:
-        convert_into(committer, part, conversion, observer, fetch)
+    with RowWriter(conversion, observer) as writer:
+        convert_into(writer, part, conversion, observer, fetch)
 
 
 def convert_into(
-    committer: Committer, part: Slice, conversion: Conversion, observer: Observer, fetch: FetchFiles | None
+    writer: RowWriter, part: Slice, conversion: Conversion, observer: Observer, fetch: FetchFiles | None
 ) -> None:
     """Convert the rows of a slice without waiting for the last of them to be durable."""
     for row in _rows(part, conversion, observer, fetch):
-        committer.add(row)
+        writer.add(row)
 
 
 def _rows(
@@ -236,7 +236,7 @@ def _json_rows(batch: pa.RecordBatch) -> list[dict[str, Any] | RowError]:
 
 
 def _isolated(row: int, convert_row: Callable[[], _Converted]) -> _Converted | RowRecord:
-    """The converted row, or the record of its failure: nothing that is wrong with a row gets past it."""
+    """The converted row, or the record of its failure. Faults of the disk and of the Hub are raised."""
     try:
         return convert_row()
     except RowError as error:
@@ -244,7 +244,7 @@ def _isolated(row: int, convert_row: Callable[[], _Converted]) -> _Converted | R
     except MemoryError:
         return _failure(row, RowError("out_of_memory", "the row needs more memory than WORKER_MEMORY_MB allows"))
     except Transient:
-        raise  # the Hub is out of reach: that is not the row's fault
+        raise  # the Hub cannot be reached: not a fault of the row
     except HugflowError as error:
         return _failure(row, RowError("audio_missing", f"{error.doing}: {error.problem}"))
     except Exception as error:
@@ -315,10 +315,10 @@ def _with_audio(row: int, name: str, mp3: Mp3, data: bytes) -> _Converted:
     return _Converted(record, mp3.data, data)
 
 
-class Committer:
-    """Groups converted rows and makes them durable on a thread of its own, one group behind the conversion.
+class RowWriter:
+    """Writes converted rows durably in groups, on a thread of its own, one group behind the conversion.
 
-    Rows are committed in the order in which they came. Leaving it waits for all of them.
+    Rows are written in the order in which they were added. Leaving the context waits for all of them.
     """
 
     def __init__(self, conversion: Conversion, observer: Observer) -> None:
@@ -328,23 +328,23 @@ class Committer:
         self._group: list[_Converted | RowRecord] = []
         self._bytes = 0
         self._since = time.monotonic()
-        # one group waits while one is being written: more would only be more to redo after a kill
+        # one group waits while one is being written: more groups would be more rows to convert again after a kill
         self._groups: queue.Queue[list[_Converted | RowRecord] | Callable[[], None] | None] = queue.Queue(maxsize=1)
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="committer", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._hand_over()
+        self._queue_group()
         self._groups.put(None)
         self._thread.join()
         self.check()
 
     def add(self, row: _Converted | RowRecord) -> None:
-        """Take a row; hands the group over when it is full or old. Raises what went wrong with a group before it."""
+        """Add a row; queues the group when it is full or old. Raises the error of an earlier group."""
         if not self._group:
             self._since = time.monotonic()
         self._group.append(row)
@@ -353,20 +353,20 @@ class Committer:
         old = time.monotonic() - self._since >= self._conversion.group_s
         large = self._bytes >= self._conversion.group_bytes
         if old or large or len(self._group) >= self._conversion.group_rows:
-            self._hand_over()
+            self._queue_group()
         self.check()
 
-    def when_committed(self, act: Callable[[], None]) -> None:
-        """Call `act` once all rows so far are committed; never, when something goes wrong with one of them."""
-        self._hand_over()
+    def when_written(self, act: Callable[[], None]) -> None:
+        """Call `act` when all rows so far are written; it is not called if writing one of them fails."""
+        self._queue_group()
         self._groups.put(act)
 
     def check(self) -> None:
-        """Raise what went wrong, if something has: StorageFault."""
+        """Raise the error of the writer thread, if there was one: StorageFault."""
         if self._error is not None:
             raise self._error
 
-    def _hand_over(self) -> None:
+    def _queue_group(self) -> None:
         if self._group:
             self._groups.put(self._group)
         self._group = []
@@ -375,7 +375,7 @@ class Committer:
     def _work(self) -> None:
         while (item := self._groups.get()) is not None:
             if self._error is not None:
-                continue  # after a fault the rest is only taken off the queue, so that nobody waits
+                continue  # after a fault the queue is only emptied, so that `add` does not block
             try:
                 self._do(item)
             except BaseException as error:  # noqa: BLE001 - raised again on the thread that adds rows
@@ -386,14 +386,14 @@ class Committer:
             item()
             return
         rows = [row for row in item if isinstance(row, _Converted)]
-        commit_group(self._dataset, rows, self._conversion.failpoints)
-        self._observer.committed([row if isinstance(row, RowRecord) else row.record for row in item])
+        write_rows(self._dataset, rows, self._conversion.failpoints)
+        self._observer.rows_written([row if isinstance(row, RowRecord) else row.record for row in item])
 
 
-def commit_group(dataset: DatasetFolder, rows: list[_Converted], failpoints: Failpoints) -> None:
-    """Make a group of rows durable: temporary files, synced, then renamed, MP3 before JSON, then the directories.
+def write_rows(dataset: DatasetFolder, rows: list[_Converted], failpoints: Failpoints) -> None:
+    """Write the files of a group durably: temporary files, synced, renamed (MP3 before JSON), then directories synced.
 
-    Raises StorageFault; files that were renamed before it have no line in the journal and are made again.
+    Raises StorageFault; files that were renamed before it have no line in the journal and are written again.
     """
     with faults(f"writing rows of {dataset.path.name}"):
         tmp, audio, json = os.fspath(dataset.tmp), os.fspath(dataset.audio), os.fspath(dataset.json)

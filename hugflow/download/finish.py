@@ -51,7 +51,7 @@ def finish(
     card = storage_card(plan.spec, plan.download, plan.facts.licence, rows=len(state.done), failed=len(state.failed))
     write_durably(dataset.readme, card.encode())
     failpoints.reach("finish_card")
-    _remove_strangers(dataset, state)
+    _remove_files_without_row(dataset, state)
     record = DatasetRecord(
         name=plan.name,
         identity=plan.download.identity,
@@ -196,7 +196,7 @@ def remove_unrecorded(dataset: DatasetFolder, done: RowRanges, *, within_s: floa
                         return
 
 
-def _remove_strangers(dataset: DatasetFolder, state: JournalState) -> None:
+def _remove_files_without_row(dataset: DatasetFolder, state: JournalState) -> None:
     """Delete files in `audio/` and `json/` that belong to no row, such as those of a row that failed later."""
     with faults(f"tidying {dataset.path.name}"):
         if sum(1 for _ in os.scandir(dataset.json)) != len(state.done):

@@ -1,7 +1,7 @@
-"""Farms slices out to worker processes, and answers for them: one that crashes or hangs costs the row it was at.
+"""Worker processes that convert slices: one that crashes, hangs or runs out of memory costs the row it was converting.
 
-With one worker there is no process at all: a plain loop in this one, which is easy to follow and to debug, and in
-which a crashing decoder takes the run with it (the next run continues).
+With one worker no process is started: the slices are converted in a loop in this process, which is easy to debug. A
+decoder that crashes there ends the run (the next run continues).
 """
 
 from __future__ import annotations
@@ -22,7 +22,15 @@ from typing import Self
 
 from hugflow.download.convert import Conversion, Slice, convert
 from hugflow.download.shard_queue import ShardQueue
-from hugflow.download.worker import Committed, Converted, Failed, Logged, Message, RowStatus, WorkerSettings
+from hugflow.download.worker import (
+    LogLine,
+    Message,
+    RowStatus,
+    RowsWritten,
+    SliceConverted,
+    SliceFailed,
+    WorkerSettings,
+)
 from hugflow.hf_client.read.audio_paths import RepositoryFiles
 from hugflow.model.errors import HugflowError, Paused, Terminal
 from hugflow.model.records import RowRecord
@@ -34,15 +42,15 @@ POLL_S = 0.05
 MAX_ROW_CRASHES = 2
 MAX_IDLE_CRASHES = 3
 
-# numpy would start a thread a core in each worker, for linear algebra that nobody does
+# numpy would start one thread per core in each worker, for linear algebra that is not used
 _PROGRAM = "import os; os.environ['OPENBLAS_NUM_THREADS'] = '1'; from hugflow.download.worker import main"
 
-Commit = Callable[[list[RowRecord]], None]
+RecordRows = Callable[[list[RowRecord]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """How many workers there are, and what one row may cost: `row_timeout_s` seconds, `memory_bytes` (0: no bound)."""
+    """Number of workers and the limits of one row: `row_timeout_s` seconds, `memory_bytes` (0: no limit)."""
 
     workers: int
     row_timeout_s: float
@@ -54,19 +62,20 @@ def run(
     conversion: Conversion,
     files: RepositoryFiles,
     settings: PoolSettings,
-    commit: Commit,
+    record: RecordRows,
     should_stop: Callable[[], bool],
 ) -> None:
-    """Convert all slices of `shards`; `commit` gets the records of rows whose files are durable, on this thread.
+    """Convert all slices of `shards`; `record` is called on this thread with the records of rows that are durable.
 
-    Raises Paused when `should_stop` said so (what was converted is committed), StorageFault, Transient, Terminal.
+    Raises Paused when `should_stop` returned True (the rows converted so far are recorded), StorageFault, Transient,
+    Terminal.
     """
     shards.start()
     try:
         if settings.workers == 1:
-            _run_here(shards, conversion, files, commit, should_stop)
+            _run_here(shards, conversion, files, record, should_stop)
         else:
-            with _Workers(shards, conversion, files, settings, commit) as workers:
+            with _Workers(shards, conversion, files, settings, record) as workers:
                 workers.run(should_stop)
     finally:
         shards.close()
@@ -78,27 +87,32 @@ def run(
 
 
 @dataclass(slots=True)
-class _Here:
-    """The observer of the plain loop. Commits come from the committer's thread, one at a time."""
+class _LocalObserver:
+    """The observer of the loop without processes. `rows_written` is called on the writer's thread."""
 
-    committed: Commit
+    rows_written: RecordRows
     should_stop: Callable[[], bool]
 
     def row_started(self, row: int) -> None:
-        """Nobody watches: a row that hangs here hangs the run."""
+        """Do nothing: without a second process a row that hangs cannot be stopped."""
 
 
 def _run_here(
     shards: ShardQueue,
     conversion: Conversion,
     files: RepositoryFiles,
-    commit: Commit,
+    record: RecordRows,
     should_stop: Callable[[], bool],
 ) -> None:
     while not shards.exhausted and not should_stop():
         part = shards.take(wait_s=POLL_S)
         if part is not None:
-            convert(part, conversion, _Here(commit, should_stop), lambda part, paths: files.read(paths, part.source))
+            convert(
+                part,
+                conversion,
+                _LocalObserver(record, should_stop),
+                lambda part, paths: files.read(paths, part.source),
+            )
             shards.finished(part)
 
 
@@ -107,10 +121,10 @@ def _run_here(
 
 @dataclass(slots=True)
 class _Worker:
-    """The parent's end of one worker process.
+    """The parent's side of one worker process.
 
-    `parts` are the slices that it has not finished: it `is_ready` for another when it has converted the rows of all of
-    them, while the last are still on their way to the disk. `next_row` is the first row of `parts[0]` that is not done.
+    `parts` are the slices that it has not finished. `is_ready`: it has converted all their rows (the last of them may
+    not be durable yet) and can take another slice. `next_row` is the first row of `parts[0]` that is not recorded.
     """
 
     process: subprocess.Popen[bytes]
@@ -123,20 +137,20 @@ class _Worker:
 
     @classmethod
     def start(cls, settings: WorkerSettings) -> _Worker:
-        ours, theirs = socket.socketpair()
+        parent_end, worker_end = socket.socketpair()
         status_fd = RowStatus.create()
         lifeline_read, lifeline = os.pipe()
-        inherited = (theirs.fileno(), status_fd, lifeline_read)
+        inherited = (worker_end.fileno(), status_fd, lifeline_read)
         process = subprocess.Popen(  # noqa: S603 - our own module, with numbers as arguments
-            # -P: the current folder is somebody's checkout, and no place to import from
+            # -P: the current folder is a checkout of a pull request; nothing is imported from there
             [sys.executable, "-P", "-c", f"{_PROGRAM}; main{inherited}"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=inherited,
         )
-        connection: Connection[WorkerSettings | Slice, Message] = Connection(ours.detach())
+        connection: Connection[WorkerSettings | Slice, Message] = Connection(parent_end.detach())
         worker = cls(process, connection, RowStatus(status_fd), lifeline)
-        theirs.close()
+        worker_end.close()
         os.close(status_fd)
         os.close(lifeline_read)
         connection.send(settings)
@@ -150,14 +164,14 @@ class _Worker:
         self.connection.send(part)
 
     def finish(self) -> Slice:
-        """Take away the oldest slice, whose rows are all committed."""
+        """Remove and return the oldest slice, whose rows are all recorded."""
         part = self.parts.popleft()
         if self.parts:
             self.next_row = self.parts[0].rows.start
         return part
 
     def left(self) -> list[Slice]:
-        """What of its slices is not committed."""
+        """The parts of its slices that are not recorded."""
         first, *others = self.parts
         return [replace(first, start=self.next_row - first.first_row), *others]
 
@@ -177,7 +191,7 @@ class _Workers:
     conversion: Conversion
     files: RepositoryFiles
     settings: PoolSettings
-    commit: Commit
+    record: RecordRows
     workers: list[_Worker] = field(default_factory=list)
     crashes: dict[int, int] = field(default_factory=dict)
     idle_crashes: int = 0
@@ -194,21 +208,21 @@ class _Workers:
         for _ in range(self.shards.worth_workers):
             self._start()  # while the first shard is fetched
         while not should_stop():
-            self._hand_out()
+            self._assign()
             if self.shards.exhausted and not any(worker.parts for worker in self.workers):
                 return
-            is_waiting = self._has_place() and not self.shards.exhausted
+            is_waiting = self._can_assign() and not self.shards.exhausted
             self._listen(POLL_S if is_waiting else 0.5)
             self._watch()
         self._stop()
 
-    def _hand_out(self) -> None:
-        while self._has_place():
+    def _assign(self) -> None:
+        while self._can_assign():
             part = self.shards.take()
             if part is None:
                 return
             worker = self._ready() or self._start()
-            with self._blamed_on(worker):
+            with self._crashes_handled(worker):
                 worker.give(part)
 
     def _start(self) -> _Worker:
@@ -216,11 +230,11 @@ class _Workers:
         self.workers.append(worker)
         return worker
 
-    def _has_place(self) -> bool:
+    def _can_assign(self) -> bool:
         return len(self.workers) < self.settings.workers or self._ready() is not None
 
     def _ready(self) -> _Worker | None:
-        """Who can begin with a slice: first of all who has nothing else to do."""
+        """A worker that can take a slice, preferably an idle one."""
         return min((worker for worker in self.workers if worker.is_ready), key=lambda one: len(one.parts), default=None)
 
     def _worker_settings(self) -> WorkerSettings:
@@ -228,7 +242,7 @@ class _Workers:
         return WorkerSettings(self.conversion, pickle.dumps(self.files), self.settings.memory_bytes, level)
 
     def _listen(self, wait_s: float) -> None:
-        """Take all messages that are there, and commit their rows together: one sync of the journal for all."""
+        """Receive all pending messages and record their rows together, with one sync of the journal."""
         if not self.workers:
             time.sleep(wait_s)
             return
@@ -237,10 +251,10 @@ class _Workers:
         errors: list[HugflowError] = []
         finished: list[Slice] = []
         for worker in [worker for worker in self.workers if worker.connection in ready]:
-            with self._blamed_on(worker):
+            with self._crashes_handled(worker):
                 self._receive(worker, records, finished, errors)
         if records:
-            self.commit(records)
+            self.record(records)
         for part in finished:
             self.shards.finished(part)
         if errors:
@@ -251,40 +265,40 @@ class _Workers:
     ) -> None:
         while worker.connection.poll():
             message = worker.connection.recv()
-            if isinstance(message, Committed):
+            if isinstance(message, RowsWritten):
                 records += message.records
                 worker.next_row = message.records[-1].row + 1
-            elif isinstance(message, Logged):
+            elif isinstance(message, LogLine):
                 logging.getLogger(message.logger).log(message.level, "%s", message.text)
-            elif isinstance(message, Failed):
+            elif isinstance(message, SliceFailed):
                 errors.append(message.error)
                 return
-            elif isinstance(message, Converted):
+            elif isinstance(message, SliceConverted):
                 worker.is_ready = True
             else:
                 finished.append(worker.finish())
 
     @contextmanager
-    def _blamed_on(self, worker: _Worker) -> Iterator[None]:
-        """A connection that breaks, between messages or within one, is a worker that has died."""
+    def _crashes_handled(self, worker: _Worker) -> Iterator[None]:
+        """Treat a broken connection as the death of the worker."""
         try:
             yield
         except (EOFError, OSError):
-            self._bury(worker, "worker_crashed", "the worker process died while converting the row")
+            self._remove_worker(worker, "worker_crashed", "the worker process died while converting the row")
 
     def _watch(self) -> None:
-        """Kill workers that have been at one row for too long."""
+        """Kill workers that have converted one row for longer than the time-out."""
         for worker in list(self.workers):
             row, since = worker.status.current()
             if row >= 0 and time.monotonic() - since > self.settings.row_timeout_s:
-                self.crashes[row] = MAX_ROW_CRASHES  # hanging once is enough
+                self.crashes[row] = MAX_ROW_CRASHES  # a row that hung once is not tried again
                 limit = f"converting the row took longer than ROW_TIMEOUT ({self.settings.row_timeout_s:g} s)"
-                self._bury(worker, "row_timeout", limit)
+                self._remove_worker(worker, "row_timeout", limit)
 
-    def _bury(self, worker: _Worker, reason: str, message: str) -> None:
-        """Take a dead or hanging worker away; its slice goes on behind the row it was at.
+    def _remove_worker(self, worker: _Worker, reason: str, message: str) -> None:
+        """Kill and remove a dead or hanging worker; its slices continue behind the row that it was converting.
 
-        A row gets a second chance, because a worker can be killed from outside; the second time it is the row's fault.
+        That row is tried once more, because a worker can be killed from outside; the second time the row has failed.
         """
         row, _ = worker.status.current()
         worker.kill()
@@ -296,7 +310,7 @@ class _Workers:
         if any(row in part.rows for part in left):
             self.crashes[row] = self.crashes.get(row, 0) + 1
             if self.crashes[row] >= MAX_ROW_CRASHES:
-                self.commit([RowRecord(row, "failed", reason=reason, message=message)])
+                self.record([RowRecord(row, "failed", reason=reason, message=message)])
                 left = [piece for part in left for piece in _without(part, row)]
         else:
             self._count_idle_crash(worker)
@@ -310,12 +324,12 @@ class _Workers:
             raise Terminal(
                 f"converting {worker.parts[0].source}",
                 f"worker processes keep dying outside of rows (exit status {worker.process.returncode})",
-                "Look for the reason in the system's log (out of memory?), then run the same command again.",
+                "Look for the reason in the system's log (out of memory?), then run the same command: it continues.",
                 reason="workers_die",
             )
 
     def _stop(self) -> None:
-        """Let every worker finish its row and commit; kill those that do not within a few seconds."""
+        """Let every worker finish its row and write it; those that take longer than `STOP_WITHIN_S` are killed."""
         deadline = time.monotonic() + STOP_WITHIN_S
         for worker in self.workers:
             worker.status.stop()
@@ -324,7 +338,7 @@ class _Workers:
 
 
 def _without(part: Slice, row: int) -> list[Slice]:
-    """The slice's pieces before and behind a row; the slice itself where the row is not in it."""
+    """The parts of a slice before and behind a row; the slice itself if the row is not in it."""
     if row not in part.rows:
         return [part]
     at = row - part.first_row

@@ -16,7 +16,7 @@ from hugflow.storage.dataset_folder import META
 from hugflow.storage.journal import JournalState
 from hugflow.storage.plan_file import read_plan, write_plan
 from hugflow.storage.state import DatasetRecord
-from hugflow.storage.verify import MARKER, PLAN, Verified, good_records
+from hugflow.storage.verify import MARKER, PLAN, Verified, intact_records
 
 _ROWS_AUDIO, _ROWS_JSON = "audio", "json"
 
@@ -35,20 +35,20 @@ class Repairer:
         name = verified.name
         with self.context.state.lock(name, f"repairing {name}"):
             if verified.record is None:
-                return self._thin_out(verified)
+                return self._remove_damage(verified)
             # asks the Hub where the plan is damaged: before anything is changed
             plan = self._plan(verified, verified.record)
-            self._take_out(verified, JournalState(name, verified.record.sha), plan)
+            self._move_damage_to_trash(verified, JournalState(name, verified.record.sha), plan)
             return DownloadRun(plan, self.context).run()
 
-    def _thin_out(self, verified: Verified) -> Result:
+    def _remove_damage(self, verified: Verified) -> Result:
         """Remove the damaged files of a dataset that is not complete."""
         name = verified.name
         kept = read_plan(self.context.storage, name)
         assert kept is not None, "a dataset that is not complete is known by its plan"
         damaged = JournalState(name, kept.download.sha)
-        state = journal.read(self.context.state.journal(name)) if verified.index_holds else damaged
-        self._take_out(verified, state)
+        state = journal.read(self.context.state.journal(name)) if verified.index_intact else damaged
+        self._move_damage_to_trash(verified, state)
         return Result(
             request="",
             kind="add",
@@ -59,7 +59,9 @@ class Repairer:
             fix="Run the dataset's request again: it makes those rows again and completes the dataset.",
         )
 
-    def _take_out(self, verified: Verified, state: JournalState | None, plan: AddPlan | None = None) -> None:
+    def _move_damage_to_trash(
+        self, verified: Verified, state: JournalState | None, plan: AddPlan | None = None
+    ) -> None:
         """Remove the damaged files: journal first, then plan and marker, then the rest, so that a kill loses nothing.
 
         Without `state` there is no journal, and none is made. Without `plan` the dataset is not complete and keeps its
@@ -69,14 +71,14 @@ class Repairer:
         storage, dataset = self.context.storage, self.context.storage.dataset(verified.name)
         path = self.context.state.journal(name)
         if state is not None:
-            journal.rewrite(path, state, good_records(dataset, path, verified))
+            journal.rewrite(path, state, intact_records(dataset, path, verified))
         bad = [damage.path for damage in verified.damage if damage.state != "missing" and not damage.is_journal]
         storage.trash_files(name, [path for path in bad if plan is not None and path in {META, PLAN}], now)
         if plan is not None and verified.is_damaged(PLAN):
             write_plan(dataset, PlanFile(facts=plan.facts, download=plan.download))
         if MARKER not in bad:
-            dataset.unmark()
-        if plan is not None and not verified.index_holds:
+            dataset.delete_marker()
+        if plan is not None and not verified.index_intact:
             bad += [_ROWS_AUDIO, _ROWS_JSON]  # no record of any row is left: all are made again, into empty folders
         storage.trash_files(name, [path for path in bad if path not in {META, PLAN}], now)
 

@@ -1,4 +1,4 @@
-"""One download from its lock to its marker: what is left to do is done, and every row is accounted for."""
+"""Run of one add request: converts the missing rows, records each row, and completes the dataset."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ PREVIEW_ROWS = 3
 
 
 def group_rows(workers: int) -> int:
-    """How many rows a worker makes durable at a time.
+    """Rows that a worker writes at a time.
 
-    Each worker has four groups under way: one filling, one waiting, one being written, one on its way to the journal.
-    All of them together are the `GROUP_ROWS` that a kill costs.
+    Each worker has four groups in progress: one being filled, one waiting, one being written, one not yet recorded.
+    Together they are the `GROUP_ROWS` that are converted again after a kill.
     """
     return max(1, GROUP_ROWS // (4 * workers))
 
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What a run needs of the outside. `actor` is who asked for it."""
+    """Collaborators and settings of a run. `actor` is the person or program that requested it."""
 
     hub: Hub
     storage: Storage
@@ -72,7 +72,7 @@ class RunContext:
 
 
 def manifest_entry(context: RunContext, record: DatasetRecord) -> ManifestEntry:
-    """The manifest's entry of a complete dataset. Its plan was written when it was begun, its marker at the end."""
+    """Manifest entry of a complete dataset; its times are those of the plan file (begin) and of the marker (end)."""
     dataset = context.storage.dataset(record.name)
     return ManifestEntry(
         dataset=record,
@@ -89,15 +89,15 @@ def _modified(path: Path) -> str:
 
 @dataclass(slots=True)
 class DownloadRun:
-    """A run of one add request. The dataset's lock is held by the caller for as long as it lives.
+    """One run of an add request. The caller holds the dataset's lock for the whole run.
 
-    `room_bytes` is what STORAGE_QUOTA_GB leaves for it, None without a quota.
+    `quota_left_bytes` is what STORAGE_QUOTA_GB leaves for it, None without a quota.
     """
 
     plan: AddPlan
     context: RunContext
     retry_failed: bool = False
-    room_bytes: int | None = None
+    quota_left_bytes: int | None = None
     _dataset: DatasetFolder = field(init=False)
     _journal: Journal = field(init=False)
     _started: float = field(init=False)
@@ -110,13 +110,13 @@ class DownloadRun:
         self._dataset = self.context.storage.dataset(self.plan.name)
 
     def run(self) -> Result:
-        """Do what is left to do, and say how it ended. Faults that end a run are in the result; bugs are raised."""
+        """Convert the missing rows and complete the dataset. Faults that end it are in the result; bugs are raised."""
         self._started = time.monotonic()
         self._prepare()
         try:
             self._write_progress("running")
             self._convert()
-            return self._settle()
+            return self._end()
         except Paused as paused:
             return self._ended("paused", ExitCode.PAUSED, paused)
         except HugflowError as error:
@@ -129,13 +129,13 @@ class DownloadRun:
         return self._journal.state
 
     def _prepare(self) -> None:
-        """Make the folder ours, fix the plan, and open the journal."""
+        """Create the folder, write the plan if there is none, and open the journal."""
         progress = read_progress(self.context.state.progress(self.plan.name))
         is_old = progress is not None and progress.is_old
         self._dataset.create(known=is_old)
         is_ours = self._dataset.plan.exists()
         if not is_ours:
-            # a journal that is left of a dataset that is gone would vouch for rows that are gone, too
+            # the journal of a deleted dataset records rows whose files were deleted
             self.context.state.drop_journal(self.plan.name)
             self._write_plan(self.plan.download)
         self._dataset.sweep()
@@ -143,16 +143,16 @@ class DownloadRun:
         self._journal = Journal.open(path, self.plan.name, self.plan.download.sha)
         if self._journal.is_new and (is_ours or is_old):
             self._adopt(progress)
-        # from here on it is not complete, until it is again
-        self._dataset.unmark()
+        # not complete until the run has finished
+        self._dataset.delete_marker()
         self.context.state.deactivate(self.plan.name)
         self._resumed_from = len(self._rows.done)
         self._journal.begin_run({"time": self.context.now().isoformat(timespec="seconds"), "version": __version__})
 
     def _adopt(self, progress: ProgressFile | None) -> None:
-        """Without a journal: take over what the index says, or the rows of a progress file whose files hold.
+        """Without a journal: record the rows of the index, or those of a progress file whose files can be verified.
 
-        Only under the plan that they were made by: without it, they may be of another commit.
+        Called only when the plan that they were converted by exists: without it they may be of another commit.
         """
         if self._dataset.index.is_file():
             self._adopt_index()
@@ -160,44 +160,46 @@ class DownloadRun:
         if progress is None:
             return
         for records in adopt(self._dataset, progress.rows, self.plan.download):
-            self._journal.commit(records)
+            self._journal.append_rows(records)
 
     def _adopt_index(self) -> None:
-        """A complete dataset's index is right; one that is left without a marker may speak of files that are gone."""
+        """Record the rows of the index; without a marker, only those whose files match it."""
         is_complete = self._dataset.marker.is_file()
         try:
             for batch in batched_rows(read_index(self._dataset)):
                 if records := [record for record in batch if is_complete or is_intact(self._dataset, record)]:
-                    self._journal.commit(records)
+                    self._journal.append_rows(records)
         except StorageFault as fault:
             if is_complete or fault.reason != "damaged_index":
                 raise
-            self.context.emit(Warned(self.plan.request, f"{fault.problem}: {fault.doing}; its rows are made again"))
+            self.context.emit(
+                Warned(self.plan.request, f"{fault.doing}: {fault.problem}; its rows are converted again")
+            )
 
     @property
     def _download(self) -> DownloadPlan:
-        """The plan with what is known by now about its shards."""
+        """The plan with the row counts of the shards that were counted so far."""
         return self.plan.download.counted(self._rows.shards)
 
     def _convert(self) -> None:
         download = self._download
-        settled = RowRanges(self._rows.done.as_list())
+        skipped = RowRanges(self._rows.done.as_list())
         if not self.retry_failed:
-            settled.update(self._rows.failed)
-        if not any(is_pending(shard, settled) for shard in download.shards):
+            skipped.update(self._rows.failed)
+        if not any(is_pending(shard, skipped) for shard in download.shards):
             return
         workers = self.context.pool.workers
-        # while a shard of another format becomes parquet, it stands in scratch twice: one at a time, within the bound
-        as_it_is = download.format == "parquet"
+        # a shard of another format is in scratch twice while it is converted to parquet: one at a time
+        is_parquet = download.format == "parquet"
         shards = ShardQueue(
             plan=download,
             dataset=self._dataset,
-            settled=settled,
+            skipped=skipped,
             fetch_rows=self._fetch_rows(),
             counted=self._journal.count_shard,
             workers=workers,
-            ahead=workers + 1 if as_it_is else workers,
-            threads=self.context.max_concurrent_downloads if as_it_is else 1,
+            ahead=workers + 1 if is_parquet else workers,
+            threads=self.context.max_concurrent_downloads if is_parquet else 1,
         )
         conversion = Conversion(
             self._dataset.path,
@@ -206,13 +208,13 @@ class DownloadRun:
             group_rows(workers),
             failpoints=self.context.failpoints,
         )
-        # workers wait without regard to signals: they are told to stop between rows
+        # the waits of workers are not ended by signals: workers are asked to stop between rows
         hub = replace(self.context.hub, sleep=time.sleep)
         files = RepositoryFiles(hub, download.identity.hf_id, download.sha)
-        pool.run(shards, conversion, files, self.context.pool, self._commit, self.context.should_stop)
+        pool.run(shards, conversion, files, self.context.pool, self._record, self.context.should_stop)
 
     def _fetch_rows(self) -> FetchRows:
-        """How a shard becomes a parquet file in scratch."""
+        """The function that fetches a shard into scratch, as a parquet file."""
         hub, download = self.context.hub, self.plan.download
         if download.format != "parquet":
             return open_split(hub, download).fetch_rows
@@ -222,9 +224,9 @@ class DownloadRun:
 
         return fetch
 
-    def _commit(self, records: list[RowRecord]) -> None:
+    def _record(self, records: list[RowRecord]) -> None:
         self.context.failpoints.reach("journal_before")
-        self._journal.commit(records)
+        self._journal.append_rows(records)
         self.context.failpoints.reach("journal_after")
         self._new_rows += sum(record.status != "failed" for record in records)
         self._new_bytes += sum(record.audio_bytes + record.json_bytes for record in records)
@@ -232,7 +234,7 @@ class DownloadRun:
             if record.status == "failed":
                 self._emit_failed(record)
         self._report()
-        if self.room_bytes is not None and self._new_bytes > self.room_bytes:
+        if self.quota_left_bytes is not None and self._new_bytes > self.quota_left_bytes:
             raise StorageFault(
                 f"downloading {self.plan.name}",
                 "the datasets together take more than STORAGE_QUOTA_GB allows",
@@ -273,8 +275,8 @@ class DownloadRun:
             resumed_from=self._resumed_from,
         )
 
-    def _settle(self) -> Result:
-        """All rows are done or failed: the dataset is complete, or stays partial."""
+    def _end(self) -> Result:
+        """Complete the dataset, or leave it partial when more rows failed than the request allows."""
         self._dataset.sweep()
         failed, allowed = len(self._rows.failed), self.plan.spec.max_failed_rows
         if failed > allowed:
@@ -286,7 +288,7 @@ class DownloadRun:
             return self._result("partial", ExitCode.PARTIAL, error=problem, fix=fix, reason="failed_rows")
         plan = self._fix_counts()
         journal = self.context.state.journal(self.plan.name)
-        # before the marker: what has one is whole, and has nothing more than it should
+        # before the marker: a folder with a marker has no other files
         self._dataset.remove_workspace()
         record = finish(self._dataset, journal, self._rows, plan, self.context.failpoints)
         self.context.state.activate(manifest_entry(self.context, record))
@@ -302,7 +304,7 @@ class DownloadRun:
         return result
 
     def _fix_counts(self) -> AddPlan:
-        """The plan with the row counts and types that only reading could tell; the dataset's own copy gets them too."""
+        """Add the row counts and types that were found while reading to the plan, also to the dataset's plan file."""
         if not self._rows.shards:
             return self.plan
         schemas = [count.arrow_schema for _, count in sorted(self._rows.shards.items())]
@@ -314,12 +316,12 @@ class DownloadRun:
         write_plan(self._dataset, PlanFile(facts=self.plan.facts, download=download))
 
     def _ended(self, status: Literal["paused", "failed"], code: ExitCode, error: HugflowError) -> Result:
-        # half-written files go first: on a full disk they may leave the room for the progress file
+        # temporary files first: on a full disk they may free the space for the progress file
         for tidy in (self._dataset.sweep, self._remove_unrecorded, lambda: self._write_progress(status)):
             try:
                 tidy()
             except HugflowError as fault:
-                # the disk that ended the run may refuse this, too; the journal is what counts
+                # the fault that ended the run may prevent this, too; a resume needs only the journal
                 self.context.emit(Warned(self.plan.request, str(fault)))
         problem = f"{error.doing}: {error.problem}"
         return self._result(status, code, error=problem, fix=error.fix, reason=error.reason)
@@ -362,7 +364,7 @@ class DownloadRun:
         )
 
     def _previews(self) -> tuple[Preview, ...]:
-        """The first rows, as people want to see them to believe that it is the right dataset."""
+        """Text and duration of the first rows, for reports."""
         previews = []
         for record in islice((r for r in read_index(self._dataset) if r.status != "failed"), PREVIEW_ROWS):
             values = orjson.loads((self._dataset.json / f"{record.row}.json").read_bytes())

@@ -1,7 +1,7 @@
-"""Which slices are still to do, and the shards they need: fetched ahead of the workers, and deleted behind them.
+"""Queue of the slices to convert: fetches shards ahead of the workers, and deletes them when their slices are done.
 
-At most `ahead` shards stand in scratch at a time, so that it never grows with the dataset. Shards whose rows are only
-counted once they are fetched are handed out in their order, because the first row of one is the end of the one before.
+At most `ahead` shards are in scratch at a time, so that it does not grow with the dataset. Shards whose rows are only
+counted when they are fetched are queued in their order, because the first row of one is the end of the one before.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ from hugflow.storage.dataset_folder import DatasetFolder
 
 MIN_SLICE_ROWS = 4
 MIN_WORKER_ROWS = 16
-"""Fewer are done before another worker has started."""
+"""Fewer rows are converted before another worker has started."""
 
 SLICES_PER_WORKER = 3
 PIECES_OF_A_GROUP = 64
-"""A piece that begins inside of a row group reads what stands before it there, so a group has not many."""
+"""A piece that begins inside a row group reads the rows before it there, too, so a group is cut into few of them."""
 
 FetchRows = Callable[[int, Path], Path]
 
 
-def is_pending(shard: Shard, settled: RowRanges) -> bool:
-    """Whether a shard has rows to do, or may have."""
+def is_pending(shard: Shard, skipped: RowRanges) -> bool:
+    """Whether a shard has rows to convert, or may have (its rows are not counted)."""
     if shard.first_row is None:
         return True
-    return next(settled.missing(shard.first_row, shard.first_row + shard.rows), None) is not None
+    return next(skipped.missing(shard.first_row, shard.first_row + shard.rows), None) is not None
 
 
-def pending_pieces(shard: Shard, settled: RowRanges, workers: int, later: int = 0) -> list[tuple[int, int]]:
-    """The pieces (start, stop within the shard) that are to do of a counted shard.
+def pending_pieces(shard: Shard, skipped: RowRanges, workers: int, later: int = 0) -> list[tuple[int, int]]:
+    """The pieces (start, stop within the shard) to convert of a counted shard.
 
-    They become smaller towards the end of all work, of which `later` rows are in other shards, so that the workers end
-    together; where many rows are left they are large, because the end of each piece costs its worker a pause.
+    Pieces are large while many rows are left, because the end of each piece costs its worker a pause, and smaller
+    towards the end, so that the workers end together. `later` is the number of rows to convert in other shards.
     """
     assert shard.first_row is not None
     assert shard.groups is not None
     first_row = shard.first_row
-    missing = [(first - first_row, stop - first_row) for first, stop in _missing(shard, settled)]
+    missing = [(first - first_row, stop - first_row) for first, stop in _missing(shard, skipped)]
     left = later + sum(stop - start for start, stop in missing)
     least = max(MIN_SLICE_ROWS, max(shard.groups, default=0) // PIECES_OF_A_GROUP)
     pieces: list[tuple[int, int]] = []
@@ -63,15 +63,15 @@ def pending_pieces(shard: Shard, settled: RowRanges, workers: int, later: int = 
     return pieces
 
 
-def _missing(shard: Shard, settled: RowRanges) -> list[tuple[int, int]]:
-    """The rows to do of a shard, as far as it is counted."""
-    return [] if shard.first_row is None else list(settled.missing(shard.first_row, shard.first_row + shard.rows))
+def _missing(shard: Shard, skipped: RowRanges) -> list[tuple[int, int]]:
+    """The rows to convert of a shard, if it is counted."""
+    return [] if shard.first_row is None else list(skipped.missing(shard.first_row, shard.first_row + shard.rows))
 
 
 def cut(groups: tuple[int, ...], start: int, stop: int, slice_rows: int) -> Iterator[tuple[int, int]]:
-    """Cut rows `start`..`stop` into pieces of about `slice_rows`, at the ends of row groups where they are near.
+    """Cut rows `start`..`stop` into pieces of about `slice_rows`, at the ends of row groups where these are near.
 
-    A piece that begins inside of a row group makes its worker read that group's rows before it, too.
+    A worker whose piece begins inside a row group reads that group's rows before it, too.
     """
     ends = list(accumulate(groups))
     while start < stop:
@@ -83,15 +83,15 @@ def cut(groups: tuple[int, ...], start: int, stop: int, slice_rows: int) -> Iter
 
 @dataclass(slots=True)
 class ShardQueue:
-    """Fetches shards on background threads and hands out their slices.
+    """Fetches shards on background threads and returns their slices.
 
-    `fetch_rows` makes a shard a parquet file in a folder of its own. `counted` is told, in the order of the shards, how
-    many rows a shard has of which the plan did not know it.
+    `fetch_rows` fetches a shard into a folder of its own, as a parquet file. `counted` is called, in the order of the
+    shards, with the row count of each shard that the plan has none for.
     """
 
     plan: DownloadPlan
     dataset: DatasetFolder
-    settled: RowRanges
+    skipped: RowRanges
     fetch_rows: FetchRows
     counted: Callable[[int, ShardCount], None]
     workers: int
@@ -111,18 +111,18 @@ class ShardQueue:
     def __post_init__(self) -> None:
         self._slots = threading.Semaphore(self.ahead)
         self._shards = list(self.plan.shards)
-        self._pending = [i for i, shard in enumerate(self._shards) if is_pending(shard, self.settled)]
+        self._pending = [i for i, shard in enumerate(self._shards) if is_pending(shard, self.skipped)]
         self._later = sum(self._rows_to_do(i) for i in self._pending)
 
     def start(self) -> None:
-        """Begin to fetch."""
+        """Start the threads that fetch."""
         for index in self._pending:
             self._to_fetch.put(index)
         for number in range(min(self.threads, self.ahead, len(self._pending))):
             threading.Thread(target=self._fetch_all, name=f"fetch-{number}", daemon=True).start()
 
     def close(self) -> None:
-        """Fetch no more. What is being fetched is left to the process's end."""
+        """Start no more fetches. Those in progress are not waited for."""
         self._closed.set()
 
     def take(self, wait_s: float = 0.0) -> Slice | None:
@@ -141,20 +141,20 @@ class ShardQueue:
         return self._slices.pop(0) if self._slices else None
 
     def put_back(self, *slices: Slice) -> None:
-        """Slices whose worker died before it finished them."""
+        """Return slices whose worker died before it finished them."""
         for part in slices:
             self._open[part.shard] += 1
         self._slices[:0] = slices
 
     def finished(self, part: Slice) -> None:
-        """A slice has ended; the last one of a shard frees its place in scratch."""
+        """Note that a slice has ended; the last one of a shard deletes it from scratch."""
         self._open[part.shard] -= 1
         if not self._open[part.shard]:
             self._free(part.shard)
 
     @property
     def worth_workers(self) -> int:
-        """How many workers will find something to do, before anything is fetched."""
+        """Number of workers that will have rows to convert, before anything is fetched."""
         if any(self._shards[index].first_row is None for index in self._pending):
             return self.workers
         return min(self.workers, -(-self._later // MIN_WORKER_ROWS))
@@ -165,7 +165,7 @@ class ShardQueue:
         return not self._slices and not self._pending
 
     def _place(self, index: int, path: Path) -> None:
-        """Hand out what can be: this shard, and those that waited for its row count."""
+        """Queue the slices of this shard, and of those that waited for its row count."""
         self._uncounted[index] = path
         while (ready := self._next_placeable()) is not None:
             path = self._uncounted.pop(ready)
@@ -183,13 +183,13 @@ class ShardQueue:
         return None
 
     def _compare(self, index: int, path: Path) -> None:
-        """The plan's row counts come from a footer that no hash covered; the file that is here now is verified."""
+        """Raise Terminal if the verified file has other row groups than the footer that the plan was made from."""
         groups, _ = count_rows(path)
         if groups != self._shards[index].groups:
             raise Terminal(
                 f"reading {self._shards[index].path}",
-                "it does not have the rows that its footer spoke of when the plan was made",
-                "The footer was damaged on its way. Run with --restart: it makes a new plan.",
+                "its row groups are not those of the footer that was read for the plan",
+                "The footer was damaged in transit. Run with --restart: it makes a new plan.",
                 reason="wrong_footer",
             )
 
@@ -204,14 +204,14 @@ class ShardQueue:
         shard = self._shards[index]
         assert shard.first_row is not None
         self._later = max(0, self._later - self._rows_to_do(index))
-        pieces = pending_pieces(shard, self.settled, self.workers, self._later)
+        pieces = pending_pieces(shard, self.skipped, self.workers, self._later)
         self._open[index] = len(pieces)
         self._slices += [Slice(index, path, shard.path, shard.first_row, start, stop) for start, stop in pieces]
         if not pieces:
             self._free(index)
 
     def _rows_to_do(self, index: int) -> int:
-        return sum(stop - first for first, stop in _missing(self._shards[index], self.settled))
+        return sum(stop - first for first, stop in _missing(self._shards[index], self.skipped))
 
     def _free(self, index: int) -> None:
         discard(self._folder(index))
@@ -232,6 +232,6 @@ class ShardQueue:
                 return
             try:
                 self._fetched.put((index, self.fetch_rows(index, self._folder(index))))
-            except BaseException as error:  # noqa: BLE001 - handed to the thread that asked, which raises it
+            except BaseException as error:  # noqa: BLE001 - raised by `take` on the thread of the run
                 self._fetched.put(error)
                 return

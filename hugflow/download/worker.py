@@ -1,7 +1,7 @@
-"""A worker process: it takes slices from its parent, converts them, and reports what is durable.
+"""Program of a worker process: receives slices, converts them, and reports the rows whose files are durable.
 
-It is a process of its own so that a decoder that crashes, hangs or eats memory costs one row. It has no state: killed
-at any moment it loses nothing that was reported. It never outlives its parent.
+Rows are converted in separate processes so that a decoder that crashes, hangs or runs out of memory costs one row. A
+worker keeps no state: nothing that was reported is lost when it is killed. It never outlives its parent.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from hugflow.download.convert import Committer, Conversion, Slice, convert_into
+from hugflow.download.convert import Conversion, RowWriter, Slice, convert_into
 from hugflow.model.errors import HugflowError, RowError
 from hugflow.model.records import RowRecord
 
@@ -40,10 +40,10 @@ _CHECK_EVERY_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What a worker is told once.
+    """The first message to a worker.
 
     `files` is a pickled `RepositoryFiles`: few datasets need it, and unpacking it imports the Hub's library.
-    `memory_bytes` bounds what the worker allocates beyond what it starts with (0: no bound).
+    `memory_bytes` limits what the worker allocates beyond what it uses at its start (0: no limit).
     """
 
     conversion: Conversion
@@ -53,45 +53,45 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Committed:
-    """These rows are durable."""
+class RowsWritten:
+    """The files of these rows are durable; failed rows have none."""
 
     records: list[RowRecord]
 
 
 @dataclass(frozen=True, slots=True)
-class Converted:
-    """The rows of the slice are converted, not all of them durable yet: the worker can begin with the next slice."""
+class SliceConverted:
+    """All rows of the slice are converted, not all of them durable yet: the worker can take the next slice."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """The oldest slice has ended: all its rows were committed, or the worker was asked to stop."""
+class SliceWritten:
+    """The oldest slice has ended: all its rows are durable, or the worker was asked to stop."""
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """The slice cannot go on; nothing is wrong with a row, but with the disk or the way to the Hub."""
+class SliceFailed:
+    """The slice cannot continue because of a fault of the disk or of the connection to the Hub, not of a row."""
 
     error: HugflowError
 
 
 @dataclass(frozen=True, slots=True)
-class Logged:
-    """A line for the log. The parent writes it: it knows where to, and what must not be in it."""
+class LogLine:
+    """A log line. The parent writes it, because the parent redacts secrets and knows the log file."""
 
     logger: str
     level: int
     text: str
 
 
-Message = Committed | Converted | Finished | Failed | Logged
+Message = RowsWritten | SliceConverted | SliceWritten | SliceFailed | LogLine
 
 
 class RowStatus:
-    """A few bytes shared with the parent: the row being converted, since when, and whether to stop.
+    """Memory shared with the parent: the row being converted, the time of its start, and whether to stop.
 
-    They are in shared memory because a worker that crashes or hangs cannot send a message any more.
+    Shared, because a worker that crashed or hangs sends no messages.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -99,7 +99,7 @@ class RowStatus:
 
     @staticmethod
     def create() -> int:
-        """Make the shared memory; returns its file descriptor."""
+        """Create the shared memory and return its file descriptor."""
         descriptor = os.memfd_create("hugflow-worker")
         os.ftruncate(descriptor, _STATUS.size)
         status = RowStatus(descriptor)
@@ -108,8 +108,8 @@ class RowStatus:
 
     def row_started(self, row: int) -> None:
         """Note that `row` is being converted from now on (-1: none)."""
-        # `pack_into` would write zeros first, which a reader in between takes for row 0, at work since the machine
-        # began; each of these is one store, the time first, so that no row is seen with the time of the one before it
+        # `pack_into` writes zeros first: a reader in between would see row 0, started at time 0. Each of these is one
+        # store, the time first, so that a row is never seen with the start of the row before it
         if row >= 0:
             self._memory[8:16] = struct.pack("d", time.monotonic())
         self._memory[0:8] = struct.pack("q", row)
@@ -130,7 +130,7 @@ class RowStatus:
 
 @dataclass(slots=True)
 class _Link:
-    """The observer of a slice that tells the parent."""
+    """Observer that reports the progress of slices to the parent."""
 
     connection: Connection[Message, Slice | WorkerSettings]
     status: RowStatus
@@ -139,8 +139,8 @@ class _Link:
     def row_started(self, row: int) -> None:
         self.status.row_started(row)
 
-    def committed(self, records: list[RowRecord]) -> None:
-        self.send(Committed(records))
+    def rows_written(self, records: list[RowRecord]) -> None:
+        self.send(RowsWritten(records))
 
     def should_stop(self) -> bool:
         return self.status.should_stop()
@@ -151,20 +151,20 @@ class _Link:
 
 
 class _LogToParent(logging.Handler):
-    """Hands every log record to the parent as text."""
+    """Sends every log record to the parent as text."""
 
     def __init__(self, link: _Link) -> None:
         super().__init__()
         self._link = link
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._link.send(Logged(record.name, record.levelno, self.format(record)))
+        self._link.send(LogLine(record.name, record.levelno, self.format(record)))
 
 
 def main(connection_fd: int, status_fd: int, lifeline_fd: int) -> None:
     """Work until the parent closes the connection. The descriptors are inherited from the parent."""
     for interrupt in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(interrupt, signal.SIG_IGN)  # a terminal's Ctrl-C reaches us too; the parent decides
+        signal.signal(interrupt, signal.SIG_IGN)  # a terminal's Ctrl-C reaches the workers too; the parent handles it
     threading.Thread(target=_die_with_parent, args=(lifeline_fd,), daemon=True).start()
     link = _Link(Connection(connection_fd), RowStatus(status_fd))
     with contextlib.suppress(EOFError):
@@ -179,48 +179,48 @@ def main(connection_fd: int, status_fd: int, lifeline_fd: int) -> None:
 
 @dataclass(slots=True)
 class _Fetch:
-    """Reads files of the repository; unpacks what it needs for that at the first one."""
+    """Reads files of the repository; unpickles the Hub client when the first one is needed."""
 
     packed: bytes
     files: RepositoryFiles | None = None
 
     def __call__(self, part: Slice, paths: list[str]) -> Mapping[str, bytes | RowError]:
         if self.files is None:
-            unpacked: RepositoryFiles = pickle.loads(self.packed)  # noqa: S301 - our parent packed it
+            unpacked: RepositoryFiles = pickle.loads(self.packed)  # noqa: S301 - written by the parent process
             unpacked.hub.connect()
             self.files = unpacked
         return self.files.read(paths, part.source)
 
 
 def _work(conversion: Conversion, link: _Link, fetch: _Fetch) -> None:
-    """Convert slices, one behind the other without a pause, until one of them fails."""
+    """Convert slices until the parent closes the connection or a slice fails."""
     try:
-        with Committer(conversion, link) as committer:
+        with RowWriter(conversion, link) as writer:
             while True:
-                convert_into(committer, _next_slice(link, committer), conversion, link, fetch)
-                committer.when_committed(lambda: link.send(Finished()))
-                link.send(Converted())
+                convert_into(writer, _next_slice(link, writer), conversion, link, fetch)
+                writer.when_written(lambda: link.send(SliceWritten()))
+                link.send(SliceConverted())
     except HugflowError as error:
-        link.send(Failed(error))
+        link.send(SliceFailed(error))
 
 
-def _next_slice(link: _Link, committer: Committer) -> Slice:
-    """Wait for a slice, and for faults that come while the rows of the last one are written."""
+def _next_slice(link: _Link, writer: RowWriter) -> Slice:
+    """Wait for a slice; raises faults of the writer thread meanwhile."""
     while not link.connection.poll(_CHECK_EVERY_S):
-        committer.check()
+        writer.check()
     part = link.connection.recv()
     assert isinstance(part, Slice)
     return part
 
 
 def _die_with_parent(lifeline_fd: int) -> None:
-    """The parent holds the other end and never writes: reading ends when it is gone, however it went."""
+    """Exit when the parent has ended: it keeps the other end of the pipe open and never writes."""
     os.read(lifeline_fd, 1)
     os._exit(1)
 
 
 def _keep_memory() -> None:
-    """Keep what a row leaves free for the next row: given back and taken again, its pages would be zeroed each time."""
+    """Keep freed memory for the next row: pages returned to the system are zeroed before they are used again."""
     pa.set_memory_pool(pa.system_memory_pool())
     with contextlib.suppress(AttributeError):  # a C library without it
         ctypes.CDLL(None).mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)

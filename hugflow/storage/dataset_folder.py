@@ -1,4 +1,4 @@
-"""The folder of one dataset: its paths, and how it is created, cleared and swept."""
+"""Folder of one dataset: its paths, and operations that create, clear and sweep it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ META = ".hugflow"
 
 @dataclass(frozen=True, slots=True)
 class DatasetFolder:
-    """The folder of one dataset. `audio/`, `json/`, and our own files under `.hugflow/`."""
+    """The folder of one dataset: `audio/`, `json/`, and Hugflow's own files under `.hugflow/`."""
 
     path: Path
 
@@ -26,27 +26,27 @@ class DatasetFolder:
 
     @property
     def json(self) -> Path:
-        """One JSON file a row, named by its number."""
+        """One JSON file per row, named by its number."""
         return self.path / "json"
 
     @property
     def meta(self) -> Path:
-        """Our own files: plan, marker, index, temporary and scratch files."""
+        """Hugflow's own files: plan, marker, index, temporary and scratch files."""
         return self.path / META
 
     @property
     def tmp(self) -> Path:
-        """Files on their way into `audio/` and `json/`."""
+        """Files that are not yet renamed into `audio/` and `json/`."""
         return self.meta / "tmp"
 
     @property
     def scratch(self) -> Path:
-        """Shards fetched from the Hub, for as long as they are read."""
+        """Shards fetched from the Hub, until they are converted."""
         return self.meta / "scratch"
 
     @property
     def plan(self) -> Path:
-        """What every run of this dataset agrees on."""
+        """The plan file: settings that all runs of this dataset share."""
         return self.meta / "plan.json"
 
     @property
@@ -75,14 +75,14 @@ class DatasetFolder:
         return (self.plan, self.index, self.metadata, self.readme)
 
     def exists(self) -> bool:
-        """Whether the folder is there and is one of ours."""
+        """Whether the folder exists and has a plan or a marker."""
         return self.plan.is_file() or self.marker.is_file()
 
     def create(self, *, known: bool = False) -> None:
-        """Make the folder and those in it; refuse what is not ours or leads elsewhere.
+        """Create the folder and its subfolders.
 
-        `known`: the state says that the folder is this dataset's, though nothing in it does (an older tool made it).
-        Raises StorageFault: a symbolic link or a file in the place of a folder, a folder without our marker.
+        `known`: the state directory says that the folder is this dataset's, though it has no plan (an older tool made
+        it). Raises StorageFault: a symbolic link or a file in place of a folder, or a folder that Hugflow did not make.
         """
         doing = f"preparing {self.path}"
         refuse_links(doing, self.path, self.meta, self.audio, self.json, self.tmp, self.scratch)
@@ -100,21 +100,21 @@ class DatasetFolder:
                 sync_directory(folder)
 
     def _foreign(self) -> Iterator[Path]:
-        """What in the folder a kill during `create` cannot have left there."""
+        """Entries of the folder that an interrupted `create` cannot have left."""
         ours = {self.audio, self.json, self.meta}
         for entry in self.path.iterdir():
             if entry not in ours or (entry != self.meta and any(entry.iterdir())):
                 yield entry
 
-    def strangers(self) -> list[str]:
-        """What stands in the folder, or beside our own files in it, and is not ours; paths from the folder."""
+    def foreign_files(self) -> list[str]:
+        """Entries of the folder and of `.hugflow/` that Hugflow does not write, as paths relative to the folder."""
         ours = {self.audio, self.json, self.meta, self.tmp, self.scratch, self.marker, *self.summaries}
         with faults(f"reading {self.path}"):
             entries = [entry for folder in (self.path, self.meta) if folder.is_dir() for entry in folder.iterdir()]
         return [entry.relative_to(self.path).as_posix() for entry in entries if entry not in ours]
 
-    def unmark(self) -> None:
-        """Take the marker away: the dataset is not complete any more."""
+    def delete_marker(self) -> None:
+        """Delete the marker: the dataset is not complete any more."""
         doing = f"opening {self.path}"
         refuse_links(doing, self.path, self.meta)
         with faults(doing):
@@ -122,24 +122,24 @@ class DatasetFolder:
             if self.meta.is_dir():
                 sync_directory(self.meta)
 
-    def disown(self) -> None:
-        """Delete what vouches for the rows: the marker and the index."""
-        self.unmark()
+    def delete_marker_and_index(self) -> None:
+        """Delete the marker and the index, so that no file records rows as done."""
+        self.delete_marker()
         with faults(f"clearing {self.path}"):
             self.index.unlink(missing_ok=True)
             sync_directory(self.meta)
 
     def clear(self, set_aside: Callable[[list[str]], None]) -> None:
-        """Delete everything of ours in the folder, to start again: first what vouches for rows, the plan last.
+        """Delete all files of Hugflow in the folder: marker and index first, the plan last.
 
-        `set_aside` is given what is not ours while the plan still says whose folder it is: what stays there without it
-        would make it somebody else's.
+        `set_aside` is called with the other entries while the plan still exists: a folder with files and without a plan
+        is refused by `create`.
         """
         doing = f"clearing {self.path}"
         refuse_links(doing, self.path, self.meta, self.audio, self.json, self.tmp, self.scratch)
-        self.disown()
+        self.delete_marker_and_index()
         self.sweep()
-        set_aside(self.strangers())
+        set_aside(self.foreign_files())
         with faults(doing):
             for folder in (self.audio, self.json, self.tmp, self.scratch):
                 shutil.rmtree(folder, ignore_errors=False) if folder.is_dir() else None
@@ -155,7 +155,7 @@ class DatasetFolder:
                     shutil.rmtree(folder)
 
     def sweep(self) -> None:
-        """Delete what a kill left half-written. Shards in scratch are kept: they are verified before use."""
+        """Delete temporary files of interrupted runs. Shards in scratch are kept: they are verified before use."""
         refuse_links(f"sweeping {self.tmp}", self.path, self.meta, self.tmp)
         with faults(f"sweeping {self.tmp}"):
             for folder in (self.path, self.meta, self.tmp):

@@ -28,7 +28,7 @@ _FIXES = {
 
 @contextlib.contextmanager
 def faults(doing: str) -> Iterator[None]:
-    """Turn what the operating system says about the disk into a `StorageFault`."""
+    """Raise errors of the operating system as `StorageFault`."""
     try:
         yield
     except OSError as error:
@@ -43,7 +43,7 @@ def faults(doing: str) -> Iterator[None]:
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` so that after a power cut it holds the old or the new content, whole."""
+    """Replace the content of `path`; after a power cut it has the old or the new content, never a part."""
     with faults(f"writing {path.name}"):
         # always the same name: what a kill leaves there is written over by the next one (writers hold a lock)
         temporary = path.with_name(f".{path.name}.tmp")
@@ -64,8 +64,8 @@ def write_synced(path: Path | str, data: bytes) -> None:
 def write_all_synced(files: Iterable[tuple[Path | str, bytes]]) -> None:
     """Write new files and sync each of them, as `write_synced` does, for less than half of the time.
 
-    All are on their way to the disk before the first is waited for: one commit of the file system's own log then
-    holds all of them, where files that are synced one by one each cost one.
+    Writing of all files is started before the first is synced: one transaction of the file system's journal then
+    covers all of them, where files that are synced one by one need one each.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptors: list[int] = []
@@ -75,7 +75,7 @@ def write_all_synced(files: Iterable[tuple[Path | str, bytes]]) -> None:
             view = memoryview(data)
             while view:
                 view = view[os.write(descriptors[-1], view) :]
-            # begins to write without waiting; what it says of the cache holds for clean pages, of which there are none
+            # starts writing without waiting; it drops only clean pages from the cache, and there are none yet
             os.posix_fadvise(descriptors[-1], 0, 0, os.POSIX_FADV_DONTNEED)
         for descriptor in descriptors:
             os.fsync(descriptor)
@@ -85,13 +85,13 @@ def write_all_synced(files: Iterable[tuple[Path | str, bytes]]) -> None:
 
 
 def read_regular(path: Path) -> bytes:
-    """The bytes of a regular file. Links are not followed, FIFOs not waited for: NotAFileError."""
+    """Read a regular file. Raises NotAFileError for links, FIFOs and everything else."""
     with open_regular(path) as file:
         return file.read()
 
 
 class NotAFileError(OSError):
-    """What stands at a path is a link, a folder, a FIFO or a device."""
+    """The path is a link, a folder, a FIFO or a device."""
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -118,7 +118,7 @@ def sync_directory(path: Path | str) -> None:
 
 
 def refuse_links(doing: str, *folders: Path) -> None:
-    """Raise StorageFault where something else than a folder stands in the place of one; what is missing is fine."""
+    """Raise StorageFault if one of `folders` is a link or a file; missing folders are accepted."""
     for folder in folders:
         try:
             mode = folder.lstat().st_mode

@@ -1,7 +1,7 @@
-"""Places where a test may make the program fail, named so that every step of the protocol can be tried.
+"""Failpoints: named steps at which a test can kill the program.
 
-`HUGFLOW_FAILPOINT=name:n` kills the run at the n-th time that the step `name` is reached; `row:n:action` does something
-to the worker that converts row n. Without the variable, nothing here does anything.
+`HUGFLOW_FAILPOINT=name:n` kills the run the n-th time that the step `name` is reached; `row:n:action` makes the worker
+crash, hang, run out of memory or raise at row n. Without the variable the functions here do nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ ROW_ACTIONS: Final[tuple[str, ...]] = get_args(RowAction)
 
 @dataclass(slots=True)
 class Failpoints:
-    """At most one failpoint, and how often its step was reached. `step` None: there is none."""
+    """At most one failpoint, and the number of times that its step was reached. `step` None: no failpoint."""
 
     step: str | None = None
     number: int = 0
@@ -74,14 +74,14 @@ class Failpoints:
         return cls(step, int(number), action or "kill")
 
     def reach(self, step: Step) -> None:
-        """Say that a step is reached: kills the run if this is the one."""
+        """Note that a step is reached; kills the run if the failpoint is set there."""
         if step == self.step:
             self._reached += 1
             if self._reached == self.number:
                 self._kill()
 
     def convert(self, row: int) -> None:
-        """Say that a row is being converted."""
+        """Note that a row is being converted; performs the row's action if the failpoint is set there."""
         if self.step == "row" and row == self.number:
             _ACTIONS[self.action]()
 

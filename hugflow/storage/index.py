@@ -42,9 +42,9 @@ INDEX_SCHEMA = pa.schema(
 
 
 def write_index(dataset: DatasetFolder, rows: Iterable[RowRecord]) -> RowTally:
-    """Write `.hugflow/index.parquet`, a line for every row, in order; returns what they add up to.
+    """Write `.hugflow/index.parquet`, one record per row, in order; returns the totals.
 
-    Counted here, in the order of the rows, the total does not depend on the order in which they were converted.
+    Totals are counted here, in the order of the rows, so that they do not depend on the order of conversion.
     """
     tally = RowTally()
     tables = (
@@ -80,8 +80,8 @@ def read_index(dataset: DatasetFolder) -> Iterator[RowRecord]:
         if isinstance(error, OSError) and error.errno is not None:
             with faults(doing):
                 raise
-        # Arrow says of a damaged file that it is invalid, or raises an OSError that is not of the disk
-        fix = "`hugflow verify --repair` makes it again."
+        # for a damaged file Arrow raises ArrowInvalid, or an OSError without errno
+        fix = "Run `hugflow verify --repair`: it writes the index again."
         raise StorageFault(doing, "it is damaged", fix, reason="damaged_index") from error
 
 

@@ -1,9 +1,9 @@
-"""The append-only record of finished rows: a line in it means that the files of its rows are durable.
+"""Journal: append-only file of finished rows. A line in it means that the files of its rows are durable.
 
 A journal is JSON lines, each `{"crc":"<crc32 of v>","v":{...}}`: first a header that names the dataset, its commit and
 the columns of the row records, then a "run" line for every run, a "rows" line for every group of rows, and a "shard"
-line for every shard whose rows had to be counted. Damage in
-the last line is what a power cut leaves and is dropped; damage before it is refused.
+line for every shard whose rows had to be counted. A damaged last line is what a power cut leaves and is dropped; damage
+before it is refused.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from hugflow.storage.disk import faults, open_regular, sync_directory
 JOURNAL_SCHEMA_VERSION = 1
 _PREFIX = b'{"crc":"'
 _REWRITTEN_ROWS = 1000
-_SETTLED_ROWS = 128  # more of them leave the processor's cache before they are counted
+_COUNTED_ROWS = 128  # more of them do not fit into the processor's cache
 _BODY_AT = len(_PREFIX) + 8 + len(b'","v":')
 
 
 @dataclass(slots=True)
 class RowTally:
-    """What the journal's rows add up to; a row that is recorded again counts as it was first."""
+    """Totals of the journal's rows; a row that is recorded twice is counted once, with its first record."""
 
     audio_files: int = 0
     audio_bytes: int = 0
@@ -62,7 +62,7 @@ class RowTally:
 
 @dataclass(slots=True)
 class JournalState:
-    """What a journal says: rows done, rows failed (by row), the number of runs, and where each group's line begins."""
+    """Content of a journal: rows done, rows failed (by row), number of runs, and the offset of each group's line."""
 
     name: str
     sha: str
@@ -75,35 +75,35 @@ class JournalState:
     shards: dict[int, ShardCount] = field(default_factory=dict)
 
     def apply(self, group: Sequence[Sequence[Any]], offset: int) -> None:
-        """Take the group of records whose line begins at `offset` into account."""
+        """Add a group of records whose line begins at `offset`."""
         self.groups.append(_group(group, offset))
-        self.settle(group)
+        self.record_rows(group)
 
-    def settle(self, records: Sequence[Sequence[Any]]) -> None:
-        """Take records into account, in their order: what a later one says of a row replaces what an earlier one said.
+    def record_rows(self, records: Sequence[Sequence[Any]]) -> None:
+        """Add records in their order: a later record of a row replaces an earlier one.
 
-        A resume takes in every row that was ever done, so many records without surprises go in as a whole.
+        A resume adds all rows of the journal, so records of new rows without failures are added together.
         """
         columns = list(zip_longest(*records))  # records of an older version lack the newest columns
         rows, statuses = columns[0], columns[1]
         ranges = list(_ranges(rows))
         if "failed" in statuses or not self._are_new(rows, ranges):
             for values in records:
-                self._settle_row(RowRecord(*values))
+                self._record_row(RowRecord(*values))
             return
         for first, last in ranges:
             self.done.add(first, last)
         self.tally.count_all(columns)
 
     def _are_new(self, rows: Sequence[int], ranges: list[tuple[int, int]]) -> bool:
-        """Whether each of the rows is there once, and was never recorded before."""
+        """Whether the rows are all different and none of them was recorded before."""
         return (
             len(set(rows)) == len(rows)
             and not (self.failed and any(row in self.failed for row in rows))
             and all(next(self.done.missing(first, last + 1), None) == (first, last + 1) for first, last in ranges)
         )
 
-    def _settle_row(self, record: RowRecord) -> None:
+    def _record_row(self, record: RowRecord) -> None:
         if record.status == "failed":
             self.failed[record.row] = record
             self.done.discard(record.row)
@@ -115,7 +115,7 @@ class JournalState:
 
 
 def _ranges(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """The rows as inclusive ranges, in the order in which they stand there."""
+    """The rows as inclusive ranges, in their order."""
     first = last = rows[0]
     for row in rows[1:]:
         if row != last + 1:
@@ -126,9 +126,9 @@ def _ranges(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 class Journal:
-    """The journal of one dataset, open for appending by the one process that holds the dataset's lock.
+    """The journal of one dataset, open for appending by the process that holds the dataset's lock.
 
-    `is_new`: there was none, or not even a whole header.
+    `is_new`: there was no journal, or not even a whole header.
     """
 
     def __init__(self, path: Path, descriptor: int, state: JournalState, *, is_new: bool) -> None:
@@ -139,7 +139,7 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path, name: str, sha: str) -> Self:
-        """Open or begin the journal of dataset `name` at commit `sha`, and drop a torn last line.
+        """Open or create the journal of dataset `name` at commit `sha`, and drop a torn last line.
 
         Raises StorageFault: damaged, of a newer Hugflow, or of another dataset or commit.
         """
@@ -171,17 +171,17 @@ class Journal:
         return journal
 
     def begin_run(self, facts: dict[str, Any]) -> None:
-        """Note that a run begins: when, where and by which version."""
+        """Append a "run" line with `facts` about the run: its time and version."""
         self.state.runs += 1
         self._append({"kind": "run", "run": self.state.runs, **facts})
 
-    def commit(self, records: Sequence[RowRecord]) -> None:
-        """Record a group of rows whose files are durable already; returns when the line is durable too."""
+    def append_rows(self, records: Sequence[RowRecord]) -> None:
+        """Append a group of rows whose files are durable; returns when the line is durable, too."""
         offset = self._append({"kind": "rows", "rows": [list(record) for record in records]})
         self.state.apply(records, offset)
 
     def count_shard(self, index: int, count: ShardCount) -> None:
-        """Record how many rows a shard has, for formats that do not say so themselves."""
+        """Append the row count of a shard, for formats that do not record it themselves."""
         self._append({"kind": "shard", "index": index, **count.model_dump(mode="json")})
         self.state.shards[index] = count
 
@@ -208,7 +208,7 @@ class Journal:
 
 
 def read(path: Path) -> JournalState | None:
-    """Read a journal from its beginning; None where there is none, or not even a whole header.
+    """Read a journal; None if there is none, or not even a whole header.
 
     Takes about a second for a million rows. Raises StorageFault for damage that is not a torn end.
     """
@@ -227,8 +227,8 @@ def read(path: Path) -> JournalState | None:
                 elif value["kind"] == "rows":
                     state.groups.append(_group(value["rows"], offset))
                     rows += value["rows"]
-                    if len(rows) >= _SETTLED_ROWS:
-                        state.settle(rows)
+                    if len(rows) >= _COUNTED_ROWS:
+                        state.record_rows(rows)
                         rows = []
                 elif value["kind"] == "run":
                     state.runs = value["run"]
@@ -237,12 +237,12 @@ def read(path: Path) -> JournalState | None:
                     state.shards[value["index"]] = count
                 state.valid_bytes = end
     if state is not None and rows:
-        state.settle(rows)
+        state.record_rows(rows)
     return state
 
 
 def _values(doing: str, file: BinaryIO) -> Iterator[tuple[dict[str, Any], int, int]]:
-    """What the lines of a journal say, each with its place: where it begins and ends. A torn last line is left out."""
+    """The values of a journal's lines, each with the offsets of its begin and end. A torn last line is left out."""
     size = os.fstat(file.fileno()).st_size
     offset = 0
     for line in file:
@@ -290,7 +290,7 @@ def rewrite(path: Path, state: JournalState, rows: Iterable[RowRecord]) -> None:
             journal.count_shard(index, count)
         rows = iter(rows)
         while group := list(islice(rows, _REWRITTEN_ROWS)):
-            journal.commit(group)
+            journal.append_rows(group)
     finally:
         journal.close()
     with faults(f"rewriting the journal {path}"):

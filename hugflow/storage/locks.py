@@ -1,4 +1,4 @@
-"""Locks between processes: `flock` on a file that names the holder, and goes with the holder's process."""
+"""Locks between processes: `flock` on a file that names the holder; the lock ends with the holder's process."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from hugflow.storage.disk import faults
 
 @contextlib.contextmanager
 def lock(path: Path, doing: str, *, wait_s: float = 0.0, now: Callable[[], float] = time.monotonic) -> Iterator[None]:
-    """Hold an exclusive `flock` on `path`; whoever cannot have it learns from the error who holds it.
+    """Hold an exclusive `flock` on `path`.
 
-    The file stays when the lock goes: deleting it would let two processes hold "the" lock.
-    Raises Locked when it is still held after `wait_s` seconds.
+    The file is not deleted afterwards: two processes could then lock two files of the same name.
+    Raises Locked, naming the holder, when it is still held by another process after `wait_s` seconds.
     """
     with faults(f"opening the lock {path}"):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def lock(path: Path, doing: str, *, wait_s: float = 0.0, now: Callable[[], float
         deadline = now() + wait_s
         while not _try_lock(descriptor):
             if now() >= deadline:
-                raise Locked(doing, f"another process works on it: {_holder(descriptor)}", _LOCKED_FIX)
+                raise Locked(doing, f"another process holds its lock: {_holder(descriptor)}", _LOCKED_FIX)
             time.sleep(0.01)
         holder = {
             "pid": os.getpid(),
@@ -67,7 +67,7 @@ def _holder(descriptor: int) -> str:
 
 
 def lock_holder(path: Path) -> str | None:
-    """Who holds the lock right now, in words; None when nobody does."""
+    """Describe the process that holds the lock now; None if none does."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -79,5 +79,5 @@ def lock_holder(path: Path) -> str | None:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock right now."""
+    """Whether a process holds the lock now."""
     return lock_holder(path) is not None

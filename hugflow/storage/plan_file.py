@@ -1,4 +1,4 @@
-"""The plan file `.hugflow/plan.json`, which every run of a dataset agrees on."""
+"""Plan file `.hugflow/plan.json`: the commit, source files and settings that all runs of a dataset share."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from hugflow.storage.storage_root import Storage
 
 
 def read_plan(storage: Storage, name: str) -> PlanFile | None:
-    """The plan that a dataset's folder keeps; None where there is none.
+    """Read the plan of a dataset; None if there is none.
 
-    Raises StorageFault for one that is damaged, of a newer Hugflow, or missing beside a marker: without it nobody knows
-    which commit the rows are of.
+    Raises StorageFault for one that is damaged, of a newer Hugflow, or missing beside a marker: the commit of the rows
+    is then not known.
     """
     doing, dataset = f"reading the plan of {name}", storage.dataset(name)
     with faults(doing):
@@ -27,7 +27,7 @@ def read_plan(storage: Storage, name: str) -> PlanFile | None:
                 return None
             raise StorageFault(doing, "it is missing", _PLAN_FIX, reason="damaged_plan") from None
         except NotAFileError:
-            data = b""  # damage as well
+            data = b""  # reported as damage
     try:
         if orjson.loads(data)["schema_version"] > PLAN_SCHEMA_VERSION:
             raise StorageFault(doing, "it was written by a newer Hugflow", "Upgrade this one.", reason="newer_schema")
@@ -37,13 +37,13 @@ def read_plan(storage: Storage, name: str) -> PlanFile | None:
 
 
 _PLAN_FIX = (
-    "`hugflow verify --repair` makes that of a complete dataset again; for one that is not complete, run its request "
-    "with --restart."
+    "`hugflow verify --repair` writes the plan of a complete dataset again; for one that is not complete, run its "
+    "request with --restart."
 )
 
 
 def readable_plan(storage: Storage, name: str) -> PlanFile | None:
-    """The plan that a dataset's folder keeps; None where there is none that can be read."""
+    """Read the plan of a dataset; None if it is missing or damaged."""
     try:
         return read_plan(storage, name)
     except StorageFault as fault:
@@ -53,7 +53,7 @@ def readable_plan(storage: Storage, name: str) -> PlanFile | None:
 
 
 def write_plan(dataset: DatasetFolder, content: PlanFile) -> None:
-    """Write the plan into a dataset's folder, durably."""
+    """Write the plan of a dataset durably."""
     with faults(f"writing {dataset.plan}"):
         dataset.meta.mkdir(parents=True, exist_ok=True)
     write_durably(dataset.plan, content.model_dump_json(indent=2).encode() + b"\n")

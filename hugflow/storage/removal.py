@@ -1,7 +1,6 @@
-"""Datasets leave storage: into the trash with one rename, then out of the state.
+"""Removal of datasets: moves a dataset's folder into the trash with one rename, then updates the state.
 
-What is about to happen is written down first, so that a removal that was killed at any step is finished by running the
-same request once more.
+A record of the removal is written first, so that an interrupted removal is finished by running the same request again.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from hugflow.storage.storage_root import Storage
 
 @dataclass(frozen=True, slots=True)
 class Remover:
-    """Plans and executes remove requests. `actor` is who asked for it; `trash_days` how long the trash keeps."""
+    """Plans and executes remove requests. `actor` is who requested it, `trash_days` the days that the trash is kept."""
 
     storage: Storage
     state: StateDir
@@ -35,7 +34,7 @@ class Remover:
     failpoints: Failpoints = field(default_factory=Failpoints)
 
     def plan(self, request: ParsedRequest, spec: RemoveSpec) -> RemovePlan:
-        """Find the one dataset that a request speaks of. Raises InvalidRequestFile when there is none, or several."""
+        """Find the dataset that a request names. Raises InvalidRequestFile when there is none, or several."""
         found = matching(request, self.known().values(), self._removed())
         if isinstance(found, Problem):
             raise InvalidRequestFile([found])
@@ -46,12 +45,12 @@ class Remover:
         )
 
     def _removed(self) -> Iterator[tuple[DatasetIdentity, str]]:
-        """What was removed, and on which day; read only when somebody asks."""
+        """The removed datasets with the day of their removal."""
         for record in self.state.removed():
             yield record.identity, record.removed_at[:10]
 
     def known(self) -> dict[str, DatasetIdentity]:
-        """Every dataset that storage, the manifest or a removal under way knows of, by name."""
+        """All datasets in storage, in the manifest, or with an unfinished removal, by name."""
         known = {name: entry.dataset.identity for name, entry in self.state.datasets().items()}
         for name in self.storage.names():
             identity = self._identity(name)
@@ -62,7 +61,7 @@ class Remover:
         return known
 
     def execute(self, plan: RemovePlan) -> Result:
-        """Move the dataset into the trash, and forget it. Raises Locked while it is being written."""
+        """Move the dataset into the trash and update the state. Raises Locked while a run writes it."""
         (name,) = plan.names
         with self.state.lock(name, f"removing {name}"):
             record = next((record for record in self.state.removals() if record.name == name), None)
@@ -93,14 +92,14 @@ class Remover:
         )
 
     def empty_trash(self, request: str) -> None:
-        """Delete what has been in the trash for long enough; every run does so, so that nobody has to."""
+        """Delete datasets that have been in the trash for `trash_days`; called by every run."""
         for gone in self.storage.empty_trash(self.trash_days, self.now()):
             self.emit(Warned(request, f"deleted from the trash after {self.trash_days:g} days: {gone}"))
 
-    def settle(self, name: str) -> None:
-        """End a removal that was killed, for a dataset that is asked for again; the caller holds the dataset's lock.
+    def finish_interrupted(self, name: str) -> None:
+        """Finish or cancel an interrupted removal of a dataset that is requested again; the caller holds its lock.
 
-        What is in the trash already stays there and is archived; what is not was never removed.
+        A dataset that is in the trash already stays there and is archived; one that is not is kept.
         """
         for record in self.state.removals():
             if record.name == name:
@@ -126,7 +125,7 @@ class Remover:
         )
 
     def _identity(self, name: str) -> DatasetIdentity | None:
-        """What a folder in storage says that it holds; None when it says nothing that can be read."""
+        """The identity in a folder's marker or plan; None if neither can be read."""
         dataset = self.storage.dataset(name)
         if (record := readable_marker(dataset.marker)) is not None:
             return record.identity

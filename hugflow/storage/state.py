@@ -1,7 +1,7 @@
-"""What Hugflow remembers between runs: progress files and the manifests, in the state directory.
+"""State directory: progress files, manifests, markers and records of removals.
 
-The journal (journal.py) is what is true about rows; a progress file is a view of it for people and other programs.
-`active.json` says which datasets storage holds complete, `archived.json` what was removed, when and why.
+The journal (journal.py) decides which rows are done; a progress file is a summary of it for people and other programs.
+`active.json` lists the complete datasets, `archived.json` the removed ones.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ PROGRESS_VERSION = "3.0"
 
 
 class DatasetRecord(BaseModel):
-    """A complete dataset, as its own marker describes it.
+    """A complete dataset, as described by its marker.
 
-    It holds nothing of the run that made it (no time, no person), so that the same request gives the same bytes.
+    Nothing in it depends on the run (no time, no person), so that the same request gives the same bytes.
     `spec` is the request, `files` the SHA-256 of the files that are not rows.
     """
 
@@ -59,7 +59,7 @@ class DatasetRecord(BaseModel):
 
 
 class ManifestEntry(BaseModel):
-    """A dataset that storage holds, with who added it and when (UTC, ISO 8601)."""
+    """A complete dataset in storage, with the person who added it and the times (UTC, ISO 8601)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -75,7 +75,7 @@ class ManifestEntry(BaseModel):
 
 
 class ArchivedRecord(BaseModel):
-    """A dataset that was removed: when, by whom and why. `trash` names its folder in the trash."""
+    """A removed dataset. `trash` is the name of its folder in the trash, None if nothing was in storage."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -91,7 +91,7 @@ class ArchivedRecord(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ProgressFile:
-    """What a progress file says about rows; `version` "2.0" files list them one by one."""
+    """Content of a progress file; files of `version` "2.0" list the rows one by one."""
 
     rows: RowRanges
     rows_total: int
@@ -100,7 +100,7 @@ class ProgressFile:
 
     @property
     def is_old(self) -> bool:
-        """Whether an older tool wrote it, which kept no plan beside the data."""
+        """Whether it was written by an older tool, which wrote no plan files."""
         return int(self.version.partition(".")[0]) < int(PROGRESS_VERSION.partition(".")[0])
 
 
@@ -124,27 +124,27 @@ class StateDir:
 
     @property
     def audit(self) -> Path:
-        """Who did what, when, with which result."""
+        """The audit trail: one line per finished request."""
         return self.path / "audit.jsonl"
 
     @property
     def active(self) -> Path:
-        """The datasets that storage holds."""
+        """The manifest of complete datasets."""
         return self.path / "active.json"
 
     @property
     def archived(self) -> Path:
-        """The datasets that were removed."""
+        """The manifest of removed datasets."""
         return self.path / "archived.json"
 
     def lock(self, name: str, doing: str) -> AbstractContextManager[None]:
         """The dataset's lock, for a whole run. Raises Locked, naming the holder."""
         self._refuse_links(doing)
-        # half a second: `status` looks at locks by taking them for an instant
+        # half a second: `status` takes a lock for an instant to see whether it is held
         return lock(self.lock_path(name), doing, wait_s=0.5)
 
     def forget(self, name: str) -> None:
-        """Delete a dataset's journal and progress file, durably: they must not come back without its files."""
+        """Delete a dataset's journal and progress file durably: they must not reappear after a power cut."""
         _delete(self.progress(name))
         self.drop_journal(name)
 
@@ -160,31 +160,31 @@ class StateDir:
     # --- manifests -------------------------------------------------------------------------------------------------
 
     def datasets(self) -> dict[str, ManifestEntry]:
-        """What storage holds, by name. Raises StorageFault for a damaged or newer manifest."""
+        """The complete datasets by name. Raises StorageFault for a damaged or newer manifest."""
         entries = [_parse(ManifestEntry, entry, self.active) for entry in _entries(self.active, "datasets")]
         return {entry.name: entry for entry in entries}
 
     def removed(self) -> list[ArchivedRecord]:
-        """What was removed, oldest first."""
+        """The removed datasets, oldest first."""
         return [_parse(ArchivedRecord, entry, self.archived) for entry in _entries(self.archived, "removed")]
 
     def activate(self, entry: ManifestEntry) -> None:
-        """Enter a complete dataset into the manifest."""
+        """Add a complete dataset to the manifest."""
         with self._manifest_lock():
             self._write_active(self.datasets() | {entry.name: entry})
 
     def deactivate(self, name: str) -> None:
-        """Take a dataset out of the manifest, if it is there."""
+        """Delete a dataset from the manifest, if it is there."""
         with self._manifest_lock():
             datasets = self.datasets()
             if datasets.pop(name, None) is not None:
                 self._write_active(datasets)
 
     def archive(self, record: ArchivedRecord) -> None:
-        """Take a dataset out of the manifest and into the archive."""
+        """Move a dataset from the manifest of complete datasets to that of removed ones."""
         with self._manifest_lock():
             removed = self.removed()
-            if record not in removed:  # said twice by a removal that was killed in between, it is there once
+            if record not in removed:  # an interrupted removal may have written it already
                 entries = [known.model_dump(mode="json") for known in [*removed, record]]
                 _write_manifest(self.archived, "removed", entries)
             datasets = self.datasets()
@@ -192,29 +192,29 @@ class StateDir:
             self._write_active(datasets)
 
     def removals(self) -> list[ArchivedRecord]:
-        """Removals that were begun and not finished."""
+        """Records of removals that were not finished."""
         folder = self.path / "removing"
         with faults(f"reading {folder}"):
             files = sorted(folder.glob("*.json")) if folder.is_dir() else []
             return [_parse(ArchivedRecord, orjson.loads(read_regular(file)), file) for file in files]
 
     def begin_removal(self, record: ArchivedRecord) -> None:
-        """Write down what is about to be removed."""
+        """Write the record of a removal before it is executed."""
         path = self.path / "removing" / f"{record.name}.json"
         with faults(f"writing {path}"):
             path.parent.mkdir(parents=True, exist_ok=True)
         write_durably(path, record.model_dump_json(indent=2).encode() + b"\n")
 
     def end_removal(self, name: str) -> None:
-        """The removal is done: only the archive speaks of it from now on."""
+        """Delete the record of a removal that is finished."""
         path = self.path / "removing" / f"{name}.json"
         with faults(f"removing {path}"):
             path.unlink(missing_ok=True)
 
     def rebuild(self, find: Callable[[], list[ManifestEntry]], *, only_lost: bool = False) -> None:
-        """Replace the manifest by what the datasets' own markers say; with `only_lost`, if there is still none.
+        """Write the manifest again from the datasets' markers; with `only_lost`, only if there is none.
 
-        `find` looks at the datasets under the manifest's lock: one that is completed meanwhile is not forgotten.
+        `find` reads the markers under the manifest's lock, so that a dataset completed meanwhile is not left out.
         """
         with self._manifest_lock():
             if not (only_lost and self.active.exists()):
@@ -250,7 +250,7 @@ def write_progress(
     rows_total: int,
     resumed_from: int,
 ) -> None:
-    """Replace the progress file. Its size follows the number of gaps, not of rows."""
+    """Replace the progress file. Its size depends on the number of gaps, not of rows."""
     with faults(f"writing the progress of {name}"):
         path.parent.mkdir(parents=True, exist_ok=True)
     document = {
@@ -273,7 +273,7 @@ def write_progress(
 
 
 def read_progress(path: Path) -> ProgressFile | None:
-    """Read a progress file of version 3.0 or 2.0; None where there is none or it is garbage (the journal knows better).
+    """Read a progress file of version 3.0 or 2.0; None if it is missing or damaged (the journal decides).
 
     Raises StorageFault for a version that is newer than this Hugflow.
     """
@@ -333,7 +333,7 @@ def _entries(path: Path, key: str) -> list[Any]:
 
 
 _Record = TypeVar("_Record", ManifestEntry, ArchivedRecord)
-_REBUILD = "`hugflow status --rebuild` makes it again from the datasets themselves; no dataset was changed."
+_REBUILD = "Run `hugflow status --rebuild`: it writes the manifest again from the datasets' markers."
 
 
 def _parse(model: type[_Record], entry: Any, path: Path) -> _Record:
@@ -351,7 +351,7 @@ def _write_manifest(path: Path, key: str, entries: list[Any]) -> None:
 
 
 def readable_marker(path: Path) -> DatasetRecord | None:
-    """A dataset's own marker; None where there is none that can be read."""
+    """Read a dataset's marker; None if it is missing or damaged."""
     try:
         return read_marker(path)
     except StorageFault as fault:
@@ -361,9 +361,9 @@ def readable_marker(path: Path) -> DatasetRecord | None:
 
 
 def read_marker(path: Path) -> DatasetRecord | None:
-    """A dataset's own marker; None where there is none. Raises StorageFault for a damaged or newer one.
+    """Read a dataset's marker; None if there is none. Raises StorageFault for a damaged or newer one.
 
-    One that names another dataset than the folder that it stands in is damaged, too.
+    A marker that names another dataset than its folder is damaged.
     """
     doing = f"reading the marker {path}"
     with faults(doing):
@@ -372,7 +372,7 @@ def read_marker(path: Path) -> DatasetRecord | None:
         except FileNotFoundError:
             return None
         except NotAFileError as error:
-            problem = "a symbolic link, or something else that is no file, stands in its place"
+            problem = "it is a symbolic link or another special file"
             raise StorageFault(doing, problem, _MARKER_FIX, reason="damaged_marker") from error
     try:
         document = orjson.loads(data)
@@ -386,4 +386,4 @@ def read_marker(path: Path) -> DatasetRecord | None:
     return record
 
 
-_MARKER_FIX = "`hugflow verify --repair` makes it again."
+_MARKER_FIX = "Run `hugflow verify --repair`: it writes the marker again."

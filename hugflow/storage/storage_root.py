@@ -1,4 +1,4 @@
-"""The storage root: its dataset folders, their links in PROCESSED_ROOT, free space, and the trash."""
+"""Storage root: dataset folders, their links in PROCESSED_ROOT, free space, and the trash."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TRASH = ".trash"
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """The server's collection: dataset folders under `root`, links to them under `processed_root`."""
+    """The dataset folders under `root`, and links to them under `processed_root`."""
 
     root: Path
     processed_root: Path | None = None
@@ -42,7 +42,7 @@ class Storage:
         return [name for name in entries if not (self.root / name).is_symlink() and self.dataset(name).exists()]
 
     def facts(self, quota_bytes: int | None = None) -> StorageFacts:
-        """Free bytes and inodes where the datasets are, and what they use when there is a quota to compare it with."""
+        """Free bytes and inodes of the storage root's file system; the bytes in use only if there is a quota."""
         from hugflow.model.plan import StorageFacts  # noqa: PLC0415 - workers import this module, and need no pydantic
 
         with faults(f"measuring {self.root}"):
@@ -55,12 +55,12 @@ class Storage:
         )
 
     def usage(self, name: str | None = None) -> int:
-        """Bytes on disk of one dataset, or of all (trash included)."""
+        """Bytes on disk of one dataset, or of all (including the trash)."""
         folder = self.dataset(name).path if name else self.root
         return sum(_allocated(entry) for entry in _walk(folder))
 
     def link(self, name: str) -> str | None:
-        """Point `processed_root/<name>` to the dataset. Returns a warning when that cannot be done."""
+        """Link `processed_root/<name>` to the dataset. Returns a warning if that fails."""
         if self.processed_root is None:
             return None
         link, target = self.processed_root / name, self.dataset(name).path.resolve()
@@ -81,7 +81,7 @@ class Storage:
         return None
 
     def unlink(self, name: str) -> None:
-        """Take the link to a dataset away, if it is one of ours."""
+        """Delete the link to a dataset, if it points there."""
         if self.processed_root is None:
             return
         link = self.processed_root / name
@@ -90,14 +90,14 @@ class Storage:
                 link.unlink()
 
     def trash_name(self, name: str, now: datetime) -> str:
-        """What a dataset that goes now is called in the trash."""
+        """An unused name in the trash for a dataset that is removed now."""
         stamp, number = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}", 1
         while (self.root / TRASH / f"{stamp}.{number}--{name}").exists():
             number += 1
         return f"{stamp}.{number}--{name}"
 
     def trash(self, name: str, trash_name: str) -> None:
-        """Move a dataset into the trash with one rename; nothing happens when that was done already."""
+        """Move a dataset into the trash with one rename; does nothing if that was done already."""
         dataset, target = self.dataset(name), self.root / TRASH / trash_name
         refuse_links(f"removing {name}", dataset.path, target.parent)
         if not dataset.path.exists():
@@ -109,7 +109,7 @@ class Storage:
             sync_directory(target.parent)
 
     def trash_files(self, name: str, paths: Iterable[str], now: datetime) -> None:
-        """Move single files or folders of a dataset into the trash; what is not there is passed over."""
+        """Move single files or folders of a dataset into the trash; missing ones are skipped."""
         dataset, trash = self.dataset(name), self.root / TRASH / self.trash_name(name, now)
         refuse_links(f"moving files of {name} to the trash", dataset.path, self.root / TRASH)
         with faults(f"moving files of {name} to the trash"):
@@ -120,7 +120,7 @@ class Storage:
                     source.rename(target)
 
     def empty_trash(self, days: float, now: datetime) -> list[str]:
-        """Delete what has been in the trash for more than `days`; returns its names."""
+        """Delete entries that have been in the trash for more than `days`; returns their names."""
         gone = []
         folder = self.root / TRASH
         for entry in sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else ():
@@ -135,7 +135,7 @@ class Storage:
 
 
 def _existing(path: Path) -> Path:
-    """The nearest folder above `path` that exists: its file system is where `path` will be."""
+    """The nearest existing folder at or above `path`: `path` will be on its file system."""
     path = path.absolute()
     while not path.exists():
         path = path.parent
@@ -143,7 +143,7 @@ def _existing(path: Path) -> Path:
 
 
 def _allocated(entry: os.DirEntry[str]) -> int:
-    """The bytes that a file takes on disk; none when a run has renamed or deleted it meanwhile."""
+    """The bytes that a file takes on disk; 0 if it was renamed or deleted meanwhile."""
     try:
         return entry.stat(follow_symlinks=False).st_blocks * 512
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""Whether what stands in storage is what was put there: every file is hashed again and compared with the index.
+"""Verification of datasets: hashes every file and compares it with the index or the journal.
 
-Repairing is downloading: the rows whose files do not hold are taken out of the journal, and the same run that would
-resume a download makes them again, to the same bytes.
+A repair (download/repair.py) removes damaged rows from the journal, and a normal resume converts them again, to the
+same bytes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ BATCH_ROWS = 512
 
 @dataclass(frozen=True, slots=True, order=True)
 class Damage:
-    """A file that is not what it should be. `path` is relative to the dataset; `row` is set for rows' files."""
+    """A missing, changed or extra file. `path` is relative to the dataset; `row` is set for files of rows."""
 
     path: str
     state: Literal["missing", "changed", "extra"]
@@ -46,63 +46,63 @@ class Damage:
 
     @property
     def is_journal(self) -> bool:
-        """Whether it is the journal, which is no file of the dataset."""
+        """Whether it is the journal, which is not in the dataset's folder."""
         return self.path.startswith(JOURNAL_OF)
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What `verify` found in one dataset. `record` is None for one that is not complete."""
+    """Result of `verify` for one dataset. `record` is None for one that is not complete."""
 
     name: str
     rows: int
     damage: tuple[Damage, ...]
     record: DatasetRecord | None
-    index_holds: bool
+    index_intact: bool
 
     @property
     def damaged_rows(self) -> set[int]:
-        """The rows that have to be made again."""
+        """The rows that must be converted again."""
         return {damage.row for damage in self.damage if damage.row is not None}
 
     def is_damaged(self, path: str) -> bool:
-        """Whether a file does not hold."""
+        """Whether a file is damaged."""
         return any(damage.path == path for damage in self.damage)
 
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """Compares datasets with what is recorded of them; changes nothing."""
+    """Compares datasets with their records; changes nothing."""
 
     storage: Storage
     state: StateDir
 
     def names(self) -> list[str]:
-        """The datasets that can be verified: those in storage, and those that the manifest says should be."""
+        """The datasets that can be verified: those in storage and those in the manifest."""
         return sorted({*self.storage.names(), *self.state.datasets()})
 
     def verify(self, name: str) -> Verified:
-        """Hash every file of a dataset. Raises UsageError for an unknown one, or one that is being written."""
+        """Hash every file of a dataset. Raises UsageError for an unknown one, or one that a run is writing."""
         doing = f"verifying {name}"
         if name not in self.names():
-            raise UsageError(doing, "there is no such dataset", "`hugflow status` lists the datasets.")
+            raise UsageError(doing, "there is no such dataset", "Run `hugflow status` to list the datasets.")
         if is_locked(self.state.lock_path(name)):
-            raise UsageError(doing, "a process works on it", "Wait until it has finished.")
+            raise UsageError(doing, "a process holds its lock", "Wait until it has finished.")
         dataset, record = self.storage.dataset(name), self._record(name)
         if record is None:
             return self._partial(name, dataset)
         damage = [*_folders(dataset), *self._summaries(dataset, record)]
-        index_holds = all(found.path != ".hugflow/index.parquet" for found in damage)
+        index_intact = all(found.path != ".hugflow/index.parquet" for found in damage)
         rows = 0
-        if index_holds:
+        if index_intact:
             known = _Names()
             damage += self._rows(dataset, known.collect(read_index(dataset)))
             rows = known.rows
             damage += _extra(dataset, known, {path.relative_to(dataset.path).as_posix() for path in _own(dataset)})
-        return Verified(name, rows, tuple(sorted(damage, key=_place)), record, index_holds)
+        return Verified(name, rows, tuple(sorted(damage, key=_place)), record, index_intact)
 
     def _record(self, name: str) -> DatasetRecord | None:
-        """What the manifest says of a dataset; the marker inside of the dataset may be what is damaged."""
+        """The record in the manifest, else in the marker (the marker may be damaged)."""
         entry = self.state.datasets().get(name)
         if entry is not None:
             return entry.dataset
@@ -121,7 +121,7 @@ class Verifier:
                 yield Damage(MARKER, "changed")
 
     def _partial(self, name: str, dataset: DatasetFolder) -> Verified:
-        """The rows that the journal has of a dataset that is not complete."""
+        """Verify the rows in the journal of a dataset that is not complete."""
         path = self.state.journal(name)
         damage = [*_folders(dataset)]
         if dataset.marker.is_symlink() or dataset.marker.exists():
@@ -134,11 +134,11 @@ class Verifier:
             if fault.reason != "damaged_journal":
                 raise
             damage.append(Damage(JOURNAL_OF + name, "changed"))
-            return Verified(name, 0, tuple(damage), None, index_holds=False)
+            return Verified(name, 0, tuple(damage), None, index_intact=False)
         known = _Names()
         records = journal.records(path, state.groups) if state else iter(())
         damage += self._rows(dataset, known.collect(records))
-        return Verified(name, known.rows, tuple(sorted(damage, key=_place)), None, index_holds=True)
+        return Verified(name, known.rows, tuple(sorted(damage, key=_place)), None, index_intact=True)
 
     def _rows(self, dataset: DatasetFolder, records: Iterable[RowRecord]) -> Iterator[Damage]:
         with ThreadPoolExecutor(HASHING_THREADS) as threads:
@@ -149,18 +149,18 @@ class Verifier:
 
 
 def _folders(dataset: DatasetFolder) -> Iterator[Damage]:
-    """Folders in whose place something else stands: a link to the same files elsewhere is not the dataset."""
+    """Folders of the dataset that are a link or a file."""
     for folder in (dataset.meta, dataset.audio, dataset.json):
         if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
             yield Damage(folder.name, "changed")
 
 
-def good_records(dataset: DatasetFolder, path: Path, verified: Verified) -> Iterator[RowRecord]:
-    """The records of the rows that hold: what a repaired journal begins with."""
+def intact_records(dataset: DatasetFolder, path: Path, verified: Verified) -> Iterator[RowRecord]:
+    """The records of the rows without damage: the content of the repaired journal."""
     bad = verified.damaged_rows
     if verified.record is not None:
-        records = read_index(dataset) if verified.index_holds else iter(())
-    elif verified.index_holds:
+        records = read_index(dataset) if verified.index_intact else iter(())
+    elif verified.index_intact:
         state = journal.read(path)
         records = journal.records(path, state.groups) if state else iter(())
     else:
@@ -181,7 +181,7 @@ def _row_damage(dataset: DatasetFolder, record: RowRecord) -> list[Damage]:
 
 
 def _file_state(path: Path, size: int | None, digest: str | None) -> Literal["missing", "changed"] | None:
-    """None for a file that holds. What stands behind a link is not there."""
+    """None for an undamaged file. A file in a linked folder counts as missing."""
     try:
         facts = path.lstat()
         if path.parent.is_symlink():
@@ -198,7 +198,7 @@ def _is_file(path: Path) -> bool:
 
 
 class _Names:
-    """The names of the rows' audio files, as sorted hashes: 8 bytes a row, however long the names are."""
+    """The names of the rows' audio files as sorted hashes: 8 bytes per row, whatever their length."""
 
     def __init__(self) -> None:
         self._hashes: list[int] = []
@@ -206,7 +206,7 @@ class _Names:
         self.rows = 0
 
     def collect(self, records: Iterable[RowRecord]) -> Iterator[RowRecord]:
-        """Note the names of records that pass by."""
+        """Yield the records, and collect their names."""
         for record in records:
             self.rows += 1
             if record.status != "failed":
@@ -216,7 +216,7 @@ class _Names:
             yield record
 
     def tests(self) -> tuple[Callable[[str], bool], Callable[[str], bool]]:
-        """Whether a name is that of an audio file, and that of a JSON file, of a row."""
+        """Two predicates: whether a name is that of a row's audio file, and that of a row's JSON file."""
         audio, json = np.sort(np.array(self._hashes, np.int64)), np.sort(np.array(self._json, np.int64))
 
         def is_json(name: str) -> bool:
@@ -236,7 +236,7 @@ def _own(dataset: DatasetFolder) -> list[Path]:
 
 
 def _extra(dataset: DatasetFolder, known: _Names, own: set[str]) -> Iterator[Damage]:
-    """Whatever stands in the dataset's folder and belongs to no row and is none of our files."""
+    """Entries of the dataset's folder that belong to no row and are no summary."""
     is_audio, is_json = known.tests()
     folders = {"audio", "json", ".hugflow"}
     for folder, wanted in (("audio", is_audio), ("json", is_json), (".hugflow", None), ("", None)):

@@ -1,4 +1,4 @@
-"""Files come from the Hub whole and verified: a shard in scratch has the hash that the Hub names, or is not there."""
+"""Download of source files: a file in scratch has the size and hash that the Hub lists, or is deleted."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _BLOCK = 1 << 20
 def fetch_shard(hub: Hub, hf_id: str, sha: str, shard: Shard, folder: Path) -> Path:
     """Fetch a shard at commit `sha` into `folder`, a folder of its own, and verify its bytes.
 
-    What an earlier run left there is used when it is whole. The Hub's library checks sizes only, so bytes that were
-    changed on the way are found here, and fetched again. Raises Transient after the last attempt.
+    A file of an earlier run is used when its bytes are right. The Hub's library checks sizes only, so bytes that were
+    changed in transit are found here, and fetched again. Raises Transient after the last attempt.
     """
     path = folder / shard.path
     doing = f"fetching {shard.path} of {hf_id}"
@@ -37,7 +37,9 @@ def fetch_shard(hub: Hub, hf_id: str, sha: str, shard: Shard, folder: Path) -> P
     return hub.call(doing, attempt)
 
 
-_FIX = "Run the same command again: it continues. If it stays, a proxy changes files, or the Hub's copy is damaged."
+_FIX = (
+    "Run the same command again: it continues. If the error stays, a proxy changes files, or the Hub's copy is damaged."
+)
 
 
 def _download(hub: Hub, hf_id: str, sha: str, path: str, folder: Path) -> None:

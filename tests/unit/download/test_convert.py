@@ -32,7 +32,7 @@ class Watcher:
     def row_started(self, row: int) -> None:
         self.started.append(row)
 
-    def committed(self, records: list[RowRecord]) -> None:
+    def rows_written(self, records: list[RowRecord]) -> None:
         self.groups.append(list(records))
 
     def should_stop(self) -> bool:
@@ -128,7 +128,7 @@ def test_groups_are_bounded(bench: Bench, conversion: dict[str, Any], sizes: lis
     assert [len(group) for group in watcher.groups] == sizes
 
 
-def test_when_asked_to_stop_all_that_was_begun_is_committed(bench: Bench) -> None:
+def test_when_asked_to_stop_all_that_was_begun_is_written(bench: Bench) -> None:
     watcher = bench.convert(table_of(rows(20)), watcher=Watcher(stop_at=11))
     assert [record.row for record in watcher.records] == list(range(11))
     assert bench.rows() == list(range(11))

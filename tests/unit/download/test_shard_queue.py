@@ -55,10 +55,10 @@ def test_pieces_end_where_row_groups_end_when_that_is_near() -> None:
     st.integers(1, 8),
 )
 def test_what_is_pending_is_exactly_what_is_missing(
-    groups: tuple[int, ...], first_row: int, settled: list[tuple[int, int]], workers: int
+    groups: tuple[int, ...], first_row: int, skipped: list[tuple[int, int]], workers: int
 ) -> None:
     shard = Shard(path="x", size_bytes=1, sha256=None, blob_id=None, first_row=first_row, groups=groups)
-    done = RowRanges((first, first + length) for first, length in settled)
+    done = RowRanges((first, first + length) for first, length in skipped)
     missing = [row for row in range(first_row, first_row + sum(groups)) if row not in done]
     pieces = pending_pieces(shard, done, workers)
     assert [first_row + row for first, stop in pieces for row in range(first, stop)] == missing
@@ -126,7 +126,7 @@ def dataset(tmp_path: Path) -> Iterator[DatasetFolder]:
 def queue_of(
     dataset: DatasetFolder,
     source: Source,
-    settled: RowRanges,
+    skipped: RowRanges,
     counts: dict[int, ShardCount],
     *,
     counted: bool,
@@ -160,7 +160,7 @@ def queue_of(
     return ShardQueue(
         plan=plan,
         dataset=dataset,
-        settled=settled,
+        skipped=skipped,
         fetch_rows=source,
         counted=counts.__setitem__,
         workers=workers,
@@ -189,10 +189,10 @@ sets_of_rows = st.lists(st.tuples(st.integers(0, sum(ROWS)), st.integers(0, 100)
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("counted", [True, False])
-@pytest.mark.parametrize("settled", [[], [[0, 99]], [[0, 504]], [[50, 60], [340, 350]], [[0, 9], [500, 503]]])
-def test_slices_are_exactly_the_rows_to_do(dataset: DatasetFolder, settled: list[list[int]], counted: bool) -> None:
+@pytest.mark.parametrize("skipped", [[], [[0, 99]], [[0, 504]], [[50, 60], [340, 350]], [[0, 9], [500, 503]]])
+def test_slices_are_exactly_the_rows_to_do(dataset: DatasetFolder, skipped: list[list[int]], counted: bool) -> None:
     source, counts = Source(ROWS), dict[int, ShardCount]()
-    done = RowRanges(settled)
+    done = RowRanges(skipped)
     taken = drain(queue_of(dataset, source, done, counts, counted=counted))
     rows = sorted(row for part in taken for row in part.rows)
     assert rows == [row for row in range(sum(ROWS)) if row not in done]
@@ -244,12 +244,12 @@ def test_a_shard_that_is_not_as_planned_is_refused(dataset: DatasetFolder) -> No
 
 
 @pytest.mark.parametrize(
-    ("settled", "counted", "workers"),
+    ("skipped", "counted", "workers"),
     [([], True, 4), ([[0, 504]], True, 0), ([[1, 504]], True, 1), ([[40, 504]], True, 3), ([[1, 504]], False, 4)],
 )
 def test_no_worker_is_started_for_nothing(
-    dataset: DatasetFolder, settled: list[list[int]], counted: bool, workers: int
+    dataset: DatasetFolder, skipped: list[list[int]], counted: bool, workers: int
 ) -> None:
     """Shards that are not counted may have any number of rows."""
-    queue = queue_of(dataset, Source(ROWS), RowRanges(settled), {}, counted=counted, workers=4)
+    queue = queue_of(dataset, Source(ROWS), RowRanges(skipped), {}, counted=counted, workers=4)
     assert queue.worth_workers == workers

@@ -10,9 +10,9 @@ from hugflow.download.worker import RowStatus
 
 ROW = 5
 WRITER = f"""
-from hugflow.download.worker import Status
+from hugflow.download.worker import RowStatus
 import sys
-status = Status(int(sys.argv[1]))
+status = RowStatus(int(sys.argv[1]))
 while not status.should_stop():
     status.row_started({ROW})
     status.row_started(-1)

@@ -225,7 +225,7 @@ def test_clear_hands_over_what_is_not_ours_while_the_plan_is_there(storage: Stor
     for path in (dataset.path / "notes.txt", dataset.meta / "more"):
         path.write_text("somebody's")
     seen: list[tuple[list[str], bool]] = []
-    dataset.clear(lambda strangers: seen.append((sorted(strangers), dataset.exists())))
+    dataset.clear(lambda foreign: seen.append((sorted(foreign), dataset.exists())))
     assert seen == [([".hugflow/more", "notes.txt"], True)]
     assert tree(dataset.path).keys() == {".hugflow/more", "notes.txt"}, "they are the caller's to move"
 

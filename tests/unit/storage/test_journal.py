@@ -40,7 +40,7 @@ def write(path: Path, *groups: Iterable[RowRecord], name: str = NAME, sha: str =
     opened = Journal.open(path, name, sha)
     opened.begin_run({"time": "2026-01-01T00:00:00+00:00", "version": "1"})
     for group in groups:
-        opened.commit(list(group))
+        opened.append_rows(list(group))
     opened.close()
     return opened.state
 
@@ -184,7 +184,7 @@ def test_cut_at_every_byte_it_can_be_continued(tmp_path: Path, whole: bytes) -> 
         before = rows_of(journal.read(path))
         opened = Journal.open(path, NAME, SHA)
         assert rows_of(opened.state) == before
-        opened.commit([ok(9)])
+        opened.append_rows([ok(9)])
         opened.close()
         again = journal.read(path)
         assert again == opened.state

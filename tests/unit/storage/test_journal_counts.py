@@ -26,10 +26,10 @@ def row_range(first: int, stop: int) -> list[RowRecord]:
     return [RowRecord(row, "ok", f"{row}.mp3", 100, "a", 7, "b", 8_000, 16_000) for row in range(first, stop)]
 
 
-def settled(blocks: list[list[RowRecord]]) -> JournalState:
+def counted(blocks: list[list[RowRecord]]) -> JournalState:
     state = JournalState("name", "sha")
     for block in blocks:
-        state.settle(block)
+        state.record_rows(block)
     return state
 
 
@@ -38,14 +38,14 @@ def settled(blocks: list[list[RowRecord]]) -> JournalState:
 @example([row_range(0, 4) + row_range(2, 6)])
 @example([row_range(0, 4), row_range(3, 5)])
 def test_many_records_at_once_are_as_many_single_ones(blocks: list[list[RowRecord]]) -> None:
-    at_once, one_by_one = settled(blocks), settled([[record] for block in blocks for record in block])
+    at_once, one_by_one = counted(blocks), counted([[record] for block in blocks for record in block])
     assert at_once.done == one_by_one.done
     assert at_once.failed == one_by_one.failed
     assert at_once.tally == one_by_one.tally
 
 
 def test_ranges_of_several_workers_in_one_block_are_all_counted() -> None:
-    state = settled([row_range(100, 108) + row_range(0, 8) + row_range(108, 110)])
+    state = counted([row_range(100, 108) + row_range(0, 8) + row_range(108, 110)])
     assert state.done.as_list() == [[0, 7], [100, 109]]
     assert (state.tally.audio_files, state.tally.audio_bytes, state.tally.json_bytes) == (18, 1800, 126)
     assert state.tally.duration_s == pytest.approx(9.0)
@@ -55,7 +55,7 @@ def test_records_of_an_older_version_have_fewer_columns() -> None:
     older = [list(record)[:-1] for record in row_range(0, 4)]
     state = JournalState("name", "sha")
 
-    state.settle([*older, *row_range(4, 8)])
+    state.record_rows([*older, *row_range(4, 8)])
 
     assert state.done.as_list() == [[0, 7]]
     assert (state.tally.audio_files, state.tally.json_bytes) == (8, 56)
