@@ -1,8 +1,8 @@
-"""Fields of a card's front matter set one by one, so that everything else in it stays as people wrote it.
+"""Set single fields of a card's front matter; all other text stays byte for byte (docs/decisions/0014).
 
 The text of a field that changes is replaced; comments, order, quotes and line ends of all others stay. The result is
-read again before it is given back: where the text could not be replaced that way, the fields are written anew from the
-parsed document, and only comments are lost.
+parsed again and compared: where the text could not be replaced that way, the document is serialised from its nodes,
+and only comments are lost.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ GONE = object()
 
 @dataclass(frozen=True, slots=True)
 class CardText:
-    """A card in its parts: `before` what stands ahead of the front matter (a byte order mark), `matter` the YAML
+    """A card in its parts: `before` the front matter (a byte order mark), `matter` the YAML
     between the lines of dashes, None where there is none, and `body` the Markdown after it.
     """
 
@@ -34,7 +34,7 @@ class CardText:
 
     @classmethod
     def of(cls, text: str) -> CardText:
-        """Take a card apart, by the same rule as the Hub's own library."""
+        """Split a card into its parts, by the same rule as the Hub's own library."""
         mark = "\ufeff" if text.startswith("\ufeff") else ""
         lines = [line for line in _LINE.findall(text.removeprefix(mark)) if line]
         first = next((index for index, line in enumerate(lines) if line.strip()), None)
@@ -62,7 +62,7 @@ def parse(matter: str | None) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise _invalid("its front matter is no list of fields with names")
+        raise _invalid("its front matter is not a mapping of field names to values")
     return value
 
 
@@ -84,7 +84,7 @@ def updated(matter: str | None, fields: Mapping[str, Any], newline: str) -> str:
             return result
     except yaml.YAMLError:
         pass  # an anchor, or a style of which only the parser knows where it ends
-    return _written_anew(text, changed, newline)
+    return _serialised(text, changed, newline)
 
 
 def dump(value: Any, newline: str = "\n") -> str:
@@ -119,7 +119,7 @@ def _root(text: str) -> yaml.MappingNode | None:
 
 
 def _span(text: str, name: str) -> tuple[int | None, int | None]:
-    """Where the lines of a field begin and end; comments and blank lines after them are not its own."""
+    """The first and last position of a field's lines, without comments and blank lines after them."""
     root = _root(text)
     starts = [(key.value, key.start_mark.index) for key, _ in root.value] if root is not None else []
     for place, (key, begin) in enumerate(starts):
@@ -188,7 +188,7 @@ def _config(item: Any) -> Any:
 # -- the whole document ----------------------------------------------------------------------------------------------
 
 
-def _written_anew(text: str, changed: Mapping[str, Any], newline: str) -> str:
+def _serialised(text: str, changed: Mapping[str, Any], newline: str) -> str:
     """The document from its nodes, which keep each value as it was spelled; only comments are lost."""
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     pairs = {key.value: (key, value) for key, value in root.value} if isinstance(root, yaml.MappingNode) else {}
@@ -200,8 +200,8 @@ def _written_anew(text: str, changed: Mapping[str, Any], newline: str) -> str:
             assert isinstance(new, yaml.MappingNode)
             pairs[name] = new.value[0]
     node = yaml.MappingNode("tag:yaml.org,2002:map", list(pairs.values()), flow_style=False)
-    anew: str = yaml.serialize(node, Dumper=yaml.SafeDumper, allow_unicode=True, width=float("inf"))
-    return anew.replace("\n", newline)
+    text_again: str = yaml.serialize(node, Dumper=yaml.SafeDumper, allow_unicode=True, width=float("inf"))
+    return text_again.replace("\n", newline)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -220,7 +220,7 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def _same(one: Any, two: Any) -> bool:
-    """Whether two values are written the same: 1 is not true, and NaN is NaN."""
+    """True if two values have the same YAML: 1 is not true, and NaN equals NaN."""
     if one is GONE or two is GONE:
         return one is two
     return bool(type(one) is type(two) and yaml.safe_dump(one) == yaml.safe_dump(two))
@@ -238,6 +238,6 @@ def _invalid(problem: str) -> InvalidRequest:
     return InvalidRequest(
         "reading the card of the repository",
         problem,
-        "Mend README.md on the Hub; nothing of it was changed.",
+        "Correct README.md on the Hub; it was not changed.",
         reason="invalid_card",
     )

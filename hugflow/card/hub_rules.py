@@ -1,4 +1,4 @@
-"""The Hub's own rules for the head of a dataset's card: licences, languages, tasks, sizes; and what was meant.
+"""The Hub's own rules for a dataset card's front matter: licences, languages, tasks, sizes; with suggestions.
 
 Where the Hub's list is closed, a value that is not in it is an error, as it would be there. Where the list grows with
 time, it is a warning. As of September 2026; the lists are those of the Hub's documentation and of its task pages.
@@ -82,7 +82,7 @@ _LARGEST = "n>1T"
 
 @dataclass(frozen=True, slots=True)
 class CardProblem:
-    """What is wrong with a field of the head of a card. `field` is its place in the request, such as `card.license`.
+    """A problem of a field of a card's front matter. `field` is its place in the request, such as `card.license`.
 
     `level` is "error" for what the Hub would refuse, "warning" for what it would take and perhaps not understand.
     """
@@ -93,13 +93,13 @@ class CardProblem:
 
 
 def check(card: Card, at: str = "card") -> tuple[CardProblem, ...]:
-    """Hold the fields of a request's `card` against the Hub's rules. `at` is where they stand in the request."""
+    """Check the fields of a request's `card` by the Hub's rules. `at` is their place in the request."""
     fields = card.model_dump(exclude_none=True)
     return tuple(CardProblem(f"{at}.{each.field}", each.message, each.level) for each in check_fields(fields))
 
 
 def check_fields(fields: Mapping[str, Any]) -> Iterator[CardProblem]:
-    """Hold the fields of a card's front matter against the Hub's rules; they may be of any type, from any hand."""
+    """Check the fields of a card's front matter by the Hub's rules; they may be of any type."""
     for licence in _texts(fields.get("license")):
         yield from _licence(licence)
     if fields.get("license") == "other" and not fields.get("license_name"):
@@ -123,7 +123,7 @@ def size_category(rows: int) -> str:
 
 
 def _texts(value: Any) -> list[str]:
-    """The values of a field that may hold one or several. YAML reads the language `no` as false."""
+    """The values of a field with one or several. YAML reads the language `no` as false."""
     values = value if isinstance(value, list | tuple) else [] if value is None else [value]
     return ["no" if each is False else str(each) for each in values]
 

@@ -1,7 +1,7 @@
-"""The card of a published dataset: its front matter for the Hub and `datasets`, and the parts that people read.
+"""The card of a published dataset: its front matter for the Hub and `datasets`, and generated sections of text.
 
-People's text and fields stay byte for byte. What is made here stands between markers, and is replaced in its place.
-Nothing in a card says when it was made: the same data gives the same bytes.
+Other text and fields stay byte for byte. Generated sections are between markers, and are replaced in place. A card has
+no time in it: the same data gives the same bytes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class CardConfig:
 
 @dataclass(frozen=True, slots=True)
 class BuiltCard:
-    """The bytes of README.md, and what the Hub may not like about what people wrote in it."""
+    """The bytes of README.md, and warnings about fields that the Hub may not accept."""
 
     content: bytes
     warnings: tuple[str, ...] = ()
@@ -60,20 +60,20 @@ def build(
     `description` begins the card where there is none yet. Fields of `card` that are None stay as they are in `old`.
     Raises InvalidRequest: `invalid_card` for an old card that cannot be read, and for fields that the Hub refuses.
     """
-    text, newline = _opened(old)
+    text, newline = _decoded(old)
     parts = CardText.of(text)
     front = parse(parts.matter)
     _check_shape(front)
     fields = _people_fields(front, card) | _data_fields(front, configs)
     merged = {name: value for name, value in (front | fields).items() if value is not GONE}
-    warnings = tuple(_checked(merged, {name for name in fields if front.get(name) != merged.get(name)}))
+    warnings = tuple(_check_merged(merged, {name for name in fields if front.get(name) != merged.get(name)}))
     body = parts.body
     if not body.strip():
         title = merged.get("pretty_name") or repo_id.partition("/")[2]
         body = newline.join(beginning(str(title), description))
     body = with_sections(body, sections(repo_id, card.citation, spec), newline)
     matter = updated(parts.matter, fields, newline)
-    return BuiltCard(_closed(CardText(parts.before, matter, body), newline), warnings)
+    return BuiltCard(_encoded(CardText(parts.before, matter, body), newline), warnings)
 
 
 def without_config(old: bytes, repo_id: str, name: str, spec: SpecJson | None) -> bytes:
@@ -81,7 +81,7 @@ def without_config(old: bytes, repo_id: str, name: str, spec: SpecJson | None) -
 
     Raises InvalidRequest (`invalid_card`) for a card that cannot be read.
     """
-    text, newline = _opened(old)
+    text, newline = _decoded(old)
     parts = CardText.of(text)
     front = parse(parts.matter)
     _check_shape(front)
@@ -94,20 +94,20 @@ def without_config(old: bytes, repo_id: str, name: str, spec: SpecJson | None) -
         fields["configs"] = [each for each in _list(front["configs"]) if _name(each) != name] or GONE
     matter = updated(parts.matter, fields, newline)
     body = with_sections(parts.body, sections(repo_id, None, spec or SpecJson()), newline, add=False)
-    return _closed(CardText(parts.before, matter if matter.strip() else None, body), newline)
+    return _encoded(CardText(parts.before, matter if matter.strip() else None, body), newline)
 
 
 # -- bytes -----------------------------------------------------------------------------------------------------------
 
 
-def _opened(old: bytes | None) -> tuple[str, str]:
-    """The card's text as it is, and the line end that most of its lines have."""
+def _decoded(old: bytes | None) -> tuple[str, str]:
+    """The card's text, and the line end of most of its lines."""
     text = (old or b"").decode("utf-8", _ENCODING)
     windows = text.count("\r\n")
     return text, "\r\n" if windows * 2 > text.count("\n") else "\n"
 
 
-def _closed(parts: CardText, newline: str) -> bytes:
+def _encoded(parts: CardText, newline: str) -> bytes:
     return parts.joined(newline).encode("utf-8", _ENCODING)
 
 
@@ -115,7 +115,7 @@ def _closed(parts: CardText, newline: str) -> bytes:
 
 
 def _people_fields(front: Mapping[str, Any], card: Card) -> dict[str, Any]:
-    """What the request says of the dataset. A listed licence has no name of its own any more."""
+    """The fields that the request sets. A licence that the Hub lists takes `license_name` away."""
     given = card.model_dump(exclude_none=True)
     fields = {name: _field(given[name]) for name in _OWN_FIELDS if name in given}
     if fields.get("license", "other") != "other":
@@ -128,7 +128,7 @@ def _field(value: Any) -> Any:
 
 
 def _data_fields(front: Mapping[str, Any], configs: Sequence[CardConfig]) -> dict[str, Any]:
-    """What the Hub and `datasets` need to load the data; entries of other configs stay."""
+    """The fields from which the Hub and `datasets` load the data; entries of other configs stay."""
     mine = {config.name: config for config in configs}
     infos = [_info(mine[name]) if (name := _name(info)) in mine else info for info in _infos(front)]
     known = {_name(info) for info in infos}
@@ -141,13 +141,13 @@ def _data_fields(front: Mapping[str, Any], configs: Sequence[CardConfig]) -> dic
 
 
 def _check_shape(front: Mapping[str, Any]) -> None:
-    """Refuse what could only be overwritten, not added to."""
+    """Raise InvalidRequest for fields that could only be overwritten, not added to."""
     for field, kinds in (("configs", (list,)), ("dataset_info", (list, dict))):
         if front.get(field) is not None and not isinstance(front[field], kinds):
             raise InvalidRequest(
                 "reading the card of the repository",
-                f"`{field}` in its front matter is no list",
-                "Mend README.md on the Hub; nothing of it was changed.",
+                f"`{field}` in its front matter is not a list",
+                "Correct README.md on the Hub; it was not changed.",
                 reason="invalid_card",
             )
 
@@ -168,7 +168,7 @@ def _infos(front: Mapping[str, Any]) -> list[Any]:
 
 
 def _info_field(infos: Sequence[Any]) -> Any:
-    """`dataset_info` as `datasets` writes it: one entry stands alone, and the default config needs no name then."""
+    """`dataset_info` as `datasets` writes it: one entry is no list, and the default config needs no name then."""
     if not infos:
         return GONE
     named = [{"config_name": _name(info), **info} if isinstance(info, dict) else info for info in infos]
@@ -191,7 +191,7 @@ def _info(config: CardConfig) -> dict[str, Any]:
 
 
 def _entry(config: CardConfig, old: Mapping[str, Any]) -> dict[str, Any]:
-    """The entry of `configs`. What it had beside the files stays, but for what spoke of other files or columns."""
+    """The entry of `configs`. Its other keys stay, but for those about other files or columns."""
     files = [
         {"split": split.name, "path": files_of(config.folder, split.name, split.shards)} for split in config.splits
     ]
@@ -215,8 +215,8 @@ def _size_field(infos: Sequence[Any]) -> dict[str, Any]:
     return {"size_categories": [size_category(sum(known))]} if known else {}
 
 
-def _checked(front: Mapping[str, Any], changed: set[str]) -> Iterator[str]:
-    """Warn of what the Hub may not like; refuse what it would refuse of the fields that this publish changes."""
+def _check_merged(front: Mapping[str, Any], changed: set[str]) -> Iterator[str]:
+    """Yield warnings; raise InvalidRequest where the Hub would refuse a field that this publish changes."""
     problems = list(check_fields(front))
     named = changed | ({"license_name"} if "license" in changed else set())
     errors = [each for each in problems if each.level == "error" and each.field in named]

@@ -1,7 +1,7 @@
-"""The parts of a dataset's card that are made here, and where they stand between the words of people.
+"""Generated sections of a dataset's card, and their places in its text.
 
-A part stands between two markers, comments that readers do not see, and is replaced in its place. Text that came from
-a request is shown as it is written, and cannot end a table, a block of code, or the part itself.
+A section is between two markers, comments that readers do not see, and is replaced in place. Text that came from a
+request is shown as it is written, and cannot end a table, a block of code, or the section itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hugflow.render.humanize import count, size
 from hugflow.render.markdown import code, marker, sentence, table
 
 SECTIONS = ("tables", "schema", "usage", "citation")
-"""The parts that are made here, in the order in which they first stand."""
+"""The generated sections in the order in which they are first written."""
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 
 
@@ -70,7 +70,7 @@ def _schema(tables: Sequence[TableEntry]) -> str | None:
 
 
 def _usage(repo_id: str, tables: Sequence[TableEntry]) -> str | None:
-    """How the first table is read; the others are read the same way."""
+    """Code that reads the first table; the others are read the same way."""
     first = next((each for each in tables if each.splits), None)
     if first is None or not first.splits:
         return None
@@ -95,9 +95,9 @@ def _citation(citation: str) -> str:
 
 
 def with_sections(body: str, made: Mapping[str, str | None], newline: str, *, add: bool = True) -> str:
-    """Put each section into its place: where it stands, else beside its neighbours, else at the end.
+    """Write each section in its place: between its markers, else beside its neighbours, else at the end.
 
-    Without `add`, sections that are not there are not begun.
+    Without `add`, only sections that are there are written.
     """
     for name in SECTIONS:
         text, found = made.get(name), _found(body, name)
@@ -111,13 +111,13 @@ def with_sections(body: str, made: Mapping[str, str | None], newline: str, *, ad
 
 
 def _block(name: str, text: str, newline: str) -> str:
-    # no comment begins inside of a part: it could be taken for the end of the part
+    # no comment begins inside a section: it could be taken for its end marker
     lines = _NEWLINE.split(text.replace("<!--", "&lt;!--"))
     return newline.join([marker("begin", name), *lines, marker("end", name)])
 
 
 def _found(body: str, name: str) -> tuple[int, int] | None:
-    """Where a section begins and ends, its markers included: an end marker and the begin marker nearest before it."""
+    """The first and last position of a section with its markers: an end marker and the nearest begin marker before."""
     for end in re.finditer(rf"<!--[ ]*hugflow:end[ ]+{name}[ ]*-->", body):
         begins = list(re.finditer(rf"<!--[ ]*hugflow:begin[ ]+{name}[ ]*-->", body[: end.start()]))
         if begins:

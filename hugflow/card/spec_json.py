@@ -1,4 +1,4 @@
-"""spec.json: what a published repository says of itself to programs. Read, merged and written here; no I/O.
+"""Read, merge and write spec.json, which describes a published repository to programs; no I/O.
 
 A newer publish changes the tables that it wrote and what follows from them; every other table, and every field that is
 not ours, stays. Nothing but three times depends on when it was written.
@@ -20,7 +20,7 @@ from hugflow.text.printable import shown
 
 FIRST_VERSION = "1.0.0"
 MAX_LISTED = 10_000
-"""A distinct list with more values, or with more text than `MAX_LISTED_BYTES`, is left out: only its count stands."""
+"""Of a distinct list with more values, or more text than `MAX_LISTED_BYTES`, only the count is written."""
 MAX_LISTED_BYTES = 500_000
 MAX_SAMPLE = 10
 MAX_SAMPLE_TEXT = 200
@@ -69,7 +69,7 @@ class DateRange(_Part):
 
 
 class SplitSize(_Part):
-    """What a split holds."""
+    """The size of a split."""
 
     row_count: Count
     """The number of its rows."""
@@ -83,7 +83,7 @@ class DistinctList(_Part):
     column: str
     """The column."""
     count: Count
-    """How many distinct values it has."""
+    """The number of its distinct values."""
     values: tuple[Value, ...] | None = None
     """The values; left out where there are too many."""
     sample: tuple[Value, ...] | None = None
@@ -96,7 +96,7 @@ class TableEntry(_Part):
     name: str
     """The config's name."""
     description: str | None = None
-    """What the table holds."""
+    """The table's description."""
     row_count: Count | None = None
     """The number of rows of all splits."""
     size_bytes: Count | None = None
@@ -108,7 +108,7 @@ class TableEntry(_Part):
     interval: str | None = None
     """The time between rows."""
     missing_cells: Count | None = None
-    """How many cells have no value: null or NaN."""
+    """The number of cells without a value: null or NaN."""
     columns: tuple[SpecColumn, ...] | None = None
     """The columns in their order."""
     splits: dict[str, SplitSize] | None = None
@@ -118,10 +118,10 @@ class TableEntry(_Part):
 
 
 class DataQuality(_Part):
-    """How good the data is."""
+    """The quality of the data."""
 
     validation_passed: bool | None = None
-    """Whether all quality rules held; nothing is published where one does not."""
+    """True if all quality rules were met; nothing is published otherwise."""
     missing_data_pct: Annotated[float, Field(ge=0, le=100)] | None = None
     """The share of cells without a value, in percent, over the tables of which it is known."""
     last_validation: Annotated[str, _MOMENT] | None = None
@@ -129,9 +129,9 @@ class DataQuality(_Part):
 
 
 class SpecJson(_Part):
-    """What a published repository says of itself to programs.
+    """A published repository, described for programs.
 
-    Beside the fields here stand the distinct lists: `<name>` with the values, `<name>_count` and `<name>_sample`.
+    It also has the distinct lists: `<name>` with the values, `<name>_count` and `<name>_sample`.
     """
 
     update_time: Annotated[str, _DAY] | None = None
@@ -147,7 +147,7 @@ class SpecJson(_Part):
     intervals: dict[str, Any] = Field(default_factory=dict)
     """The time between rows of each table, by the table's name."""
     data_quality: DataQuality = DataQuality()
-    """How good the data is."""
+    """The quality of the data."""
 
     def table(self, name: str) -> TableEntry | None:
         """The table called `name`."""
@@ -208,7 +208,7 @@ def _malformed(problem: str) -> InvalidRequest:
     return InvalidRequest(
         "reading spec.json of the repository",
         problem,
-        "Mend the file on the Hub, or delete it there: it is then written anew.",
+        "Correct the file on the Hub, or delete it there: a new one is written then.",
         reason="invalid_spec_json",
     )
 
@@ -217,7 +217,7 @@ def _malformed(problem: str) -> InvalidRequest:
 
 
 def change(old: SpecJson | None, tables: Sequence[TableEntry]) -> Change:
-    """What publishing `tables` is to the readers of the repository as it was.
+    """The kind of change that `tables` are for readers of the repository.
 
     "first" where there is no spec.json, "same" where all columns and splits stay, "minor" where some are new or a
     table is, "major" where columns or splits are gone or of another type: the old files are kept then.
@@ -253,7 +253,7 @@ def _change(old: TableEntry | None, new: TableEntry) -> Change:
 
 
 def _compared(before: Mapping[str, str] | None, after: Mapping[str, str] | None) -> Change:
-    """How names with their types changed; "same" where one side is not known."""
+    """The kind of change from names with their types to others; "same" where one side is not known."""
     if before is None or after is None:
         return "same"
     if any(after.get(name) != kind for name, kind in before.items()):
@@ -312,12 +312,12 @@ def without(old: SpecJson, name: str, now: datetime) -> SpecJson:
 
 
 def same_but_times(one: SpecJson, two: SpecJson) -> bool:
-    """Whether two say the same of the data: the times of their making are left out."""
+    """True if two are equal but for the times at which they were written."""
     return bool(_timeless(one) == _timeless(two))
 
 
 def bounded(values: Sequence[Value]) -> tuple[Value, ...] | None:
-    """The values of a distinct list; None where they are too many to stand in spec.json."""
+    """The values of a distinct list; None where they are too many for spec.json."""
     size_bytes = sum(len(str(value).encode(errors="replace")) for value in values[: MAX_LISTED + 1])
     return tuple(values) if len(values) <= MAX_LISTED and size_bytes <= MAX_LISTED_BYTES else None
 

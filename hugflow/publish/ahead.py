@@ -1,4 +1,4 @@
-"""Reading runs ahead of what is done with the rows: a second core decodes the next batches meanwhile."""
+"""Read batches ahead on a thread of its own: a second core decodes the next ones meanwhile."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pyarrow as pa
 from hugflow.publish.sources.tables import Source
 
 AHEAD_BYTES = 32 << 20
-"""How much may wait; one batch more than that is being read."""
+"""The bytes that may wait to be taken; one more batch may be read meanwhile."""
 
 
 def _nothing() -> None:
     pass
 
 
-def reading_ahead(source: Source, check: Callable[[], None] = _nothing, *, ahead_bytes: int = AHEAD_BYTES) -> Source:
-    """The same source, whose batches are read by a thread of their own, in their order.
+def read_ahead(source: Source, check: Callable[[], None] = _nothing, *, ahead_bytes: int = AHEAD_BYTES) -> Source:
+    """The same source with its batches read by another thread, in their order.
 
     `check` is called for each batch that is taken, and may raise.
     """
@@ -35,7 +35,7 @@ def reading_ahead(source: Source, check: Callable[[], None] = _nothing, *, ahead
 
 @dataclass(slots=True)
 class _Ahead:
-    """What was read and not taken yet. `_error` is what the reading ended with."""
+    """Batches that were read and not taken yet. `_error` is the error that reading ended with."""
 
     limit_bytes: int
     _waiting: deque[pa.RecordBatch] = field(default_factory=deque)
@@ -75,7 +75,7 @@ class _Ahead:
             for batch in source:
                 if not self._put(batch):
                     break
-        except BaseException as error:  # noqa: BLE001 - it is raised where the batches are taken
+        except BaseException as error:  # noqa: BLE001 - raised where the batches are taken
             self._error = error
         finally:
             with self._changed:
@@ -83,7 +83,7 @@ class _Ahead:
                 self._changed.notify_all()
 
     def _put(self, batch: pa.RecordBatch) -> bool:
-        """Let a batch wait; False when nobody wants it any more."""
+        """Add a batch to those that wait; False when no more are wanted."""
         with self._changed:
             self._changed.wait_for(lambda: self._bytes < self.limit_bytes or self._is_unwanted)
             self._waiting.append(batch)

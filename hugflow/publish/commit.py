@@ -1,7 +1,7 @@
-"""One commit on the Hub, whatever happens on the way: the head moves, an answer is lost, the commit is too large.
+"""Exactly one commit on the Hub, even when the head moves, an answer is lost, or the commit is too large.
 
-Readers see the state before or the state after, and there is never a second commit: before anything is asked for
-again, it is looked whether it stands there already.
+Readers see the state before or the state after. There is never a second commit: before a request is repeated, the
+branch is searched for the commit.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _BAD_REQUEST = 400
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a commit should do to the files of a head. `copies` maps a new path to one at that head.
+    """Changes of files in one commit. `copies` maps a new path to an existing one.
 
-    Raises ValueError where two of its parts have plans for the same path.
+    Raises ValueError where a path is in two of its parts.
     """
 
     adds: Mapping[str, Upload | bytes] = field(default_factory=dict)
@@ -43,50 +43,54 @@ class Changes:
 
 
 def pending(head: Head, changes: Changes) -> Changes:
-    """What of `changes` would change anything: files that the head has already, or has not, need no commit."""
+    """The part of `changes` that makes a difference to the head."""
     files = head.files
     missing = set(changes.copies.values()) - files.keys()
     if missing:
         raise ValueError(f"commit {head.sha} has nothing to copy at {sorted(missing)}")
     return Changes(
-        adds={path: new for path, new in changes.adds.items() if not _holds(files.get(path), new)},
+        adds={path: new for path, new in changes.adds.items() if not _has_bytes_of(files.get(path), new)},
         deletes=changes.deletes & files.keys(),
         copies={new: old for new, old in changes.copies.items() if files.get(new) != files[old]},
     )
 
 
-def _holds(there: RepoFile | None, new: Upload | bytes) -> bool:
-    return there is not None and there.holds(upload_of(new) if isinstance(new, bytes) else new)
+def _has_bytes_of(there: RepoFile | None, new: Upload | bytes) -> bool:
+    return there is not None and there.has_bytes_of(upload_of(new) if isinstance(new, bytes) else new)
 
 
 def publish_changes(
     repository: Repository,
-    build: Callable[[Head], Changes],
+    read_changes: Callable[[Head], Changes],
     touched: Callable[[str], bool],
     *,
     message: str,
     description: str = "",
     base: Head | None = None,
+    review: Callable[[Changes], None] | None = None,
 ) -> Commit | None:
-    """Bring `build`'s changes to the repository in one commit; None where there is nothing to change.
+    """Commit the changes to the repository in one commit; None where there is nothing to change.
 
-    `build` gets the newest head, and again each newer one that comes in between. `base` is the head that the run began
+    `read_changes` is called with the newest head, and again with each newer one that comes in between; `review` with
+    those changes that make a difference, before each attempt, and may raise. `base` is the head that the run began
     with: what others changed since then is kept where it is elsewhere, and refused with MovedHead where `touched` is
     true for its path. With `create_pr`, an open pull request that has these very files is returned in place of a new
     one. A commit that the Hub finds too large goes through a pull request, in parts, that is merged at once.
 
-    Raises MovedHead, MissingUploads, Conflict where the head never stands still, and the errors of `Hub.call`.
+    Raises MovedHead, MissingUploads, Conflict where the head keeps moving, the errors of `review` and of `Hub.call`.
     """
     known = base
     for _ in range(MAX_ROUNDS):
         head = repository.read_head(known)
-        changes = pending(head, build(head))
+        changes = pending(head, read_changes(head))
+        if review is not None:
+            review(changes)
         if not changes:
             return None
         if base is not None:
             _refuse_moved(repository, base, head, touched)
         try:
-            return _Publication(repository, head, message, description).commit(_order(repository, head, changes))
+            return _Publication(repository, head, message, description).post(_stage(repository, head, changes))
         except _MovedError:
             base = base or head
             known = head
@@ -119,14 +123,16 @@ def _refuse_moved(repository: Repository, base: Head, head: Head, touched: Calla
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """Changes with everything that the request for a commit needs."""
+    """Changes with all that the request for a commit needs."""
 
     puts: Mapping[str, Upload]
     deletes: frozenset[str]
 
-    def stands_in(self, files: Mapping[str, RepoFile]) -> bool:
-        """Whether the files of a commit are as this order wants them."""
-        return not self.deletes & files.keys() and all(_holds(files.get(path), put) for path, put in self.puts.items())
+    def is_done_in(self, files: Mapping[str, RepoFile]) -> bool:
+        """True if the files of a commit are those that this order makes."""
+        return not self.deletes & files.keys() and all(
+            _has_bytes_of(files.get(path), put) for path, put in self.puts.items()
+        )
 
     def __len__(self) -> int:
         return len(self.puts) + len(self.deletes)
@@ -144,8 +150,8 @@ def _from_operations(operations: Sequence[tuple[str, Upload | None]]) -> _Order:
     return _Order(puts, frozenset(path for path, upload in operations if upload is None))
 
 
-def _order(repository: Repository, head: Head, changes: Changes) -> _Order:
-    """Copies of large files name their bytes by hash; small ones are read and travel in the commit."""
+def _stage(repository: Repository, head: Head, changes: Changes) -> _Order:
+    """Prepare all files of a commit: copies of large files by their hashes, small ones with their bytes."""
     puts = {path: new for path, new in changes.adds.items() if isinstance(new, Upload)}
     small = {path: new for path, new in changes.adds.items() if isinstance(new, bytes)}
     for new, old in changes.copies.items():
@@ -168,43 +174,43 @@ class _Publication:
     message: str
     description: str
 
-    def commit(self, order: _Order) -> Commit:
-        """The commit, or what stands in its place. Raises _MovedError."""
+    def post(self, order: _Order) -> Commit:
+        """Post the commit, whole or in parts. Raises _MovedError."""
         if len(order) <= MAX_OPERATIONS:
             try:
-                return self._single(order, self.head.sha, open_pull=self.repository.create_pr).made()
+                return self._single(order, self.head.sha, open_pull=self.repository.create_pr).ensure()
             except TooLarge as error:
                 log.warning("%s: %s; it goes in parts through a pull request", error.doing, error.problem)
-        return self._in_parts(order)
+        return self._post_in_parts(order)
 
     def _single(self, order: _Order, parent: str, *, onto: str | None = None, open_pull: bool = False) -> _Single:
         return _Single(self.repository, order, parent, self.message, self.description, onto, open_pull)
 
-    def _in_parts(self, order: _Order) -> Commit:
-        """A pull request takes the parts, where readers do not see them; its merge shows all of them at once."""
+    def _post_in_parts(self, order: _Order) -> Commit:
+        """Post the parts to a pull request, where readers do not see them, and merge it: all parts appear at once."""
         waiting = [*reversed(_parts_of(order))]
-        first = self._next(waiting, self.head.sha, None)
+        first = self._post_next(waiting, self.head.sha, None)
         pr_url = first.pr_url or ""
         num = number_of(pr_url)
         try:
             last = first
             while waiting:
-                last = self._next(waiting, last.sha, ref_of(num))
-            return replace(last, pr_url=pr_url) if self.repository.create_pr else self._merged(num)
+                last = self._post_next(waiting, last.sha, ref_of(num))
+            return replace(last, pr_url=pr_url) if self.repository.create_pr else self._merge(num)
         except (HugflowError, _MovedError):
             self._close(num)
             raise
 
-    def _next(self, waiting: list[_Order], parent: str, onto: str | None) -> Commit:
+    def _post_next(self, waiting: list[_Order], parent: str, onto: str | None) -> Commit:
         """Commit the next part; one that is too large gives way to its halves."""
         while True:
             part = waiting.pop()
             try:
-                return self._single(part, parent, onto=onto, open_pull=onto is None).made()
+                return self._single(part, parent, onto=onto, open_pull=onto is None).ensure()
             except TooLarge as error:
                 waiting += reversed(_parts_of(part, too_large=error))
 
-    def _merged(self, num: int) -> Commit:
+    def _merge(self, num: int) -> Commit:
         repository = self.repository
         if repository.head() != self.head.sha:
             raise _MovedError
@@ -236,7 +242,7 @@ def _parts_of(order: _Order, too_large: TooLarge | None = None) -> list[_Order]:
 
 @dataclass(slots=True)
 class _Single:
-    """One commit, on the branch or on `onto`, asked for until it is known whether it was made."""
+    """One commit on the branch or on `onto`, posted until it is known whether it was made."""
 
     repository: Repository
     order: _Order
@@ -247,29 +253,29 @@ class _Single:
     open_pull: bool
     _asked: bool = False
 
-    def made(self) -> Commit:
-        """The commit. Raises _MovedError where the ref has another head by now, and the errors of `Hub.call`."""
+    def ensure(self) -> Commit:
+        """Post the commit unless it is on the Hub. Raises _MovedError, and the errors of `Hub.call`."""
         doing = f"committing to {self.repository.repo_id}"
         try:
             return self.repository.hub.call(doing, self._attempt, writing=self.repository.repo_id)
         except Transient as error:
-            found = self._after_all()
+            found = self._find_after_failure()
             if found is None:
                 raise
             log.warning("%s: %s; but the commit was made", error.doing, error.problem)
             return found
 
     def _attempt(self) -> Commit:
-        # a pull request is looked for before it is first asked for, too: an earlier run may have been killed after it
+        # an earlier run may have been killed right after it opened the pull request
         if self._asked or self.open_pull:
-            found = self._found(self.repository)
+            found = self._find(self.repository)
             if found is not None:
                 return found
         self._asked = True
         try:
-            return self._send()
+            return self._post()
         except Conflict:
-            found = self._found(self.repository)
+            found = self._find(self.repository)
             if found is None:
                 raise
             return found
@@ -278,8 +284,8 @@ class _Single:
                 self._explain_bad_request(error)
             raise
 
-    def _send(self) -> Commit:
-        return self.repository.send_commit(
+    def _post(self) -> Commit:
+        return self.repository.post_commit(
             self.order.puts,
             self.order.deletes,
             parent=self.parent,
@@ -300,34 +306,34 @@ class _Single:
                 status_code=error.status_code,
             ) from error
 
-    def _after_all(self) -> Commit | None:
-        """A last look after the last attempt, whose answer may have been lost; without patience."""
+    def _find_after_failure(self) -> Commit | None:
+        """Look for the commit after the last attempt, whose answer may have been lost, without retries."""
         if not self._asked:
             return None
         repository = replace(self.repository, hub=replace(self.repository.hub, max_retries=0))
         try:
-            return self._found(repository)
+            return self._find(repository)
         except HugflowError:
             return None
 
-    def _found(self, repository: Repository) -> Commit | None:
-        """The commit, where it stands on the Hub already. Raises _MovedError where another one stands in its place."""
-        return self._found_pull(repository) if self.open_pull else self._found_on_ref(repository)
+    def _find(self, repository: Repository) -> Commit | None:
+        """The commit, if it is on the Hub already. Raises _MovedError where another commit came first."""
+        return self._find_pull_request(repository) if self.open_pull else self._find_on_ref(repository)
 
-    def _found_on_ref(self, repository: Repository) -> Commit | None:
+    def _find_on_ref(self, repository: Repository) -> Commit | None:
         sha = repository.head(self.onto)
         if sha == self.parent:
             return None
         newest = repository.newest(self.onto)
         # a commit with our parent can only be the one after it
         candidate = newest[newest.index(self.parent) - 1] if self.parent in newest[1:] else sha
-        if self.order.stands_in(repository.files(candidate)):
+        if self.order.is_done_in(repository.files(candidate)):
             return Commit(candidate, f"{repository.url}/commit/{candidate}")
         raise _MovedError
 
-    def _found_pull(self, repository: Repository) -> Commit | None:
+    def _find_pull_request(self, repository: Repository) -> Commit | None:
         for num in repository.pulls.open_ones(self.message, at_most=_PULLS_TO_LOOK_AT):
             sha = repository.head(ref_of(num))
-            if self.order.stands_in(repository.files(sha)):
+            if self.order.is_done_in(repository.files(sha)):
                 return Commit(sha, f"{repository.url}/commit/{sha}", repository.pulls.url(num))
         return None

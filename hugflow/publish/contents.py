@@ -1,4 +1,4 @@
-"""What a repository should hold after a publish, and what that changes of what it holds now."""
+"""Files of a repository after a publish, and their differences from the files that it has."""
 
 from __future__ import annotations
 
@@ -104,21 +104,21 @@ class PublishedTable:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a publish wants of a repository. `now` is the time that spec.json gets if anything changes."""
+    """The tables, card and spec.json that a publish writes. `now` is the time in spec.json if anything changes."""
 
     repository: Repository
     spec: PublishSpec
     tables: tuple[PublishedTable, ...]
     now: datetime
 
-    def changes(self, head: Head) -> tuple[Changes, SpecJson]:
-        """What has to change of a head in one commit, and spec.json as it then is.
+    def read_changes(self, head: Head) -> tuple[Changes, SpecJson]:
+        """Read card and spec.json of a head; returns its changes in one commit, and the new spec.json.
 
         Raises InvalidRequest for a card that the Hub would refuse.
         """
-        old, card = self._old_spec(head), self._read(head, CARD_FILE)
+        old, card = self._read_spec(head), self._read(head, CARD_FILE)
         data = self._data(head, old)
-        merged = self.merged(old)
+        merged = self.new_spec(old)
         if old is not None and spec_json.same_but_times(old, merged) and not has_changes(head, data):
             merged = old  # the data is as old as it was
         texts: dict[str, Upload | bytes] = {CARD_FILE: self.card(card, merged).content}
@@ -128,13 +128,13 @@ class Contents:
 
     @property
     def fingerprint(self) -> str:
-        """What it comes to, but for the time."""
+        """A hash of everything that is published, without the time."""
         files = {path: upload.sha256 for table in self.tables for path, upload in table.files.items()}
         entries = [table.entry().model_dump(mode="json") for table in self.tables]
         parts = [files, entries, self.spec.model_dump(mode="json")]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def merged(self, old: SpecJson | None) -> SpecJson:
+    def new_spec(self, old: SpecJson | None) -> SpecJson:
         """The spec.json that would be written now."""
         entries = [table.entry() for table in self.tables]
         return spec_json.merge(old, entries, self.now, pipeline_version=self.spec.pipeline_version)
@@ -144,14 +144,14 @@ class Contents:
         configs = [table.config() for table in self.tables]
         return dataset_card.build(old, self.spec.repo_id, self.spec.description, self.spec.card, configs, spec)
 
-    def preview(self, head: Head | None) -> tuple[SpecJson, BuiltCard]:
-        """spec.json and card as they would be, before any shard is there; raises what `changes` would raise of them."""
-        old, card = (self._old_spec(head), self._read(head, CARD_FILE)) if head else (None, None)
-        merged = self.merged(old)
+    def read_preview(self, head: Head | None) -> tuple[SpecJson, BuiltCard]:
+        """Read spec.json and card of a head; returns the new ones, with the same errors as `read_changes`."""
+        old, card = (self._read_spec(head), self._read(head, CARD_FILE)) if head else (None, None)
+        merged = self.new_spec(old)
         return merged, self.card(card, merged)
 
     def touches(self, path: str) -> bool:
-        """Whether a file is one that this publish replaces: nobody else may have changed it meanwhile."""
+        """True if this publish may replace the file: nobody else may have changed it meanwhile."""
         return is_backup(path) or any(path.startswith(f"{table.job.table.folder}/") for table in self.tables)
 
     def _data(self, head: Head, old: SpecJson | None) -> Changes:
@@ -169,7 +169,7 @@ class Contents:
             return {}
         return backups(head.files, [table.name for table in old.tables], old.major)
 
-    def _old_spec(self, head: Head) -> SpecJson | None:
+    def _read_spec(self, head: Head) -> SpecJson | None:
         content = self._read(head, SPEC_FILE)
         return spec_json.read(content) if content is not None else None
 
@@ -178,5 +178,5 @@ class Contents:
 
 
 def has_changes(head: Head, changes: Changes) -> bool:
-    """Whether changes would change anything of a head."""
+    """True if the changes make a difference to a head."""
     return bool(pending(head, changes))

@@ -1,4 +1,4 @@
-"""A config of a repository on the Hub goes: its files, its entries in card and spec.json, in one commit."""
+"""Delete a config of a repository on the Hub: its files and its entries in card and spec.json, in one commit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from hugflow.text.printable import closest, listed, shown
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """A config that is gone: the commit that did it, and what it held."""
+    """A deleted config: the commit, and the rows and bytes of its files."""
 
     commit: Commit
     rows: int
@@ -34,7 +34,7 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class _Config:
-    """What a head has of a config. `rows` is what spec.json says, 0 where it does not."""
+    """A config at one commit. `rows` is the count of spec.json, 0 where it has none."""
 
     files: frozenset[str]
     size_bytes: int
@@ -50,9 +50,9 @@ class HubRemover:
     now: Callable[[], datetime]
 
     def plan(self, request: ParsedRequest, spec: RemoveSpec) -> RemovePlan:
-        """What would go; changes nothing. Raises InvalidRequest where there is no such config, and the Hub's errors."""
+        """Plan a deletion; changes nothing. Raises InvalidRequest for an unknown config, and the Hub's errors."""
         config, repository = spec.subset or "", _repository(self.hub, spec)
-        found = self._find(repository, config, repository.read_head())
+        found = self._read_config(repository, config, repository.read_head())
         return RemovePlan(
             request=request.path,
             spec=spec,
@@ -82,28 +82,21 @@ class HubRemover:
 
     def delete(self, repository: Repository, config: str, reason: str) -> Deleted:
         """Delete a config in one commit. Raises InvalidRequest where there is none of this name."""
-        found: _Config | None = None
-
-        def build(head: Head) -> Changes:
-            nonlocal found
-            found = self._find(repository, config, head)
-            return self._changes(repository, config, head, found)
-
         base = repository.read_head()
-        before = self._find(repository, config, base)
+        before = self._read_config(repository, config, base)
         commit = publish_changes(
             repository,
-            build,
+            lambda head: self._read_changes(repository, config, head),
             before.files.__contains__,
             message=f"Delete the config {config}",
             description=reason,
             base=base,
         )
         assert commit is not None, "a config that is there leaves something to delete"
-        assert found is not None, "there is no commit without its contents"
-        return Deleted(commit, found.rows, found.size_bytes)
+        return Deleted(commit, before.rows, before.size_bytes)
 
-    def _changes(self, repository: Repository, config: str, head: Head, found: _Config) -> Changes:
+    def _read_changes(self, repository: Repository, config: str, head: Head) -> Changes:
+        found = self._read_config(repository, config, head)
         adds: dict[str, Upload | bytes] = {}
         spec = _spec(repository, head)
         if spec is not None and spec.table(config) is not None:
@@ -114,8 +107,8 @@ class HubRemover:
             adds[CARD_FILE] = dataset_card.without_config(card, repository.repo_id, config, spec)
         return Changes(adds=adds, deletes=found.files)
 
-    def _find(self, repository: Repository, config: str, head: Head) -> _Config:
-        """What a head has of the config. Raises InvalidRequest where it has nothing."""
+    def _read_config(self, repository: Repository, config: str, head: Head) -> _Config:
+        """Read a config's files and rows at a head. Raises InvalidRequest where it has none."""
         card, spec = _read(repository, head, CARD_FILE), _spec(repository, head)
         files = files_of(head.files, config, card)
         table = spec.table(config) if spec else None
@@ -126,7 +119,7 @@ class HubRemover:
 
 
 def name_of(repo_id: str, config: str) -> str:
-    """How a config of a repository is called in plans and results."""
+    """The name of a config in plans and results."""
     return f"{repo_id}, config {config}"
 
 

@@ -1,4 +1,4 @@
-"""How old published data is, by the `spec.json` that stands beside it on the Hub."""
+"""The age of published data, by its `spec.json` on the Hub."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_40
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """When `spec.json` says that the data was last updated.
+    """The time of the last update according to `spec.json`.
 
-    `update_time` and `updated_at` as they stand there (None: it has none); `at` is the moment that an age counts from:
-    that of `updated_at`, or the end of the day where only the day is known.
+    `update_time` and `updated_at` as they are written there (None: it has none); `at` is where an age
+    begins: `updated_at`, or the end of the day where only the day is known.
     """
 
     at: datetime
@@ -36,13 +36,13 @@ class Updated:
 
     @property
     def date(self) -> str:
-        """The day of it, in UTC."""
+        """The day, in UTC."""
         return (self.update_time or self.updated_at or "")[:10]
 
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """How old the data of a repository is, and how old it may be."""
+    """The age of a repository's data, and the highest age allowed."""
 
     repo_id: str
     revision: str
@@ -52,12 +52,12 @@ class Freshness:
 
     @property
     def is_stale(self) -> bool:
-        """Whether it is older than it may be."""
+        """True if the data is older than allowed."""
         return self.age_s > self.max_age_s
 
     @property
     def sentence(self) -> str:
-        """It in words."""
+        """One sentence about it."""
         return f"Data is {'stale' if self.is_stale else 'fresh'}: last update {self.updated.date}"
 
 
@@ -86,7 +86,7 @@ def freshness(hub: Hub, repo_id: str, revision: str, max_age_s: float, now: date
 
 
 def read_updated(hub: Hub, repo_id: str, revision: str) -> Updated:
-    """When the data of a repository was last updated; raises as `freshness` does."""
+    """Read the time of the last update of a repository's data; raises as `freshness` does."""
     doing = f"reading {SPEC_FILE} of {repo_id}"
     repository = Repository(hub, repo_id, revision, to_write=False)
     content = repository.read(SPEC_FILE, repository.head())
@@ -133,7 +133,7 @@ def _unreadable(doing: str, problem: str) -> Terminal:
 
 
 def spec_changed(hub: Hub, repo_id: str, since: str | date, revision: str = "main") -> bool:
-    """Whether the data was updated after `since`, for clients that keep a copy of it.
+    """True if the data was updated after `since`, for clients that keep a copy of it.
 
     `since` is what the copy's own spec.json says: its `updated_at` (or a datetime), or its `update_time` (or a date).
     Without an answer of the Hub the copy counts as good: a failure is only logged, as "Cache validation failed: ...".
@@ -153,7 +153,7 @@ def spec_changed(hub: Hub, repo_id: str, since: str | date, revision: str = "mai
 
 
 def max_age_s(spec: PublishSpec) -> float | None:
-    """How old what a request publishes may become: twice the shortest interval of its tables, at least two days.
+    """The highest age allowed for a request's data: twice the shortest interval of its tables, at least two days.
 
     None for a request without intervals: nobody expects it to come again.
     """

@@ -1,4 +1,4 @@
-"""What one publish is about: its tables with their sources, opened, and the fingerprints that tell them apart."""
+"""The input of one publish: its tables with their opened sources, and fingerprints of both."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TABLE_FIELDS = ("description", "timestamp_column", "interval", "distinct", "qua
 
 @dataclass(frozen=True, slots=True)
 class TableJob:
-    """A table with its splits. `at` is where it stands in the request, such as `tables[0]`; empty for the only one."""
+    """A table with its splits. `at` is its place in the request, such as `tables[0]`; empty for the only one."""
 
     table: Table
     sources: tuple[Source, ...]
@@ -43,7 +43,7 @@ class TableJob:
         return self.sources[0].features
 
     def fingerprint(self) -> str | None:
-        """What its facts depend on; None where that cannot be told without reading."""
+        """A hash of all that its facts depend on; None for rows in memory."""
         files = [_files(source) for source in self.sources]
         if not all(files):
             return None
@@ -60,13 +60,13 @@ class PublishJob:
 
     @property
     def options(self) -> ShardOptions:
-        """How rows become shards."""
+        """The sizes and the number of shards that the request asks for."""
         spec = self.spec
         size = None if spec.num_shards is not None else spec.shard_size_bytes
         return ShardOptions(max_shard_bytes=size, num_shards=spec.num_shards, embed=spec.embed_external_files)
 
     def fingerprint(self, source: Source) -> str | None:
-        """What the bytes of a split's shards depend on; None for rows in memory."""
+        """A hash of all that the bytes of a split's shards depend on; None for rows in memory."""
         files, options = _files(source), self.options
         if not files:
             return None
@@ -119,7 +119,7 @@ def _grouped(spec: PublishSpec, sources: Sequence[Source]) -> list[TableJob]:
 
 
 def _files(source: Source) -> list[list[object]]:
-    """What tells the files of a source from changed ones: place, size, times and inode. Empty for rows in memory."""
+    """Path, size, times and inode of each file of a source, which differ once it changed. Empty for rows in memory."""
     found: list[list[object]] = []
     for file in source.files:
         with faults(f"looking at {file}"):

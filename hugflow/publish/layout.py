@@ -1,4 +1,4 @@
-"""Which files of a repository belong to which config, and where those of an earlier version go. Pure."""
+"""Files of a repository by config, and the paths of those of earlier versions. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHARD = r"[^/]+-\d{5}-of-\d{5}(?:-[0-9a-f]{16})?\.parquet"
 
 
 def folder_of(config: str) -> str:
-    """The folder in which a config's shards stand."""
+    """The folder of a config's shards."""
     return DEFAULT_FOLDER if config == DEFAULT_CONFIG else config
 
 
@@ -39,14 +39,14 @@ def stale(paths: Iterable[str], config: str, kept: Iterable[str], patterns: Iter
 
 
 def backups(paths: Iterable[str], configs: Iterable[str], major: int) -> dict[str, str]:
-    """Where the files of a version go when a new one breaks with it: new path by path, under `v<N>/`."""
+    """The copies of a version's files when a new one breaks with it: old path by new path, under `v<N>/`."""
     known = set(paths)
     kept = {path for config in configs for path in shards_of(known, config)} | ({SPEC_FILE} & known)
     return {f"v{major}/{path}": path for path in sorted(kept)}
 
 
 def is_backup(path: str) -> bool:
-    """Whether a file belongs to an earlier version."""
+    """True if the file belongs to an earlier version."""
     return re.match(r"v\d+/", path) is not None
 
 

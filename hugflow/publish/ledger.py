@@ -1,4 +1,4 @@
-"""What a publish has done so far, kept so that the next run does not do it again. Losing it costs time, and no data."""
+"""The record of uploaded shards and counted tables that lets the next run resume. Losing it costs time, and no data."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ class SplitRecord(_Record):
 
 
 class FactsRecord(_Record):
-    """What was counted of a table; `fingerprint` says of which files and rules."""
+    """The facts of a table; `fingerprint` says of which files and rules."""
 
     fingerprint: str
     facts: dict[str, Any]
 
 
 class Proposal(_Record):
-    """The newest pull request: what it proposes, as a fingerprint, and the time that stands in it."""
+    """The newest pull request: a fingerprint of its contents, and the time that is written in it."""
 
     fingerprint: str
     at: datetime
@@ -73,7 +73,7 @@ class LedgerFile(_Record):
 
 @dataclass(slots=True)
 class Ledger:
-    """The memory of the publishes to one branch of a repository. Whoever writes it holds the repository's lock."""
+    """The record of the publishes to one branch of a repository. Its writer has the repository's lock."""
 
     path: Path
     repo_id: str
@@ -85,7 +85,7 @@ class Ledger:
 
     @classmethod
     def read(cls, state: StateDir, repo_id: str, revision: str) -> Ledger:
-        """What is remembered; nothing where there is no file, or a damaged one. Raises StorageFault for a newer one."""
+        """Read the file; an empty ledger where there is none, or a damaged one. Raises StorageFault for a newer one."""
         path = state.path / "publish" / f"{repository_name(repo_id, revision)}.json"
         content = _read(path)
         if content is None or (content.repo_id, content.revision) != (repo_id, revision):
@@ -95,14 +95,14 @@ class Ledger:
     # --- shards ----------------------------------------------------------------------------------------------------
 
     def split(self, name: str, fingerprint: str | None) -> SplitRecord:
-        """What the Hub has of a split, if it was made of these very files and options."""
+        """The shards of a split that the Hub has, if they were made of these very files and options."""
         record = self._splits.get(name)
         if record is None or fingerprint is None or record.fingerprint != fingerprint:
             return SplitRecord(fingerprint=fingerprint or "")
         return record
 
     def add(self, name: str, fingerprint: str | None, shards: Sequence[ShardRecord], *, complete: bool) -> None:
-        """Remember the shards of a split, durably."""
+        """Write the shards of a split, durably."""
         if fingerprint is None:
             return
         self._splits[name] = SplitRecord(fingerprint=fingerprint, shards=tuple(shards), complete=complete)
@@ -117,7 +117,7 @@ class Ledger:
     # --- facts -----------------------------------------------------------------------------------------------------
 
     def facts(self, name: str, fingerprint: str | None) -> TableFacts | None:
-        """What was counted of a table, if of these very files and rules."""
+        """The facts of a table, if they are of these very files and rules."""
         record = self._tables.get(name)
         if record is None or fingerprint is None or record.fingerprint != fingerprint:
             return None
@@ -127,7 +127,7 @@ class Ledger:
             return None
 
     def count(self, name: str, fingerprint: str | None, facts: TableFacts) -> None:
-        """Remember what was counted of a table, durably."""
+        """Write the facts of a table, durably."""
         if fingerprint is None:
             return
         self._tables[name] = FactsRecord(fingerprint=fingerprint, facts=_FACTS.dump_python(facts, mode="json"))
@@ -136,7 +136,7 @@ class Ledger:
     # --- pull requests ---------------------------------------------------------------------------------------------
 
     def proposed_at(self, fingerprint: str, now: datetime) -> datetime:
-        """The time that stands in a pull request: when the same was proposed before, that time, so that it is found."""
+        """The time to write in a pull request: where the same was proposed before, that time, so that it is found."""
         if self._proposal is None or self._proposal.fingerprint != fingerprint:
             self._proposal = Proposal(fingerprint=fingerprint, at=now)
             self._write()
@@ -169,7 +169,7 @@ def _read(path: Path) -> LedgerFile | None:
         if version <= LEDGER_SCHEMA_VERSION:
             return LedgerFile.model_validate_json(data)
     except (orjson.JSONDecodeError, ValidationError, KeyError, TypeError):
-        return None  # it is a memory: what it would have saved is done again
+        return None  # it only saves work: the work is done again
     raise StorageFault(
         doing, "it was written by a newer Hugflow", "Upgrade this one, or delete the file.", reason="newer_schema"
     )

@@ -1,4 +1,4 @@
-"""Publish requests that no file holds: those of `hugflow push` and of the Python API."""
+"""Publish requests without a file: those of `hugflow push` and of the Python API."""
 
 from __future__ import annotations
 

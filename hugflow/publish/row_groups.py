@@ -1,4 +1,4 @@
-"""Where row groups begin: decided by the rows alone, so that it does not matter in which batches they came."""
+"""The boundaries of row groups, which depend on the rows alone and not on the batches that they came in."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RowQueue:
         self._waiting: deque[tuple[pa.RecordBatch, Sizes]] = deque()
 
     def next_bytes(self) -> int | None:
-        """How many bytes the next row has; None after the last one."""
+        """The bytes of the next row; None after the last one."""
         return int(self._waiting[0][1][0]) if self._fill(1, 1) else None
 
     def take(self, rows: int, size_bytes: int) -> tuple[pa.Table, int]:
@@ -53,7 +53,7 @@ class RowQueue:
         return pa.Table.from_batches(taken).combine_chunks(), size_bytes - left_bytes
 
     def _fill(self, rows: int, size_bytes: int) -> bool:
-        """Have at least `rows` or `size_bytes` waiting, or all that there is; says whether any row waits."""
+        """Read until `rows` or `size_bytes` wait, or there are no more; True if any row waits."""
         have_rows: int = sum(batch.num_rows for batch, _ in self._waiting)
         have_bytes = sum(int(sizes.sum()) for _, sizes in self._waiting)
         while have_rows < rows and have_bytes <= size_bytes:
@@ -69,7 +69,7 @@ class RowQueue:
 
 
 def row_bytes(batch: pa.RecordBatch) -> Sizes:
-    """How many bytes each row takes, uncompressed, in parquet: values, and what says where they begin."""
+    """The bytes of each row in parquet, uncompressed: its values, and the offsets of those of variable length."""
     total = np.zeros(batch.num_rows, np.int64)
     for column in batch.columns:
         total += _bytes(column)

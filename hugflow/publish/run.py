@@ -1,4 +1,4 @@
-"""A publish from its request to its one commit: plan it, do it, and say how it ended."""
+"""Plan and execute publish requests, from the request to the one commit and its result."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from hugflow.card import hub_rules as card_rules
+from hugflow.card.spec_json import SpecJson
 from hugflow.hf_client.http import Hub
 from hugflow.hf_client.write.repository import Commit, Head, RepoInfo, Repository
 from hugflow.model.errors import ExitCode, HugflowError, InvalidRequest, MissingUploads, Paused, Terminal
@@ -19,8 +20,8 @@ from hugflow.model.events import Reporter, Result, Status, Warned
 from hugflow.model.plan import Finding, PublishPlan
 from hugflow.model.publish_spec import PublishSpec
 from hugflow.model.specs import repository_name
-from hugflow.publish.ahead import reading_ahead
-from hugflow.publish.commit import Changes, pending, publish_changes
+from hugflow.publish.ahead import read_ahead
+from hugflow.publish.commit import Changes, publish_changes
 from hugflow.publish.contents import Contents, PublishedTable, has_changes
 from hugflow.publish.estimate import expected, remembered, table_plan
 from hugflow.publish.job import PublishJob, TableJob, open_job
@@ -53,7 +54,7 @@ class Outcome:
 
     @property
     def message(self) -> str:
-        """What was done, in a sentence."""
+        """One sentence about the outcome."""
         tables, are = ("1 table", "is") if len(self.tables) == 1 else (f"{len(self.tables)} tables", "are")
         if self.commit is None:
             return f"Nothing to publish: {tables} of {self.repo_id} {are} on the Hub already"
@@ -77,7 +78,7 @@ class Publisher:
     # --- plans -----------------------------------------------------------------------------------------------------
 
     def plan(self, request: ParsedRequest, spec: PublishSpec) -> PublishPlan:
-        """What a publish would do; changes nothing. Raises InvalidRequest, AuthenticationError, Transient."""
+        """Plan a publish; changes nothing. Raises InvalidRequest, AuthenticationError, Transient."""
         job = open_job(request.path, spec, self.root, self.storage)
         ledger = Ledger.read(self.state, spec.repo_id, spec.revision)
         with tempfile.TemporaryDirectory(prefix="hugflow-plan-") as scratch:
@@ -89,8 +90,8 @@ class Publisher:
         findings = [*_findings(job, facts), *_visibility(spec, info)]
         version, is_done = None, False
         try:
-            version = contents.preview(head)[0].version
-            is_done = known is not None and head is not None and not has_changes(head, contents.changes(head)[0])
+            version = contents.read_preview(head)[0].version
+            is_done = known is not None and head is not None and not has_changes(head, contents.read_changes(head)[0])
         except InvalidRequest as error:
             findings.append(Finding(level="error", message=error.problem, field=error.field))
         return PublishPlan(
@@ -104,12 +105,12 @@ class Publisher:
         )
 
     def count(self, table: TableJob, ledger: Ledger, scratch: Path) -> TableFacts:
-        """What is known of a table's rows; counted where nobody has since its files changed."""
+        """The facts of a table; its rows are counted unless they were since its files changed."""
         fingerprint = table.fingerprint()
         known = ledger.facts(table.name, fingerprint) or self._counted.get(fingerprint or "")
         if known is not None:
             return known
-        sources = [reading_ahead(source, self.check) for source in table.sources]
+        sources = [read_ahead(source, self.check) for source in table.sources]
         facts = measure(sources, table.table, scratch, at=table.at)
         if table.fingerprint() != fingerprint:
             raise changed(table.sources[0])
@@ -125,7 +126,7 @@ class Publisher:
     # --- work ------------------------------------------------------------------------------------------------------
 
     def execute(self, plan: PublishPlan) -> Result:
-        """Do what a plan says; every error is in the result."""
+        """Carry out a plan; every error is in the result."""
         began, tally = time.monotonic(), UploadTally(rows_total=plan.rows)
         try:
             outcome = self.publish(open_job(plan.request, plan.spec, self.root, self.storage), tally)
@@ -149,7 +150,7 @@ class Publisher:
         )
 
     def publish(self, job: PublishJob, tally: UploadTally) -> Outcome:
-        """Publish what is opened.
+        """Publish an opened request.
 
         Raises InvalidRequest (quality, card, tag), Locked, the errors of the Hub, StorageFault, Paused.
         """
@@ -162,7 +163,7 @@ class Publisher:
 
     @contextmanager
     def _scratch(self, spec: PublishSpec) -> Iterator[Path]:
-        """A folder for the shards on their way; what a kill left there goes first. The lock is held."""
+        """An empty folder for shards; files of a killed run are deleted. The caller has the lock."""
         folder = self.state.path / "publish" / f"{repository_name(spec.repo_id, spec.revision)}.scratch"
         refuse_links("preparing to publish", self.state.path, folder.parent, folder)
         with faults(f"preparing {folder}"):
@@ -192,19 +193,19 @@ class _Run:
 
     def publish(self) -> Outcome:
         """Count, check, send, commit, tag."""
-        facts = self._gated()
-        head = self._prepared(facts)
-        frozen = self._frozen()
+        facts = self._count_and_check()
+        head = self._ensure_branch(facts)
+        frozen = self._read_frozen_tag()
         try:
-            return self._committed(self._sent(facts, head, frozen), head, frozen)
+            return self._commit(self._send_shards(facts, head, frozen), head, frozen)
         except MissingUploads:
             # the Hub forgets after a while what no commit names: sent once more, it is there
             self.ledger.forget()
             self.tally.rows_done = 0
-            return self._committed(self._sent(facts, head, frozen), head, frozen)
+            return self._commit(self._send_shards(facts, head, frozen), head, frozen)
 
-    def _gated(self) -> list[TableFacts]:
-        """The facts of all tables, if nothing speaks against publishing them."""
+    def _count_and_check(self) -> list[TableFacts]:
+        """Count all tables and check the card and the quality rules. Raises InvalidRequest."""
         if errors := [problem for problem in card_rules.check(self.job.spec.card) if problem.level == "error"]:
             raise InvalidRequest(
                 "checking the card",
@@ -221,11 +222,11 @@ class _Run:
         gate(facts)
         return facts
 
-    def _prepared(self, facts: Sequence[TableFacts]) -> Head:
-        """The head of the branch; repository and branch are made where they are missing, but not for a wrong card."""
+    def _ensure_branch(self, facts: Sequence[TableFacts]) -> Head:
+        """Create repository and branch where they are missing, if the card is valid; returns the branch's head."""
         spec, repository = self.job.spec, self._repository
         info, head = _look(repository)
-        Contents(repository, spec, expected(self.job, facts), self.publisher.now()).preview(head)
+        Contents(repository, spec, expected(self.job, facts), self.publisher.now()).read_preview(head)
         for message in (*_notes(self.job), *(finding.message for finding in _visibility(spec, info))):
             self._warn(message)
         if info is None:
@@ -236,21 +237,23 @@ class _Run:
         self.publisher.failpoints.reach("publish_prepared")
         return head
 
-    def _frozen(self) -> Terminal | None:
-        """Why nothing may change: the tag that the request wants stands on a commit already."""
+    def _read_frozen_tag(self) -> Terminal | None:
+        """The error for any change, where the request's tag is on a commit already; None where it is free."""
         tag = self.job.spec.tag
         sha = self._repository.tags().get(tag) if tag is not None else None
         if sha is None:
             return None
         return Terminal(
             f"publishing to {self._repository.repo_id}",
-            f"the tag {tag!r} stands on commit {sha[:12]} already, and the tables are not those of that commit",
+            f"the tag {tag!r} is on commit {sha[:12]} already, and the tables are not those of that commit",
             "Choose another tag: one that readers may have pinned is not moved.",
             reason="tag_exists",
         )
 
-    def _sent(self, facts: Sequence[TableFacts], head: Head, frozen: Terminal | None) -> tuple[PublishedTable, ...]:
-        """All tables with their shards, which the Hub has then."""
+    def _send_shards(
+        self, facts: Sequence[TableFacts], head: Head, frozen: Terminal | None
+    ) -> tuple[PublishedTable, ...]:
+        """Upload the shards of all tables."""
         publisher = self.publisher
         sender = Sender(
             job=self.job,
@@ -276,31 +279,33 @@ class _Run:
         sender.check()
         return tuple(tables)
 
-    def _committed(self, tables: tuple[PublishedTable, ...], base: Head, frozen: Terminal | None) -> Outcome:
+    def _commit(self, tables: tuple[PublishedTable, ...], base: Head, frozen: Terminal | None) -> Outcome:
         spec, repository = self.job.spec, self._repository
         contents = Contents(repository, spec, tables, self.publisher.now())
         if spec.create_pr:
             # to the byte what an earlier run has proposed, where it is the same
             contents = replace(contents, now=self.ledger.proposed_at(contents.fingerprint, contents.now))
-        version = ""
+        specs: list[SpecJson] = []
 
-        def build(head: Head) -> Changes:
-            nonlocal version
-            changes, described = contents.changes(head)
-            version = described.version or ""
-            if frozen is not None and has_changes(head, changes):
-                raise frozen
-            self._check_card(pending(head, changes))
-            self.publisher.failpoints.reach("publish_commit")
+        def read_changes(head: Head) -> Changes:
+            changes, described = contents.read_changes(head)
+            specs.append(described)
             return changes
+
+        def review(changes: Changes) -> None:
+            if frozen is not None and changes:
+                raise frozen
+            self._check_card(changes)
+            self.publisher.failpoints.reach("publish_commit")
 
         commit = publish_changes(
             repository,
-            build,
+            read_changes,
             contents.touches,
             message=spec.commit_message,
             description=spec.commit_description or "",
             base=base,
+            review=review,
         )
         self.publisher.failpoints.reach("publish_committed")
         sha = commit.sha if commit else repository.head()
@@ -308,10 +313,10 @@ class _Run:
             repository.tag(spec.tag, sha)
             self.publisher.failpoints.reach("publish_tagged")
         url = (commit.pr_url if commit else None) or repository.url
-        return Outcome(spec.repo_id, url, sha, commit, version, tables)
+        return Outcome(spec.repo_id, url, sha, commit, specs[-1].version or "", tables)
 
     def _check_card(self, changes: Changes) -> None:
-        """Ask the Hub about a card that changes; its warnings are told once."""
+        """Ask the Hub to check a card that changes; each of its warnings is reported once."""
         card = changes.adds.get(CARD_FILE)
         if isinstance(card, bytes):
             for warning in self._repository.check_card(card):
@@ -335,7 +340,7 @@ def _look(repository: Repository) -> tuple[RepoInfo | None, Head | None]:
 
 
 def _notes(job: PublishJob) -> Iterator[str]:
-    """What a person should know of the sources, such as rows that are left out."""
+    """Notes about the sources, such as rows that are left out."""
     for table in job.tables:
         for source in table.sources:
             yield from (f"{table.name}/{source.split}: {note}" for note in source.notes)

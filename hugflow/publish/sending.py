@@ -1,4 +1,4 @@
-"""The shards of a publish on their way to the Hub: one is written while the one before it is sent, and none twice."""
+"""Write and upload the shards of a publish: one is written while the one before it is uploaded, none is sent twice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from hugflow.hf_client.write.repository import Head, Repository, Upload
 from hugflow.model.errors import Terminal, Transient
 from hugflow.model.events import Progress, Reporter
-from hugflow.publish.ahead import reading_ahead
+from hugflow.publish.ahead import read_ahead
 from hugflow.publish.contents import SentShard
 from hugflow.publish.job import PublishJob
 from hugflow.publish.ledger import Ledger, ShardRecord
@@ -26,7 +26,7 @@ LOOK_EVERY_S = 0.2
 
 @dataclass(slots=True)
 class UploadTally:
-    """What a run has done so far. `rows_done` are on the Hub; `new_rows` and `sent_bytes` are what it sent of them."""
+    """Progress of a run. `rows_done` are on the Hub; `new_rows` and `sent_bytes` are those that this run sent."""
 
     rows_total: int = 0
     rows_done: int = 0
@@ -36,10 +36,10 @@ class UploadTally:
 
 @dataclass(slots=True)
 class Sender:
-    """Brings the shards of splits to the Hub, where no reader sees them before the commit.
+    """Upload the shards of splits, which no reader sees before the commit.
 
-    `head` is the state that the run began with. `check` raises Paused when the run was asked to stop. `frozen` says why
-    nothing may be sent (None: it may).
+    `head` is the commit that the run began with. `check` raises Paused when the run was asked to stop. `frozen` is the
+    error for a run that must not send anything (None: it may).
     """
 
     job: PublishJob
@@ -55,7 +55,7 @@ class Sender:
     _began: float = field(default_factory=time.monotonic)
 
     def send(self, source: Source) -> tuple[SentShard, ...]:
-        """All shards of a split, in order.
+        """Write and upload all shards of a split; returns them in order.
 
         Raises Paused when the run was asked to stop, Transient when the files changed meanwhile, and what writing and
         sending raise.
@@ -65,19 +65,19 @@ class Sender:
         # trusted: where the Hub has lost one after all, it refuses the commit, and all of them are sent again
         records = list(record.shards)
         sent = [_remembered(shard) for shard in records]
-        self._done(sum(shard.rows for shard in sent))
+        self._report_rows(sum(shard.rows for shard in sent))
         if record.complete:
             return tuple(sent)
         with _one_thread() as thread:
-            done, rows = [shard.rows for shard in records], reading_ahead(source)
+            done, rows = [shard.rows for shard in records], read_ahead(source)
             shards = write_shards(rows, self.job.options, self.scratch, done=done, check=self.check)
             for shard, upload in self._pipelined(source, shards, thread):
                 records.append(_record(shard))
-                sent.append(_sent(shard, upload))
+                sent.append(_as_sent(shard, upload))
                 self.failpoints.reach("publish_sent")
                 self.ledger.add(name, fingerprint, records, complete=False)
                 self.failpoints.reach("publish_noted")
-                self._done(shard.rows)
+                self._report_rows(shard.rows)
         if self.job.fingerprint(source) != fingerprint:
             raise changed(source)
         self.ledger.add(name, fingerprint, records, complete=True)
@@ -119,7 +119,7 @@ class Sender:
     def _shas(self) -> frozenset[str]:
         return frozenset(file.sha256 for file in self.head.files.values() if file.sha256)
 
-    def _done(self, rows: int) -> None:
+    def _report_rows(self, rows: int) -> None:
         self.tally.rows_done += rows
         self.emit(
             Progress(
@@ -147,7 +147,7 @@ def changed(source: Source) -> Transient:
 
 @contextmanager
 def _one_thread() -> Iterator[ThreadPoolExecutor]:
-    """A thread that nobody waits for where something went wrong: an upload may take long, and has nothing to say."""
+    """A pool of one thread, which after an error is not waited for: its upload may take long."""
     pool = ThreadPoolExecutor(1, thread_name_prefix="hugflow-upload")
     try:
         yield pool
@@ -171,5 +171,5 @@ def _record(shard: ShardFile) -> ShardRecord:
     )
 
 
-def _sent(shard: ShardFile, upload: Upload) -> SentShard:
+def _as_sent(shard: ShardFile, upload: Upload) -> SentShard:
     return SentShard(shard.rows, shard.size_bytes, shard.uncompressed_bytes, upload)

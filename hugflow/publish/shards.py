@@ -1,4 +1,4 @@
-"""Rows become the parquet files of a split: the same rows give the same bytes, so that unchanged files are not sent.
+"""Write the rows of a split as parquet files: the same rows give the same bytes, so unchanged files are not sent.
 
 Where a file ends is decided by the rows before it, never by those after it: a table that grew has the same first files.
 """
@@ -58,7 +58,7 @@ class ShardFile:
 
 @dataclass(frozen=True, slots=True)
 class ShardOptions:
-    """How rows are spread over files: by size or by number. `embed` puts the files that rows name into them."""
+    """The limit of shards, by size or by number. `embed` puts the files that rows name into them."""
 
     max_shard_bytes: int | None
     num_shards: int | None
@@ -83,7 +83,7 @@ def write_shards(
     done: Sequence[int] = (),
     check: Callable[[], None] = _nothing,
 ) -> Iterator[ShardFile]:
-    """The shards of a source, one after the other, in `scratch`; whoever takes one deletes it.
+    """Write the shards of a source to `scratch`, one after the other; the caller deletes each.
 
     `done` has the row counts of the first shards, which are not made again. `check` is called now and then, and may
     raise. Without any row there is one empty shard. Raises what reading raises, StorageFault, InvalidRequest where
@@ -163,7 +163,7 @@ def _changed(source: Source) -> Terminal:
 
 @dataclass(frozen=True, slots=True)
 class _ShardWriter:
-    """What all shards of a source have in common."""
+    """The settings that all shards of a source share."""
 
     source: Source
     options: ShardOptions
@@ -240,13 +240,13 @@ class _OpenShard:
         self._file.unlink(missing_ok=True)
 
     def has_room(self, next_bytes: int, limit: int | None) -> bool:
-        """Whether another row group should go into the file, the first row of which has `next_bytes` uncompressed."""
+        """True if another row group fits into the file; its first row has `next_bytes` uncompressed."""
         if limit is None or not self._rows:
             return True
         return self._size < limit * _FULL and self._size + next_bytes * self._ratio <= limit * _WANTED
 
     def group_bytes(self, limit: int | None) -> int:
-        """How many bytes the next row group should have, uncompressed.
+        """The bytes that the next row group should have, uncompressed.
 
         It may become larger than any so far, by a factor, before it is more than there is room for.
         """
@@ -260,11 +260,11 @@ class _OpenShard:
 
     @property
     def _size(self) -> int:
-        """What the file would have if it ended here, about."""
+        """The approximate size of the file if it ended here."""
         return self._sink.size_bytes + self._groups * self._columns * _FOOTER_BYTES_A_CHUNK
 
     def add(self, table: pa.Table, plain_bytes: int) -> int:
-        """Write a row group, which has so many bytes uncompressed; returns its rows."""
+        """Write a row group of `plain_bytes` uncompressed; returns its rows."""
         before = self._size
         arrays = [
             as_type(column.chunk(0), field.type) for column, field in zip(table.columns, self._schema, strict=True)
@@ -304,7 +304,7 @@ def _leaves(path: str, array: pa.Array) -> Iterator[tuple[str, pa.Array]]:
 
 
 def _repeats(values: pa.Array) -> bool:
-    """Whether a dictionary is worth its while, by the first values."""
+    """True if the first values repeat so often that a dictionary makes the file smaller."""
     first = values.slice(0, _LOOKED_AT)
     try:
         return bool(pc.count_distinct(first).as_py() <= len(first) * _DIFFERENT)
@@ -346,17 +346,17 @@ class _HashedFile:
         return len(data)
 
     def tell(self) -> int:
-        """Where the next bytes go."""
+        """The position of the next bytes."""
         return self.size_bytes
 
     def flush(self) -> None:
-        """Nothing waits for it: the end is synced."""
+        """Do nothing: the finished file is synced."""
 
     def close(self) -> None:
-        """What is written stays open, to be synced."""
+        """Leave the file open: it is synced later."""
 
     def check(self) -> None:
-        """Raise what went wrong in a write."""
+        """Raise the error of an earlier write."""
         if self._error is not None:
             raise self._error
 
@@ -369,7 +369,7 @@ class _HashedFile:
         self.closed = True
 
     def drop(self) -> None:
-        """Close it, whatever is in it; what is written from now on goes nowhere."""
+        """Close the file unfinished; later writes are ignored."""
         self.closed = True
         with suppress(OSError):  # what waits in its buffer does not matter any more
             self._file.close()

@@ -192,12 +192,12 @@ def test_what_is_read_has_the_hash_that_the_hub_lists(client: HubClient, hub: Lo
 def test_a_file_is_known_by_its_hash(data: bytes) -> None:
     assert git_blob_id(data) == git_oid(len(data), [data])
     git, lfs = RepoFile(len(data), None, git_blob_id(data)), RepoFile(len(data), sha256(data), "of the pointer")
-    assert git.holds(upload_of(data))
-    assert lfs.holds(upload_of(data))
-    assert lfs.holds(Upload(len(data), sha256(data)))
-    assert not git.holds(upload_of(data + b"x"))
-    assert not lfs.holds(upload_of(data + b"x"))
-    assert not git.holds(Upload(len(data), sha256(data)))  # the bytes are not known
+    assert git.has_bytes_of(upload_of(data))
+    assert lfs.has_bytes_of(upload_of(data))
+    assert lfs.has_bytes_of(Upload(len(data), sha256(data)))
+    assert not git.has_bytes_of(upload_of(data + b"x"))
+    assert not lfs.has_bytes_of(upload_of(data + b"x"))
+    assert not git.has_bytes_of(Upload(len(data), sha256(data)))  # the bytes are not known
 
 
 # -- uploads ---------------------------------------------------------------------------------------------------------
@@ -507,7 +507,7 @@ from hugflow.model.errors import HubUnavailable
 from tests.support.publish_client import _repository
 ours, _ = _repository({{}}, repo_id="acme/market")
 for ask in (lambda: ours.find("0" * 64, 1), lambda: ours.stage({{"a": b"1"}}),
-            lambda: ours.send_commit({{}}, ["a"], parent="0" * 40, message="m")):
+            lambda: ours.post_commit({{}}, ["a"], parent="0" * 40, message="m")):
     try:
         ask()
     except HubUnavailable as error:

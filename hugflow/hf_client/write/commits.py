@@ -1,4 +1,4 @@
-"""Commits and pull requests on the Hub as single requests, so that whoever asks knows which answer was lost."""
+"""Single requests for commits and pull requests on the Hub, so that the caller knows which answer was lost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Commit:
 def commit_body(
     puts: Mapping[str, Upload], deletes: Iterable[str], *, parent: str, message: str, description: str
 ) -> bytes:
-    """The body of a commit: a JSON object a line; deletions come before what may take their place."""
+    """The body of a commit request: one JSON object a line, deletions before the files that may take their paths."""
     header = {"summary": message, "description": description, "parentCommit": parent}
     lines = [("header", header), *(("deletedFile", {"path": path}) for path in sorted(deletes)), *_put_lines(puts)]
     return b"".join(json.dumps({"key": key, "value": value}).encode() + b"\n" for key, value in lines)
@@ -43,8 +43,8 @@ def _put_lines(puts: Mapping[str, Upload]) -> Iterator[tuple[str, dict[str, Any]
             yield "file", {"path": path, "content": content, "encoding": "base64"}
 
 
-def sent_commit(wire: Wire, onto: str, body: bytes, *, open_pull: bool) -> Commit:
-    """Ask for a commit, once. Raises the typed error of what the Hub, or the way to it, makes of it."""
+def post_commit(wire: Wire, onto: str, body: bytes, *, open_pull: bool) -> Commit:
+    """Post a commit, once. Raises the typed error for the Hub's answer or a network fault."""
     doing = f"committing to {wire.repo_id}"
     path = f"{wire.api_path}/commit/{quoted(onto)}"
     params = {"create_pr": "1"} if open_pull else None

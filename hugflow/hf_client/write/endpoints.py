@@ -1,6 +1,6 @@
-"""Requests to the Hub for which its library has no call, or none whose single attempts could be told apart.
+"""HTTP client for Hub endpoints that huggingface_hub does not cover, or whose single attempts it does not show.
 
-They are the Hub's HTTP interface itself, which every version of the library speaks (docs/decisions/0011).
+Only documented endpoints are used, which every version of the library uses as well (docs/decisions/0011).
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """One dataset repository, as requests name it; every error is that of somebody who writes to it."""
+    """The endpoints of one dataset repository; errors speak of the right to write to it."""
 
     hub: Hub
     repo_id: str
 
     @property
     def api_path(self) -> str:
-        """What the paths of requests about the repository begin with."""
+        """The prefix of the paths of all requests about the repository."""
         return f"/api/datasets/{self.repo_id}"
 
     def call(self, doing: str, function: Callable[[], Answer]) -> Answer:
-        """`Hub.call`, with the errors of writing."""
+        """Call `Hub.call` with errors that speak of the right to write."""
         return self.hub.call(doing, function, writing=self.repo_id)
 
     def ask(
@@ -57,7 +57,7 @@ class Wire:
         return _json(doing, self._answer(method, path, headers=headers, params=params, **body))
 
     def pages(self, doing: str, path: str) -> Iterator[Any]:
-        """All items of a list that the Hub gives in pages; each page is asked for by `call`."""
+        """Read all items of a paged list; each page is one `call`."""
         next_path: str | None = path
         while next_path is not None:
             items, next_path = self.call(doing, partial(self._page, doing, next_path))
@@ -82,11 +82,11 @@ class Wire:
     def ask_in_parts(
         self, items: Sequence[Item], ask: Callable[[Sequence[Item]], list[Answer]], *, size: int
     ) -> list[Answer]:
-        """Ask for many items, `size` at a time, and in halves where the Hub says that so many are too much (413)."""
-        return [answer for at in range(0, len(items), size) for answer in _halved(items[at : at + size], ask)]
+        """Ask for many items in parts of `size`, and in halves of a part that the Hub finds too large (413)."""
+        return [answer for at in range(0, len(items), size) for answer in _ask_in_halves(items[at : at + size], ask)]
 
 
-def _halved(items: Sequence[Item], ask: Callable[[Sequence[Item]], list[Answer]]) -> Iterator[Answer]:
+def _ask_in_halves(items: Sequence[Item], ask: Callable[[Sequence[Item]], list[Answer]]) -> Iterator[Answer]:
     try:
         answers = ask(items)
     except TooLarge:
@@ -96,8 +96,8 @@ def _halved(items: Sequence[Item], ask: Callable[[Sequence[Item]], list[Answer]]
         yield from answers
         return
     middle = len(items) // 2
-    yield from _halved(items[:middle], ask)
-    yield from _halved(items[middle:], ask)
+    yield from _ask_in_halves(items[:middle], ask)
+    yield from _ask_in_halves(items[middle:], ask)
 
 
 def _json(doing: str, response: httpx2.Response) -> Any:
@@ -114,7 +114,7 @@ def quoted(revision: str) -> str:
 
 @contextmanager
 def understood(doing: str) -> Iterator[None]:
-    """Turn the stumbling over an answer of an unknown form into an error for people."""
+    """Raise HubUnavailable for an answer that does not have the known fields."""
     try:
         yield
     except (AttributeError, KeyError, TypeError) as error:

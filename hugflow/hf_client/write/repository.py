@@ -1,7 +1,7 @@
-"""The write side of a dataset repository on the Hub: what stands there, what is uploaded to it, and its refs.
+"""A dataset repository on the Hub that is written to: its files, uploads, refs, commits and card.
 
-Every call can be made again after a lost answer without doing anything twice. Commits are the exception: `send_commit`
-is a single attempt, and `hugflow.publish.commit` knows how to look before it asks again.
+Every call can be repeated after a lost answer without doing anything twice. Commits are the exception: `post_commit`
+is a single attempt, and `hugflow.publish.commit` looks for the commit before it asks again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from huggingface_hub.hf_api import RepoFile as HubFile
 
 from hugflow.hf_client.http import Hub
 from hugflow.hf_client.remote_file import RepositoryFile
-from hugflow.hf_client.write.commits import Commit, HubPullRequests, commit_body, sent_commit
+from hugflow.hf_client.write.commits import Commit, HubPullRequests, commit_body, post_commit
 from hugflow.hf_client.write.endpoints import Wire, quoted, understood
 from hugflow.hf_client.write.uploads import SAMPLE_BYTES, Target, Upload
 from hugflow.model.errors import HugflowError, InvalidRequest, Terminal, Transient
@@ -33,14 +33,14 @@ MAX_READ_BYTES = 20 << 20
 
 @dataclass(frozen=True, slots=True)
 class RepoFile:
-    """A file at one commit. `blob_id` is Git's name of it; `sha256` is None for a file that Git itself holds."""
+    """A file at one commit. `blob_id` is Git's name of it; `sha256` is None for a file that is stored in Git itself."""
 
     size_bytes: int
     sha256: str | None
     blob_id: str
 
-    def holds(self, upload: Upload) -> bool:
-        """Whether the file has these bytes."""
+    def has_bytes_of(self, upload: Upload) -> bool:
+        """True if the file has the bytes of `upload`."""
         if self.sha256 is not None:
             return self.sha256 == upload.sha256
         return upload.content is not None and self.blob_id == git_blob_id(upload.content)
@@ -56,7 +56,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class RepoInfo:
-    """What a plan wants to know of a repository."""
+    """The facts of a repository that plans show."""
 
     private: bool
 
@@ -79,10 +79,10 @@ class Repository:
         """The dataset's page."""
         return f"{self.hub.endpoint}/datasets/{self.repo_id}"
 
-    # -- what stands there ---------------------------------------------------------------------------------------------
+    # -- reading -------------------------------------------------------------------------------------------------------
 
     def info(self) -> RepoInfo | None:
-        """What the repository is; None where it does not exist, or may not be seen with this token."""
+        """The repository's facts; None where it does not exist, or is not visible with this token."""
 
         def ask() -> RepoInfo | None:
             try:
@@ -137,11 +137,11 @@ class Repository:
         if entry.size > MAX_READ_BYTES:
             raise Terminal(doing, f"it has {entry.size} bytes, over {MAX_READ_BYTES}", "Make it smaller on the Hub.")
         source = RepositoryFile(self.hub, self.repo_id, sha, path, entry.size)
-        there = _repo_file(entry)
+        listed = _repo_file(entry)
 
         def ask() -> bytes:
             data = source.read(0, entry.size)
-            if not there.holds(upload_of(data)):
+            if not listed.has_bytes_of(upload_of(data)):
                 problem = "its bytes are not those that the Hub lists (hash mismatch)"
                 raise Transient(doing, problem, "Run the same command again.", reason="hash_mismatch")
             return data
@@ -151,23 +151,23 @@ class Repository:
     # -- the repository and its refs -----------------------------------------------------------------------------------
 
     def ensure(self, *, private: bool) -> bool:
-        """Make the repository where there is none; True where it was made. One that exists stays as it is.
+        """Create the repository unless it exists; True if it was created. An existing one is not changed.
 
-        A repository that is not asked to be private gets what its organisation makes by default.
+        Without `private` the visibility is the default of its organisation.
         """
 
         def make() -> None:
             self.hub.api().create_repo(self.repo_id, repo_type="dataset", private=private or None)
 
         there = self.info() is not None
-        return not there and self._made(f"creating {self.repo_id}", make, lambda: self.info() is not None)
+        return not there and self._create(f"creating {self.repo_id}", make, lambda: self.info() is not None)
 
     def has_branch(self) -> bool:
-        """Whether the branch exists."""
+        """True if the branch exists."""
         return self.branch in {ref.name for ref in self._refs().branches}
 
     def ensure_branch(self) -> bool:
-        """Make the branch at the head of `main` where there is none; True where it was made."""
+        """Create the branch at the head of `main` unless it exists; True if it was created."""
         if self.has_branch():
             return False
         start = self.head(MAIN)
@@ -175,20 +175,20 @@ class Repository:
         def make() -> None:
             self.hub.api().create_branch(self.repo_id, branch=self.branch, revision=start, repo_type="dataset")
 
-        return self._made(f"making the branch {self.branch} of {self.repo_id}", make, self.has_branch)
+        return self._create(f"creating the branch {self.branch} of {self.repo_id}", make, self.has_branch)
 
     def tags(self) -> dict[str, str]:
-        """The tags and the commits on which they stand."""
+        """The commit of each tag, by the tag's name."""
         return {ref.name: ref.target_commit for ref in self._refs().tags}
 
     def check_tag(self, name: str, sha: str | None) -> None:
-        """Refuse a tag that stands on another commit than `sha` (None: on any). Raises Terminal (`tag_exists`)."""
-        stands_on = self.tags().get(name)
-        if stands_on not in (None, sha):
-            raise self._tag_exists(name, stands_on or "")
+        """Raise Terminal (`tag_exists`) for a tag that points to another commit than `sha` (None: to any)."""
+        tagged_sha = self.tags().get(name)
+        if tagged_sha not in (None, sha):
+            raise self._tag_exists(name, tagged_sha or "")
 
     def tag(self, name: str, sha: str) -> bool:
-        """Put a tag on a commit; False where it stands there already. It never moves: Terminal (`tag_exists`)."""
+        """Create a tag on a commit; False if it is there already. It is never moved: Terminal (`tag_exists`)."""
 
         def make() -> None:
             self.hub.api().create_tag(self.repo_id, tag=name, revision=sha, repo_type="dataset")
@@ -197,12 +197,12 @@ class Repository:
             self.check_tag(name, sha)
             return name in self.tags()
 
-        return self._made(f"tagging {self.repo_id}", make, there)
+        return self._create(f"tagging {self.repo_id}", make, there)
 
-    def _tag_exists(self, name: str, stands_on: str) -> Terminal:
+    def _tag_exists(self, name: str, tagged_sha: str) -> Terminal:
         return Terminal(
             f"tagging {self.repo_id}",
-            f"the tag {name} stands on another commit already ({stands_on[:12]})",
+            f"the tag {name} is on another commit already ({tagged_sha[:12]})",
             "Choose another tag, or delete that one on the Hub: readers rely on a tag staying where it is.",
             reason="tag_exists",
         )
@@ -213,8 +213,8 @@ class Repository:
             lambda: self.hub.api().list_repo_refs(self.repo_id, repo_type="dataset"),
         )
 
-    def _made(self, doing: str, make: Callable[[], None], there: Callable[[], bool]) -> bool:
-        """Make something; False where the Hub refuses because it stands there, as it does after a lost answer."""
+    def _create(self, doing: str, make: Callable[[], None], there: Callable[[], bool]) -> bool:
+        """Call `make`; False where the Hub refuses because the thing exists, as it does after a lost answer."""
 
         def ask() -> bool:
             try:
@@ -232,7 +232,7 @@ class Repository:
     # -- uploads -------------------------------------------------------------------------------------------------------
 
     def find(self, sha256: str, size_bytes: int) -> Upload | None:
-        """What a commit needs of bytes that the Hub has already; None where it has not (or cannot say so)."""
+        """The upload for bytes that the Hub has already; None where it does not have them, or cannot tell."""
         return None if self._target.missing({sha256: size_bytes}) else Upload(size_bytes, sha256)
 
     def missing(self, uploads: Mapping[str, Upload]) -> tuple[str, ...]:
@@ -242,7 +242,7 @@ class Repository:
         return tuple(sorted(path for path, upload in uploads.items() if upload.sha256 in lost))
 
     def upload(self, file: Path, path: str, *, sha256: str, size_bytes: int) -> Upload:
-        """Bring a file's bytes to the Hub ahead of the commit, unless they are there; the file may be deleted then.
+        """Upload a file's bytes ahead of the commit, unless the Hub has them; the file may be deleted then.
 
         `path` has the folder and the suffix that the file will have, which decide how the Hub keeps it; its name may
         be another one in the commit. Memory stays flat.
@@ -250,7 +250,7 @@ class Repository:
         return self._target.send_file(file, path, sha256=sha256, size_bytes=size_bytes)
 
     def stage(self, contents: Mapping[str, bytes]) -> dict[str, Upload]:
-        """Small files for a commit: nothing is sent, but for those that the Hub keeps in LFS or Xet."""
+        """Prepare small files for a commit: only those that the Hub keeps in LFS or Xet are uploaded."""
         if not contents:
             return {}
         large = self._target.large({path: (len(data), data[:SAMPLE_BYTES]) for path, data in contents.items()})
@@ -265,7 +265,7 @@ class Repository:
 
     # -- commits -------------------------------------------------------------------------------------------------------
 
-    def send_commit(
+    def post_commit(
         self,
         puts: Mapping[str, Upload],
         deletes: Iterable[str],
@@ -276,12 +276,12 @@ class Repository:
         onto: str | None = None,
         open_pull: bool = False,
     ) -> Commit:
-        """Ask for one commit, once. `onto` is another ref than the branch; `open_pull` opens a pull request with it.
+        """Post one commit, once. `onto` is another ref than the branch; `open_pull` opens a pull request with it.
 
         Raises the typed error; after a Transient one the commit may have been made all the same.
         """
         body = commit_body(puts, deletes, parent=parent, message=message, description=description)
-        return sent_commit(self._wire, onto or self.branch, body, open_pull=open_pull)
+        return post_commit(self._wire, onto or self.branch, body, open_pull=open_pull)
 
     def newest(self, onto: str | None = None) -> list[str]:
         """The newest commits of the branch or another ref (one page of them), newest first."""
@@ -298,14 +298,14 @@ class Repository:
     # -- the card ------------------------------------------------------------------------------------------------------
 
     def check_card(self, content: bytes) -> tuple[str, ...]:
-        """Have the Hub check a card's head: its warnings. Where the Hub cannot be asked, that is the warning.
+        """Ask the Hub to check a card's front matter; returns its warnings, or one that it could not be asked.
 
-        Raises InvalidRequest (`invalid_card`) with all that the Hub objects to.
+        Raises InvalidRequest (`invalid_card`) with all of the Hub's objections.
         """
         doing = "checking the card"
         body = {"content": content.decode(errors="replace"), "repoType": "dataset"}
         try:
-            answer = self._call(doing, lambda: self._checked(doing, body))
+            answer = self._call(doing, lambda: self._post_card(doing, body))
         except InvalidRequest as error:
             if error.reason == "invalid_card":
                 raise
@@ -315,13 +315,13 @@ class Repository:
         with understood(doing):
             return tuple(str(item["message"]) for item in answer.get("warnings") or ())
 
-    def _checked(self, doing: str, body: Mapping[str, str]) -> dict[str, list[dict[str, str]]]:
+    def _post_card(self, doing: str, body: Mapping[str, str]) -> dict[str, list[dict[str, str]]]:
         try:
             found: dict[str, list[dict[str, str]]] = self._wire.ask(doing, "POST", "/api/validate-yaml", json=body)
         except HfHubHTTPError as error:
             if error.response.status_code != HTTPStatus.BAD_REQUEST:
                 raise
-            fix = "Change the fields of `card` in the request, or the head of the README.md on the Hub."
+            fix = "Change the fields of `card` in the request, or the front matter of README.md on the Hub."
             problem = f"the Hub does not take it: {(error.server_message or 'it does not say why').strip()}"
             raise InvalidRequest(doing, problem, fix, reason="invalid_card", field="card", status_code=400) from error
         return found

@@ -321,7 +321,7 @@ def test_two_default_configs_are_refused() -> None:
     "old", [b"---\nconfigs: {a: 1}\n---\n", b"---\ndataset_info: x\n---\n", b"---\na: b: c\n---\n"]
 )
 def test_a_card_that_cannot_be_understood_is_not_overwritten(old: bytes) -> None:
-    with pytest.raises(InvalidRequest, match=r"Mend README\.md on the Hub") as error:
+    with pytest.raises(InvalidRequest, match=r"Correct README\.md on the Hub") as error:
         built(old, config())
     assert error.value.reason == "invalid_card"
     with pytest.raises(InvalidRequest):

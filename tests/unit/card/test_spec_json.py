@@ -199,7 +199,7 @@ def test_what_cannot_be_read_is_told(text: bytes, words: str) -> None:
         read(text)
     assert words.replace("`1.0.0`", "'1.0.0'") in str(error.value) or words in str(error.value)
     assert error.value.reason == "invalid_spec_json"
-    assert "Mend the file on the Hub" in str(error.value)
+    assert "Correct the file on the Hub" in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hugflow.publish.ahead import AHEAD_BYTES, reading_ahead
+from hugflow.publish.ahead import AHEAD_BYTES, read_ahead
 from hugflow.publish.sources.tables import Source
 from tests.support.world import wait_until
 
@@ -50,14 +50,14 @@ def threads() -> list[str]:
 @given(st.lists(st.integers(0, 50), max_size=30), st.sampled_from([1, 100, 1000, AHEAD_BYTES]))
 def test_the_batches_are_the_same(sizes: list[int], ahead: int) -> None:
     reading = Reading(sizes)
-    source = reading_ahead(reading.source, ahead_bytes=ahead)
+    source = read_ahead(reading.source, ahead_bytes=ahead)
     assert list(source.batches()) == list(reading.source.batches())
     assert [each.schema.names for each in source.batches(["m"])] == [["m"]] * len(sizes)
     assert threads() == []
 
 
 def test_an_error_comes_behind_what_was_read_before_it() -> None:
-    batches = reading_ahead(Reading([1, 2, 3], fails_at=2).source).batches()
+    batches = read_ahead(Reading([1, 2, 3], fails_at=2).source).batches()
     assert [next(batches).num_rows, next(batches).num_rows] == [1, 2]
     with pytest.raises(OSError, match="the disk is broken"):
         next(batches)
@@ -67,7 +67,7 @@ def test_an_error_comes_behind_what_was_read_before_it() -> None:
 def test_reading_stops_at_its_limit_and_when_nobody_wants_more() -> None:
     reading = Reading([10] * 1000)
     size = batch(0, 10).nbytes
-    batches = reading_ahead(reading.source, ahead_bytes=5 * size).batches()
+    batches = read_ahead(reading.source, ahead_bytes=5 * size).batches()
     next(batches)
     wait_until(lambda: reading.asked >= 5)
     assert reading.asked <= 8
@@ -83,7 +83,7 @@ def test_whoever_wants_to_stop_is_asked_for_each_batch() -> None:
         if error := next(asked):
             raise error
 
-    batches = reading_ahead(Reading([1] * 100).source, check).batches()
+    batches = read_ahead(Reading([1] * 100).source, check).batches()
     next(batches)
     next(batches)
     with pytest.raises(KeyboardInterrupt):
