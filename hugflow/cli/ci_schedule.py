@@ -11,7 +11,7 @@ import typer
 from hugflow.cli import options
 from hugflow.cli.plain_help import add_command
 from hugflow.model.errors import ExitCode, HugflowError, UsageError
-from hugflow.render.alerts import DATA_IS_STALE, PIPELINE_FAILED, pipeline_body, pipeline_green, stale_body
+from hugflow.render.alerts import DATA_IS_STALE, PIPELINE_FAILED, pipeline_body, pipeline_recovered, stale_body
 from hugflow.report.json_output import document
 
 if TYPE_CHECKING:
@@ -49,10 +49,10 @@ def watch(
     # first of all: it sets what the Hub's libraries read when they are imported
     session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
     from hugflow.cli.pull_requests import github
-    from hugflow.gitops.requests import requests_of_default_branch
+    from hugflow.gitops.requests import read_default_branch_requests
 
     connection = github(session)
-    requested = requests_of_default_branch(connection)
+    requested = read_default_branch_requests(connection)
     alerts = Alerts(session, connection)
     differing, watched = _drift(session, alerts, requested), _freshness(session, alerts, requested)
     stale = [each for each in watched if each.problem]
@@ -145,7 +145,7 @@ def alert(
     key = f"pipeline {pipeline}"
     number = None
     if status == "success":
-        alerts.clear(key, pipeline_green(pipeline, run_url), f"{pipeline} is green again", run_url)
+        alerts.clear(key, pipeline_recovered(pipeline, run_url), f"{pipeline} works again", run_url)
         session.output.say(f"{pipeline}: no alert")
     elif status != "skipped":
         number = alerts.put(key, title, pipeline_body(pipeline, status, run_url), f"{pipeline}: {title}", run_url)

@@ -119,12 +119,12 @@ def _sync(session: Session, interrupts: Interrupts, job: PullRequestJob, *, retr
 
 def _unlock(session: Session, interrupts: Interrupts, job: PullRequestJob) -> Ended:
     from hugflow.cli.pull_requests import desk
-    from hugflow.gitops.unlock import unlock
+    from hugflow.gitops.unlock import comment_lock_holders
     from hugflow.storage.locks import lock_holder
 
     state = session.state()
     with desk(session, interrupts, f"Pull request {job.number}", _pull_url(session, job)) as wired:
-        ended = unlock(wired.github, job, lambda name: lock_holder(state.lock_path(name)))
+        ended = comment_lock_holders(wired.github, job, lambda name: lock_holder(state.lock_path(name)))
         wired.end(ended)
         _tell(session, "sync", ended)
     return ended
@@ -172,7 +172,7 @@ def gate(
     """
     from hugflow.cli.pull_requests import ActionsJob, github
     from hugflow.gitops.gate import decide
-    from hugflow.gitops.run import refuse
+    from hugflow.gitops.run import post_refusal
 
     session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
     given = ActionsJob.of(session)
@@ -183,7 +183,7 @@ def gate(
         session.output.say(f"pull request {job.number} may run at {job.sha}")
         session.output.document(document("ci gate", 0, allowed=True, refusals=[]))
         return
-    ended = refuse(connection, decision, job)
+    ended = post_refusal(connection, decision, job)
     given.write_summary(ended.summary)
     session.output.complain("\n".join(str(refusal) for refusal in decision.refusals))
     # a gate that does not open is no success, also where nobody has to be told

@@ -1,1 +1,1 @@
-"""Pull requests: what they ask for, whether it may run, and how its readers are told."""
+"""Pull requests on GitHub: read their requests, decide whether they may run, run them, report on them."""

@@ -1,4 +1,4 @@
-"""One issue for each thing that is wrong with the scheduled work; closed when it is right again."""
+"""Alerts of scheduled workflows: one GitHub issue for each, closed when the fault is gone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LABEL = "hugflow-alert"
 
 
 def raise_alert(github: GitHub, key: str, title: str, body: str) -> int:
-    """Open the issue `key` with `title`, or bring the one that is open up to date. Returns its number."""
+    """Open the issue `key` with `title`, or update the body of the open one; return its number."""
     mark, text = marker("alert", _safe(key)), f"{marker('alert', _safe(key))}\n{body}"
     issue = _find(github, mark)
     if issue is None:
@@ -29,12 +29,12 @@ def raise_alert(github: GitHub, key: str, title: str, body: str) -> int:
 
 
 def is_raised(github: GitHub, key: str) -> bool:
-    """Whether the issue `key` is open."""
+    """Return True when the issue `key` is open."""
     return _find(github, marker("alert", _safe(key))) is not None
 
 
 def clear_alert(github: GitHub, key: str, why: str) -> bool:
-    """Close the issue `key`, if it is open, with a last comment. Says whether there was one."""
+    """Close the issue `key` with a last comment; return False when it was not open."""
     issue = _find(github, marker("alert", _safe(key)))
     if issue is None:
         return False

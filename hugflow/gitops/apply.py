@@ -1,4 +1,4 @@
-"""After the merge: the removals and publishes that a push to the default branch asks for, and whatever else it adds."""
+"""Run the requests of a push to the default branch: removals, publishes, and adds that have not run yet."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hugflow.gitops.client import GitHub
 from hugflow.gitops.dispatch import APPLY_WORKFLOW, dispatch
 from hugflow.gitops.pull_request import ChangedFile, PullRequest, TreeEntry
 from hugflow.gitops.reporter import PullRequestReporter
-from hugflow.gitops.requests import Loaded, load, plan_all
-from hugflow.gitops.run import STOPS, Ended, RequestRunner, removal_approvals, unrunnable
+from hugflow.gitops.requests import Loaded, plan_all, read_requests
+from hugflow.gitops.run import STOPS, Ended, RequestRunner, read_removal_approvals, unrunnable_result
 from hugflow.model.errors import HugflowError
 from hugflow.model.events import Reporter, RunFinished, Warned
 from hugflow.model.plan import RemovePlan
@@ -26,7 +26,7 @@ from hugflow.request.policy import FILE, Policy
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """What to apply: the commits of a push, or a merged pull request that is tried again (`number`)."""
+    """Input of an apply run: the commits of a push, or the `number` of a merged pull request to run again."""
 
     branch: str
     before: str = ""
@@ -39,7 +39,7 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """The files of a push, what they are at its end, and the pull request that it merged."""
+    """Changed request files, the tree of `requests/` at the commit, and the pull request that was merged."""
 
     sha: str
     files: tuple[ChangedFile, ...]
@@ -49,9 +49,9 @@ class _Change:
 
 @dataclass(frozen=True, slots=True)
 class ApplyRun:
-    """A run after a merge. `start_reporter` makes the reporter of the pull request that was merged, if there is one.
+    """An apply run. `start_reporter` creates the reporter of the merged pull request, if there is one.
 
-    `should_continue` tells, after a pause, whether the time was over: then the next job is started.
+    `should_continue` is called after a pause: True when `--max-runtime` was reached, so the next job is started.
     """
 
     github: GitHub
@@ -61,10 +61,10 @@ class ApplyRun:
     should_continue: Callable[[], bool] = field(default=lambda: False)
 
     def apply(self, push: Push) -> Ended:
-        """Do what the push asks for. Raises what GitHub raises while nothing has run, and InvalidPolicy."""
+        """Run the requests of the push. Raises GitHub errors while nothing has run, and InvalidPolicy."""
         change = self._read(push)
         policy = rules.parse(pull_request.read_file(self.github, push.branch, FILE))
-        loaded = load(self.github, change.files, change.tree, merged=True)
+        loaded = read_requests(self.github, change.files, change.tree, merged=True)
         view = self._view(push, change, self._planned(loaded, change, policy), policy)
         reporter = self.start_reporter(view) if change.pull else None
         if reporter:
@@ -75,7 +75,7 @@ class ApplyRun:
         if view.having("paused") and self.should_continue():
             view = replace(view, continues=self._continue(push, view))
         if reporter:
-            # a merge after which there was nothing to do is no news: the last final comment said it
+            # nothing was done after the merge: the last final comment already said so
             news = len(view.having("unchanged", "deleted")) < len(view.requests)
             reporter.finish(view, final=news and not view.continues)
             return Ended(exit_code(reporter.view), reporter.summary(), reporter.view)
@@ -84,20 +84,20 @@ class ApplyRun:
     def _read(self, push: Push) -> _Change:
         if push.number is not None:
             pull = pull_request.read_pull_request(self.github, push.number)
-            files = pull_request.changed_files(self.github, pull)
+            files = pull_request.read_changed_files(self.github, pull)
             tree = pull_request.read_requests_tree(self.github, push.branch)
-            # what the branch no longer holds was undone since, and is not done again
+            # a request that the branch no longer has was undone since, and is not run again
             return _Change(push.branch, tuple(file for file in files if file.path in tree), tree, pull)
         tree = pull_request.read_requests_tree(self.github, push.after)
         before = pull_request.read_requests_tree(self.github, push.before) if push.before.strip("0") else {}
-        changed = tuple(file for file in pull_request.differing(before, tree) if file.change != "removed")
-        return _Change(push.after, changed, tree, pull_request.merged_by(self.github, push.after))
+        changed = tuple(file for file in pull_request.tree_changes(before, tree) if file.change != "removed")
+        return _Change(push.after, changed, tree, pull_request.read_merged_pull_request(self.github, push.after))
 
     def _planned(self, loaded: Loaded, change: _Change, policy: Policy) -> tuple[RequestView, ...]:
         views = plan_all(loaded, self.engine.plan, policy)
         if change.pull is None or not any(view.state == "waiting" for view in views):
             return views
-        approved = removal_approvals(self.github, change.pull, change.pull.head_sha, policy)
+        approved = read_removal_approvals(self.github, change.pull, change.pull.head_sha, policy)
         if rules.approvals_missing(policy, len(approved)):
             return views
         names = tuple(each.by for each in approved)
@@ -118,7 +118,7 @@ class ApplyRun:
 
     def _execute(self, view: PullRequestView, reporter: PullRequestReporter | None) -> PullRequestView:
         for request in view.having("invalid", "refused", "failed", "paused"):
-            self.emit(RunFinished(request.result or unrunnable(request)))
+            self.emit(RunFinished(request.result or unrunnable_result(request)))
         for request in view.requests:
             if not request.is_next:
                 continue
@@ -131,7 +131,7 @@ class ApplyRun:
         return replace(view, warnings=reporter.view.warnings) if reporter else view
 
     def _continue(self, push: Push, view: PullRequestView) -> bool:
-        """Start the next job for the same change. Whether that worked."""
+        """Start the next job for the same change; return False when GitHub refused."""
         inputs = {"pull_request": str(push.number or view.number or ""), "before": push.before, "after": push.after}
         try:
             dispatch(self.github, APPLY_WORKFLOW, push.branch, inputs)
@@ -151,7 +151,7 @@ class ApplyRun:
         return replace(view, remark=f"The finished requests were deleted in `{sha[:7]}`.") if sha else view
 
     def _undone_adds(self, view: PullRequestView, branch: str) -> list[str]:
-        """The add requests of the branch whose datasets were removed just now."""
+        """Paths of the add requests on `branch` whose datasets this run removed."""
         removed = {
             name
             for request in view.having("removed")

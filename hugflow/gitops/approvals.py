@@ -1,4 +1,4 @@
-"""Who approved what at which commit: reviews, which GitHub binds to one, and commands, which a status of ours binds."""
+"""Approvals of a commit: pull-request reviews, and comment commands recorded as commit statuses."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from hugflow.gitops.pull_request import PullRequest
 _BY = "approved by @"
 
 Subject = Literal["hugflow/approve-removal", "hugflow/approve-run"]
-"""What is approved; also the context of the status that records it."""
+"""Subject of an approval; also the context of the commit status that records it."""
 REMOVAL: Subject = "hugflow/approve-removal"
 RUN: Subject = "hugflow/approve-run"
 
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """Somebody's consent to one commit."""
+    """Approval of one commit by one person."""
 
     by: str
     how: Literal["review", "command"]
 
 
-def approvals(
+def read_approvals(
     github: GitHub, pull: PullRequest, sha: str, subject: Subject, eligible: Callable[[str], bool]
 ) -> tuple[Approval, ...]:
-    """Who approved exactly `sha`, by a review or by a command about `subject`, among those who are `eligible`.
+    """Read who approved exactly `sha`, by a review or by a command about `subject`, among those `eligible`.
 
     The author's own consent never counts.
     """
-    found = [Approval(login, "review") for login in _reviewers(github, pull.number, sha)]
-    found += [Approval(login, "command") for login in _commanders(github, sha, subject)]
+    found = [Approval(login, "review") for login in _read_reviewers(github, pull.number, sha)]
+    found += [Approval(login, "command") for login in _read_commanders(github, sha, subject)]
     seen: dict[str, Approval] = {}
     for approval in found:
         if approval.by != pull.author and approval.by not in seen and eligible(approval.by):
@@ -58,8 +58,8 @@ def record_approval(github: GitHub, sha: str, subject: Subject, login: str, url:
     )
 
 
-def _reviewers(github: GitHub, number: int, sha: str) -> list[str]:
-    """Those whose newest review with a verdict approves `sha`."""
+def _read_reviewers(github: GitHub, number: int, sha: str) -> list[str]:
+    """Logins whose newest review with a verdict approves `sha`."""
     verdicts: dict[str, bool] = {}
     reviews = github.read(
         f"reading the reviews of pull request #{number}", lambda: list(github.pull(number).get_reviews())
@@ -70,10 +70,10 @@ def _reviewers(github: GitHub, number: int, sha: str) -> list[str]:
     return [login for login, approves in verdicts.items() if approves]
 
 
-def _commanders(github: GitHub, sha: str, subject: Subject) -> list[str]:
-    """Those whose command our own bot recorded on `sha`."""
+def _read_commanders(github: GitHub, sha: str, subject: Subject) -> list[str]:
+    """Logins whose command our own bot recorded on `sha`."""
     ours = github.login()
-    statuses = github.read(f"reading the statuses of {sha[:7]}", lambda: list(_statuses(github.repository, sha)))
+    statuses = github.read(f"reading the statuses of {sha[:7]}", lambda: list(_list_statuses(github.repository, sha)))
     return [
         status.description.removeprefix(_BY)
         for status in statuses
@@ -84,6 +84,6 @@ def _commanders(github: GitHub, sha: str, subject: Subject) -> list[str]:
     ]
 
 
-def _statuses(repository: Repository, sha: str) -> PaginatedList[CommitStatus]:
-    """All statuses, with who made each. PyGithub's own `get_statuses` asks an address that GitHub documents no more."""
+def _list_statuses(repository: Repository, sha: str) -> PaginatedList[CommitStatus]:
+    """List all statuses with their creators; PyGithub's `get_statuses` uses an undocumented address."""
     return PaginatedList(CommitStatus, repository.requester, f"{repository.url}/commits/{sha}/statuses", None)

@@ -1,4 +1,4 @@
-"""The check on the commit: a check run with annotations, or a commit status where check runs are refused."""
+"""The check on a commit: a check run with annotations, or a commit status where check runs are refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Conclusion = Literal["success", "failure", "neutral", "cancelled", "action_requi
 
 @dataclass(frozen=True, slots=True)
 class CheckState:
-    """What the check says now; `conclusion` None while the work is under way."""
+    """Title, summary and conclusion of the check; `conclusion` is None while the run is in progress."""
 
     title: str
     summary: str
@@ -32,12 +32,12 @@ class CheckState:
 
 
 class CommitCheck:
-    """The check of one commit. `run_key` finds the same check again after a lost answer.
+    """The check of one commit. `run_key` identifies it when an answer was lost and the call is repeated.
 
-    A check that an earlier run left open, because it paused, is continued.
+    A check that a paused run left open is continued.
 
-    With a token that may not write check runs (a person's own) everything goes to a commit status instead: its
-    description has 140 characters, so the comment carries the rest.
+    With a token that may not write check runs (a personal token) a commit status is set instead: its description
+    has 140 characters, the full text is in the comment.
     """
 
     def __init__(self, github: GitHub, sha: str, *, run_key: str, details_url: str = "") -> None:
@@ -49,7 +49,7 @@ class CommitCheck:
         self._refused = False
 
     def update(self, state: CheckState, annotations: Sequence[Annotation] = ()) -> None:
-        """Say `state`, and add up to 50 annotations to those that are there."""
+        """Write `state`, and add up to 50 annotations to the existing ones."""
         if len(annotations) > ANNOTATIONS_PER_REQUEST:
             raise ValueError(f"GitHub takes {ANNOTATIONS_PER_REQUEST} annotations at a time")
         if not self._refused:
@@ -73,7 +73,7 @@ class CommitCheck:
             self._edit(self._run, state, output)
 
     def _find(self) -> CheckRun | None:
-        """The check of this run, whose answer was lost, or one that an earlier slice left open."""
+        """Find the check that this run created, or one that a paused run left open."""
         runs = self._github.read(
             f"reading the checks of {self._sha[:7]}",
             lambda: list(self._github.repository.get_commit(self._sha).get_check_runs(check_name=NAME)),
@@ -106,7 +106,7 @@ class CommitCheck:
 
 
 def batches(annotations: Sequence[Annotation]) -> list[Sequence[Annotation]]:
-    """The annotations in portions that GitHub takes."""
+    """Split annotations into batches of the size that GitHub accepts."""
     return [
         annotations[start : start + ANNOTATIONS_PER_REQUEST]
         for start in range(0, len(annotations), ANNOTATIONS_PER_REQUEST)

@@ -1,4 +1,4 @@
-"""The connection to GitHub: one place for time-outs, retries, rate limits, and what GitHub's errors mean for people."""
+"""Connection to GitHub: time-outs, retries, rate limits, and errors translated to ours."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _UNREADABLE = (ValueError, AssertionError, RuntimeError, github.BadAttributeExce
 
 
 class GitHubRefused(Terminal):
-    """GitHub said no, for a reason that lasts; `status` is its HTTP status."""
+    """GitHub refused a call, and a retry cannot help; `status` is the HTTP status."""
 
     default_reason = "github_refused"
 
@@ -42,10 +42,10 @@ class GitHubRefused(Terminal):
 
 @dataclass(frozen=True, slots=True)
 class GitHubSettings:
-    """Where GitHub is, and how patient we are.
+    """Address, token, time-outs and retries of a connection.
 
-    `bot_login` is whom comments come from when the token may not ask (an installation's, such as `GITHUB_TOKEN`).
-    `patience_s` is the longest that a call in the foreground waits for a rate limit.
+    `bot_login` is the author of our comments when the token may not read its own user (installation tokens such as
+    `GITHUB_TOKEN`). `patience_s` is the longest wait of a foreground call for a rate limit.
     """
 
     repository: str
@@ -60,10 +60,9 @@ class GitHubSettings:
 
 
 class GitHub:
-    """A connection to one repository. Threads may share it: one request goes out at a time.
+    """A connection to one repository. Threads may share it: one request is sent at a time.
 
-    The constructor sends nothing. `retries` is how often a call tries again by itself; a reporter behind an outbox,
-    which does that, takes 0.
+    The constructor sends nothing. `retries` is the number of retries of a call; 0 for a reporter whose outbox retries.
     """
 
     def __init__(
@@ -80,7 +79,7 @@ class GitHub:
         self._lock = threading.RLock()
         self._last_write = -_LONGEST_WAIT_S
         self._login: str | None = None
-        # PyGithub's own retries and pauses are off: they sleep by the wall clock, and out of our sight
+        # PyGithub's own retries and pauses are off: they sleep without our `sleep`, and cannot be stopped
         self._github = github.Github(
             auth=github.Auth.Token(settings.token),
             base_url=settings.api_url.rstrip("/"),
@@ -94,7 +93,7 @@ class GitHub:
         )
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._github.close()
 
     @property
@@ -111,7 +110,7 @@ class GitHub:
         return self.repository.get_issue(number)
 
     def login(self) -> str:
-        """Whom our comments come from. Asked once; installations may not ask and have the settings' bot."""
+        """Login that writes our comments. Read once; installation tokens may not read it and use `bot_login`."""
         if self._login is None:
             try:
                 self._login = self.read("asking GitHub who the token is", lambda: self._github.get_user().login)
@@ -122,7 +121,7 @@ class GitHub:
         return self._login
 
     def read(self, doing: str, request: Callable[[], T]) -> T:
-        """The answer to `request`, tried again while that can help.
+        """Call `request`, with retries, and return its answer.
 
         Raises `Transient`, `RetryAfter`, `GitHubRefused` or `AuthenticationError`.
         """
@@ -137,9 +136,9 @@ class GitHub:
                 self._sleep(self._pause(error, tries))
 
     def write(self, doing: str, request: Callable[[], T]) -> T:
-        """Like `read`, for what changes something: GitHub asks for a second between two of these.
+        """Like `read`, for calls that change something: GitHub asks for a second between two of them.
 
-        After a lost answer the change may have been made: `request` must be one that can be repeated.
+        After a lost answer the change may have been made: it must be safe to repeat `request`.
         """
 
         def paced() -> T:
@@ -167,7 +166,7 @@ class GitHub:
 
 
 def explained(doing: str, error: Exception) -> HugflowError:
-    """What an exception of PyGithub or of its HTTP library means."""
+    """Translate an exception of PyGithub or of its HTTP library."""
     if isinstance(error, github.GithubException):
         return _answered(doing, error)
     if isinstance(error, requests.Timeout):
@@ -182,7 +181,7 @@ def _answered(doing: str, error: github.GithubException) -> HugflowError:
     said = _message(error)
     if error.status in (403, 429) and _is_rate_limit(error, headers):
         return RetryAfter(doing, f"GitHub asks to slow down ({said})", seconds=_wait(headers))
-    if error.status >= 500 or error.status == 408:  # noqa: PLR2004 - the server's fault, or it was in a hurry
+    if error.status >= 500 or error.status == 408:  # noqa: PLR2004 - a fault or a time-out of the server
         seconds = _seconds(headers.get("retry-after"))
         if seconds is not None:
             return RetryAfter(doing, f"GitHub answered {error.status} ({said})", seconds=seconds)

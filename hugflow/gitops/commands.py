@@ -1,4 +1,4 @@
-"""`/hugflow ...` in a comment: what it asks for, who may ask, and what is done about it."""
+"""Comment commands (`/hugflow ...`): parse them, check the author's rights, run them, answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from hugflow.gitops import dispatch
 from hugflow.gitops.approvals import REMOVAL, RUN, record_approval
 from hugflow.gitops.client import GitHub
-from hugflow.gitops.pull_request import PullRequest, permission, read_pull_request
+from hugflow.gitops.pull_request import PullRequest, read_permission, read_pull_request
 from hugflow.text.printable import closest, listed, shown
 
 Name = Literal["plan", "retry", "cancel", "unlock", "approve-removal"]
@@ -25,7 +25,7 @@ _PREFIX = "/hugflow"
 
 @dataclass(frozen=True, slots=True)
 class CommentEvent:
-    """A new comment on a pull request, from the event's payload."""
+    """A new comment on a pull request, from the payload of the event."""
 
     number: int
     comment_id: int
@@ -44,7 +44,7 @@ class CommentEvent:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What a comment asks for; `argument` is a request file for `retry`, a commit for `approve-removal`."""
+    """A parsed command; `argument` is a request file for `retry`, a commit for `approve-removal`."""
 
     name: Name
     argument: str = ""
@@ -52,18 +52,18 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """How the comment is answered: a reaction, and a sentence where something has to be said."""
+    """Answer to a comment: a reaction and, where needed, a message."""
 
     reaction: Reaction
     message: str = ""
 
 
 class NotACommandError(ValueError):
-    """A comment begins with `/hugflow` but asks for nothing that there is; the message says what there is."""
+    """A comment begins with `/hugflow` but is no valid command; the message lists the commands."""
 
 
 def parse(body: str) -> Command | None:
-    """The command in the first line of a comment; None when the comment is none."""
+    """Parse the first line of a comment; None when it is no command. Raises NotACommandError."""
     first = body.lstrip("\ufeff").split("\n", 1)[0].strip()
     if first != _PREFIX and not first.startswith(f"{_PREFIX} "):
         return None
@@ -102,7 +102,7 @@ def _argument(name: Name, words: list[str]) -> str:
 
 
 def handle(github: GitHub, event: CommentEvent, approvers: Callable[[], Collection[str]] = tuple) -> Reply | None:
-    """Do what a comment asks for, and react to it. None when the comment is no command.
+    """Run the command of a comment, and answer it. Returns None when the comment is no command.
 
     `approvers` reads the policy's list of those who may approve removals; an empty one means everybody with write
     access. Nothing from the comment but the command, a file's name and a commit is used.
@@ -121,7 +121,7 @@ def _reply(github: GitHub, event: CommentEvent, approvers: Callable[[], Collecti
     try:
         command = parse(event.body)
     except NotACommandError as error:
-        # people without write access get no answer: nobody shall make the bot talk
+        # people without write access get no answer, so they cannot make the bot post
         return Reply("confused", str(error)) if _may(github, event) else Reply("-1")
     if command is None:
         return None
@@ -131,7 +131,7 @@ def _reply(github: GitHub, event: CommentEvent, approvers: Callable[[], Collecti
 
 
 def _may(github: GitHub, event: CommentEvent) -> bool:
-    return permission(github, event.author) in _WRITERS
+    return read_permission(github, event.author) in _WRITERS
 
 
 def _plan(github: GitHub, event: CommentEvent, _: Command, __: Callable[[], Collection[str]]) -> Reply:

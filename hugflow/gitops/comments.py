@@ -1,4 +1,4 @@
-"""Our comments on a pull request: one that is edited in place, and one for each final state."""
+"""Comments of our account on a pull request: one that is edited in place, and one for each final state."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _GONE = (403, 404, 410)
 
 
 class Conversation:
-    """The comments of ours on one pull request.
+    """Our comments on one pull request: written by our own account, and beginning with the marker.
 
-    Ours is what our own account wrote and what begins with the marker: anybody can write a marker, and a bot may quote
-    one. All calls can be repeated after a lost answer: they look for what is already there.
+    Anybody can write a marker, and a bot may quote one, so both are checked. All calls can be repeated after a lost
+    answer: they look for an existing comment first.
     """
 
     def __init__(self, github: GitHub, number: int) -> None:
@@ -25,7 +25,7 @@ class Conversation:
         self._known: dict[str, tuple[IssueComment, str]] = {}
 
     def upsert(self, marker: str, body: str) -> None:
-        """Make the comment that begins with `marker` say `body`; write it when there is none, or it was deleted."""
+        """Replace the comment that begins with `marker` by `body`; create it when it does not exist or was deleted."""
         comment, said = self._known.get(marker, (None, ""))
         comment = comment or self._find(marker)
         if comment and said == body:
@@ -35,7 +35,7 @@ class Conversation:
         self._known[marker] = (comment, body)
 
     def add_once(self, marker: str, body: str) -> None:
-        """Write a new comment that begins with `marker`, unless there is one already."""
+        """Create a comment that begins with `marker`, unless one exists."""
         if marker not in self._known:
             comment = self._find(marker) or self._create(body)
             self._known[marker] = (comment, body)
@@ -54,7 +54,7 @@ class Conversation:
         return self._github.read(doing, request)
 
     def _edit(self, comment: IssueComment, body: str) -> bool:
-        """Whether the comment was there to be edited."""
+        """Edit the comment; return False when it no longer exists."""
         try:
             self._github.write(f"editing our comment on #{self._number}", lambda: comment.edit(body))
         except GitHubRefused as error:

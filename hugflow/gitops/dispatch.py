@@ -1,4 +1,4 @@
-"""Starting workflows: the next slice of a run that paused, and what a comment command asks for."""
+"""Start and cancel workflow runs: the next job of a paused run, and runs that a comment command asks for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Mode = Literal["sync", "retry", "plan", "unlock"]
 
 
 def dispatch(github: GitHub, workflow: str, ref: str, inputs: Mapping[str, str]) -> None:
-    """Start `workflow` on the default branch `ref`. Of all that GITHUB_TOKEN does, only this starts one."""
+    """Start `workflow` on the default branch `ref`; no other event of GITHUB_TOKEN starts a workflow."""
     github.write(
         f"starting the workflow {workflow}",
         lambda: github.repository.get_workflow(workflow).create_dispatch(ref, dict(inputs), throw=True),
@@ -34,9 +34,9 @@ def dispatch_sync(github: GitHub, pull: PullRequest, sha: str, *, mode: Mode = "
 
 
 def dispatch_next_slice(github: GitHub, number: int, sha: str) -> bool:
-    """Start the next slice of a paused run, unless a newer commit has its own run waiting. Says whether it did.
+    """Start the next job of a paused run; return False when a newer commit has a run of its own.
 
-    One run waits at a time: a slice for an old commit would push the waiting run of the new one out of the queue.
+    GitHub keeps one waiting run: a job for the old commit would remove the waiting run of the new one from the queue.
     """
     pull = read_pull_request(github, number)
     if pull.state != "open" or pull.head_sha != sha:
@@ -46,7 +46,7 @@ def dispatch_next_slice(github: GitHub, number: int, sha: str) -> bool:
 
 
 def cancel_runs(github: GitHub, number: int) -> int:
-    """Ask the running and waiting runs of a pull request to stop; they save their state. Returns how many."""
+    """Cancel the running and waiting runs of a pull request, which save their state; return their number."""
     title, cancelled = run_title(number), 0
     for status in _UNFINISHED:
         for run in _runs(github, status):

@@ -1,4 +1,4 @@
-"""Whether a pull request may run on the server at all, decided from facts that were read fresh from GitHub."""
+"""Decide whether a pull request may run on the server, from data read from GitHub at that moment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from hugflow.gitops.approvals import RUN, approvals
+from hugflow.gitops.approvals import RUN, read_approvals
 from hugflow.gitops.client import GitHub
 from hugflow.gitops.pull_request import (
     MAX_FILES,
@@ -15,8 +15,8 @@ from hugflow.gitops.pull_request import (
     HeadMovedError,
     PullRequest,
     TreeEntry,
-    changed_files,
     may_write,
+    read_changed_files,
     read_pull_request,
     read_requests_tree,
 )
@@ -27,7 +27,7 @@ _LISTED = 10
 
 @dataclass(frozen=True, slots=True)
 class GateFacts:
-    """What the decision rests on: the pull request now, its files and what they are at its head, who approved."""
+    """Input of the decision: the pull request, its changed files, their tree at its head, and its approvers."""
 
     pull: PullRequest
     files: tuple[ChangedFile, ...]
@@ -37,7 +37,7 @@ class GateFacts:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why nothing runs, and what to do about it. `code` is stable, for machines."""
+    """Reason why nothing runs, and what to do about it. `code` is stable, for programs."""
 
     code: str
     problem: str
@@ -49,37 +49,37 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The facts and what speaks against running; empty `refusals` mean that it may run."""
+    """Facts and refusals; the pull request may run when `refusals` is empty."""
 
     facts: GateFacts
     refusals: tuple[Refusal, ...]
 
     @property
     def allowed(self) -> bool:
-        """Whether the pull request may run."""
+        """True when the pull request may run."""
         return not self.refusals
 
 
 def decide(github: GitHub, number: int, sha: str, approved_by: Sequence[str] = ()) -> Decision:
-    """Read everything about pull request `number` and decide about its commit `sha`.
+    """Read pull request `number` and decide whether its commit `sha` may run.
 
-    `approved_by` names people with write access who asked for this very commit to run, by a command.
+    `approved_by` are people with write access who started a run for exactly this commit.
     """
     pull = read_pull_request(github, number)
     early = tuple(refusals_of_state(pull, sha))
     if early:
         return Decision(GateFacts(pull, (), {}), early)
     try:
-        files = changed_files(github, pull)
+        files = read_changed_files(github, pull)
     except HeadMovedError as error:
         return Decision(GateFacts(pull, (), {}), (Refusal("head_moved", error.problem, error.fix),))
-    approvers = (*approved_by, *_approvers(github, pull, sha))
+    approvers = (*approved_by, *_read_run_approvers(github, pull, sha))
     facts = GateFacts(pull, files, read_requests_tree(github, sha), approvers)
     return Decision(facts, tuple(refusals_of_content(facts)))
 
 
 def refusals_of_state(pull: PullRequest, sha: str) -> Iterator[Refusal]:
-    """What speaks against running before any file is looked at."""
+    """Refusals that need no file: state, head and base of the pull request."""
     if pull.state != "open":
         what = "merged" if pull.merged else "closed"
         yield Refusal("not_open", f"The pull request is {what}", "Reopen it, or open a new one.")
@@ -98,7 +98,7 @@ def refusals_of_state(pull: PullRequest, sha: str) -> Iterator[Refusal]:
 
 
 def refusals_of_content(facts: GateFacts) -> Iterator[Refusal]:
-    """What speaks against running, from the files and where they come from."""
+    """Refusals because of changed files and of the repository that they come from."""
     yield from _incomplete(facts)
     yield from _outside(facts)
     yield from _no_plain_files(facts)
@@ -127,7 +127,7 @@ def _outside(facts: GateFacts) -> Iterator[Refusal]:
 
 
 def _no_plain_files(facts: GateFacts) -> Iterator[Refusal]:
-    """Links and submodules; also one that was there before and is now reached by the pull request's files."""
+    """Links and submodules, including existing ones that are parents of changed files."""
     odd = sorted(
         path
         for path, entry in facts.tree.items()
@@ -136,7 +136,7 @@ def _no_plain_files(facts: GateFacts) -> Iterator[Refusal]:
     if odd:
         yield Refusal(
             "not_a_file",
-            f"A symbolic link or a submodule stands in place of a file: {listed(odd, _LISTED)}",
+            f"A symbolic link or a submodule is in place of a file: {listed(odd, _LISTED)}",
             "Commit the file itself.",
         )
 
@@ -152,7 +152,7 @@ def _secrets(facts: GateFacts) -> Iterator[Refusal]:
         yield Refusal(
             "environment_file",
             f"The pull request adds an environment file: {listed(names, _LISTED)}",
-            "Remove it. If it held secrets, treat them as known to everybody and replace them: Git keeps its history.",
+            "Remove it. If it contained secrets, replace them: they stay in the history of Git.",
         )
 
 
@@ -175,9 +175,9 @@ def _reaches(path: str, odd: str) -> bool:
     return path == odd or path.startswith(f"{odd}/")
 
 
-def _approvers(github: GitHub, pull: PullRequest, sha: str) -> tuple[str, ...]:
-    """Who with write access let a fork's commit run: by a review, or by a command that started a run for it."""
+def _read_run_approvers(github: GitHub, pull: PullRequest, sha: str) -> tuple[str, ...]:
+    """Read who with write access approved a run of a fork's commit, by a review or a command."""
     if not pull.from_fork:
         return ()
-    found = approvals(github, pull, sha, RUN, lambda login: may_write(github, login))
+    found = read_approvals(github, pull, sha, RUN, lambda login: may_write(github, login))
     return tuple(approval.by for approval in found)

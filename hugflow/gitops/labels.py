@@ -1,4 +1,4 @@
-"""The one label of ours that a pull request carries: where it stands."""
+"""The label that shows the state of a pull request; it has at most one of ours."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BY_STATE: tuple[tuple[tuple[State, ...], Label], ...] = (
 
 
 def label_of(view: PullRequestView) -> Label:
-    """The label that says where the pull request stands."""
+    """Return the label for the state of the pull request."""
     if view.stage != "ended":
         return "hugflow: running"
     worst = next((label for states, label in _BY_STATE if view.having(*states)), None)
@@ -38,7 +38,7 @@ def label_of(view: PullRequestView) -> Label:
 
 
 def set_label(github: GitHub, number: int, wanted: Label) -> None:
-    """Make `wanted` the only label of ours."""
+    """Set `wanted`, and remove our other labels."""
     issue = github.issue(number)
     present = github.read(f"reading the labels of #{number}", lambda: [label.name for label in issue.get_labels()])
     for name in present:

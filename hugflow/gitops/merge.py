@@ -1,4 +1,4 @@
-"""Merging exactly the commit that was processed, and nothing that came after it."""
+"""Merge exactly the commit that was processed, and no later one."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _METHODS = (("merge", "allow_merge_commit"), ("squash", "allow_squash_merge"), (
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Whether the pull request is merged, and a sentence for people about it."""
+    """Outcome of a merge, with a sentence for people."""
 
     merged: bool
     message: str
 
 
 def merge(github: GitHub, pull: PullRequest, sha: str) -> Merge:
-    """Merge pull request `pull` if its head is still `sha`; GitHub itself refuses anything else.
+    """Merge pull request `pull` if its head is still `sha`; GitHub refuses any other head.
 
-    Raises `Transient` when GitHub cannot be asked; whatever GitHub refuses comes back as a `Merge` that says why.
+    Raises `Transient` when GitHub cannot be reached; a refusal is returned as a `Merge` with the reason.
     """
     short = f"`{sha[:7]}`"
     try:
@@ -50,7 +50,7 @@ def _why(error: GitHubRefused, short: str) -> str:
 
 
 def _method(github: GitHub) -> str:
-    """The first method that the repository's settings allow; a plain merge where the token may not see them."""
+    """Read the first merge method that the repository allows; `merge` where the token cannot read its settings."""
 
     def allowed() -> str:
         settings = github.repository.complete().raw_data

@@ -1,4 +1,4 @@
-"""What a pull request is and asks for, read through the API at one commit: its YAML is data, never a checkout."""
+"""Read a pull request, its changed files and their content through the API at one commit, without a checkout."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _REGULAR = ("100644", "100755")
 
 @dataclass(frozen=True, slots=True)
 class PullRequest:
-    """A pull request at the moment it was read. `head_repository` is None when the fork was deleted."""
+    """A pull request as read at one moment. `head_repository` is None when the fork was deleted."""
 
     number: int
     title: str
@@ -43,13 +43,13 @@ class PullRequest:
 
     @property
     def from_fork(self) -> bool:
-        """Whether its commits live in another repository."""
+        """True when its commits come from another repository."""
         return self.head_repository != self.base_repository
 
 
 @dataclass(frozen=True, slots=True)
 class ChangedFile:
-    """A file that a pull request touches; `previous` is its old path when it was renamed."""
+    """A file that a pull request changes; `previous` is its old path when it was renamed."""
 
     path: str
     change: ChangeKind
@@ -57,13 +57,13 @@ class ChangedFile:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Every path that the change touches."""
+        """Both paths of a rename, else the path."""
         return (self.path, self.previous) if self.previous else (self.path,)
 
 
 @dataclass(frozen=True, slots=True)
 class TreeEntry:
-    """What a path holds at a commit; `mode` is Git's."""
+    """An entry of a Git tree; `mode` is Git's file mode."""
 
     mode: str
     blob: str
@@ -71,7 +71,7 @@ class TreeEntry:
 
     @property
     def is_file(self) -> bool:
-        """Whether it is a regular file: no link, no submodule."""
+        """True for a regular file: no link, no submodule."""
         return self.mode in _REGULAR
 
 
@@ -83,11 +83,13 @@ class HeadMovedError(Transient):
 
 def read_pull_request(github: GitHub, number: int) -> PullRequest:
     """Read a pull request. Raises what `GitHub.read` raises."""
-    return github.read(f"reading pull request #{number}", lambda: _seen(github.repository.get_pull(number).complete()))
+    return github.read(
+        f"reading pull request #{number}", lambda: _as_pull_request(github.repository.get_pull(number).complete())
+    )
 
 
-def merged_by(github: GitHub, sha: str) -> PullRequest | None:
-    """The pull request whose merge made the commit `sha` of the default branch; None for a direct push."""
+def read_merged_pull_request(github: GitHub, sha: str) -> PullRequest | None:
+    """Read the pull request whose merge created commit `sha` of the default branch; None for a direct push."""
 
     def request() -> int | None:
         pulls = github.repository.get_commit(sha).get_pulls()
@@ -97,7 +99,7 @@ def merged_by(github: GitHub, sha: str) -> PullRequest | None:
     return read_pull_request(github, number) if number is not None else None
 
 
-def _seen(pull: ThePullRequest) -> PullRequest:
+def _as_pull_request(pull: ThePullRequest) -> PullRequest:
     return PullRequest(
         number=pull.number,
         title=pull.title or "",
@@ -116,7 +118,7 @@ def _seen(pull: ThePullRequest) -> PullRequest:
     )
 
 
-def changed_files(github: GitHub, pull: PullRequest) -> tuple[ChangedFile, ...]:
+def read_changed_files(github: GitHub, pull: PullRequest) -> tuple[ChangedFile, ...]:
     """All files that the pull request touches at `pull.head_sha`, all pages of them.
 
     GitHub lists them for the newest head only: HeadMovedError when that is not, or no longer, `pull.head_sha`. At most
@@ -140,7 +142,7 @@ def changed_files(github: GitHub, pull: PullRequest) -> tuple[ChangedFile, ...]:
 
 
 def read_requests_tree(github: GitHub, sha: str) -> dict[str, TreeEntry]:
-    """Everything below `requests/` at a commit, by path. Links are entries of their own, never followed."""
+    """Read the tree below `requests/` at a commit, by path. Links are entries and are not followed."""
     doing = f"reading {REQUESTS}/ at {sha[:7]}"
 
     def request() -> dict[str, TreeEntry]:
@@ -163,21 +165,21 @@ def read_requests_tree(github: GitHub, sha: str) -> dict[str, TreeEntry]:
 
 
 def read_file(github: GitHub, sha: str, path: str) -> bytes | None:
-    """The file at `path` of a commit, or None when there is none. A link in its place is no file."""
+    """Read the file at `path` of a commit; None when there is no regular file."""
     doing = f"reading {path} at {sha[:7]}"
     tree = sha
     *folders, name = path.split("/")
     for folder in folders:
-        entry = _entries(github, doing, tree).get(folder)
+        entry = _read_entries(github, doing, tree).get(folder)
         if entry is None or entry.mode != "040000":
             return None
         tree = entry.blob
-    entry = _entries(github, doing, tree).get(name)
+    entry = _read_entries(github, doing, tree).get(name)
     return read_blob(github, entry.blob, path) if entry and entry.is_file else None
 
 
 def read_blob(github: GitHub, blob: str, path: str) -> bytes:
-    """The content of a blob; one byte more than a request may have is enough of it."""
+    """Read a blob, cut to one byte more than a request may have."""
     doing = f"reading {path}"
 
     def request() -> bytes:
@@ -190,14 +192,14 @@ def read_blob(github: GitHub, blob: str, path: str) -> bytes:
     return github.read(doing, request)
 
 
-def differing(before: Mapping[str, TreeEntry], after: Mapping[str, TreeEntry]) -> tuple[ChangedFile, ...]:
-    """What changed between two trees, by path. Renames are a removal and an addition."""
+def tree_changes(before: Mapping[str, TreeEntry], after: Mapping[str, TreeEntry]) -> tuple[ChangedFile, ...]:
+    """Changes between two trees, by path. Renames are a removal and an addition."""
     paths = sorted(before.keys() | after.keys())
     return tuple(_difference(paths, before, after))
 
 
-def permission(github: GitHub, login: str) -> str:
-    """What somebody may do in the repository: `admin`, `write`, `read` or `none`."""
+def read_permission(github: GitHub, login: str) -> str:
+    """Read the permission of a login: `admin`, `write`, `read` or `none`."""
     doing = f"asking what {login} may do"
     try:
         return github.read(doing, lambda: github.repository.get_collaborator_permission(login))
@@ -208,11 +210,11 @@ def permission(github: GitHub, login: str) -> str:
 
 
 def may_write(github: GitHub, login: str) -> bool:
-    """Whether somebody has write access."""
-    return permission(github, login) in ("admin", "write")
+    """Read whether a login has write access."""
+    return read_permission(github, login) in ("admin", "write")
 
 
-def _entries(github: GitHub, doing: str, tree: str) -> dict[str, TreeEntry]:
+def _read_entries(github: GitHub, doing: str, tree: str) -> dict[str, TreeEntry]:
     def request() -> dict[str, TreeEntry]:
         found = github.repository.get_git_tree(tree)
         return {entry.path: TreeEntry(entry.mode, entry.sha, entry.size or 0) for entry in found.tree}

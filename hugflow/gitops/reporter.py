@@ -1,4 +1,4 @@
-"""The pull request's reporter: keeps what its readers see up to date, through an outbox, at a bearable pace."""
+"""Reporter of a pull request: updates its comment, check and label through an outbox, at a limited rate."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ MAX_WARNINGS = 10
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """When progress is worth an update: after so many rows, or such a share of all, or so long."""
+    """Limits for progress updates: after `rows` rows, a `share` of all rows, or `seconds`."""
 
     rows: int = 10_000
     share: float = 0.2
     seconds: float = 3600.0
 
     def is_due(self, shown: Progress | None, now: Progress, waited_s: float) -> bool:
-        """Whether `now` is far enough from what was `shown`."""
+        """Return True when `now` differs enough from the progress that was `shown`."""
         before = shown.rows_done + shown.rows_failed if shown else 0
         more = now.rows_done + now.rows_failed - before
         return more >= self.rows or more >= self.share * max(1, now.rows_total) or waited_s >= self.seconds
@@ -44,10 +44,10 @@ class _Shown:
 
 @dataclass(slots=True)
 class PullRequestReporter:
-    """Tells one pull request's readers about one run. It is a `Reporter`: call it with events.
+    """Reports one run on its pull request. It is a `Reporter`: call it with events.
 
-    `run_key` names the run, so that its final comment is written once. `redact` takes secrets out of every text.
-    Nothing here waits for GitHub: messages go to `outbox`, and are rendered when they leave.
+    `run_key` identifies the run, so that its final comment is written once. `redact` masks secrets in every text.
+    No call waits for GitHub: messages go to `outbox`, and are rendered when they are sent.
     """
 
     github: GitHub
@@ -68,14 +68,14 @@ class PullRequestReporter:
         self._check = CommitCheck(self.github, self.view.sha, run_key=self.run_key, details_url=self.view.run_url)
 
     def __call__(self, event: Event) -> None:
-        """Take note of an event, and publish when there is something new to see."""
+        """Record an event, and publish when the view changed enough."""
         with self._lock:
             due = self._note(event)
         if due:
             self._publish()
 
     def show(self, view: PullRequestView) -> None:
-        """Publish the plan: every request, every problem on its line."""
+        """Publish the plan: all requests, with problems annotated on their lines."""
         with self._lock:
             self.view = view
         annotations = [each for request in view.requests for each in (*request.problems, *request.marks)]
@@ -84,7 +84,7 @@ class PullRequestReporter:
         self._publish()
 
     def finish(self, view: PullRequestView, *, final: bool = True) -> None:
-        """Publish how it ended; `final` also as a new comment, because edits notify nobody."""
+        """Publish the outcome; with `final` also as a new comment, because edits notify nobody."""
         with self._lock:
             self.view = replace(view, over=True)
         self._publish(expendable=False)
@@ -93,7 +93,7 @@ class PullRequestReporter:
             self.outbox.put("final comment", lambda: self._conversation.add_once(mark, self._text(mark)))
 
     def summary(self) -> str:
-        """The job's summary, as Markdown."""
+        """Render the job's summary as Markdown."""
         return self.redact(comment.job_summary(self.view))
 
     def _publish(self, *, expendable: bool = True) -> None:
@@ -120,7 +120,7 @@ class PullRequestReporter:
         return CheckState(self.redact(comment.title(view)), self.redact(comment.check_summary(view)), conclusion(view))
 
     def _note(self, event: Event) -> bool:
-        """Keep what an event says. Whether it is worth an update."""
+        """Record an event; return True when it is worth an update."""
         if isinstance(event, RunStarted):
             return self._change(event.request, started=True)
         if isinstance(event, Progress):
@@ -132,12 +132,12 @@ class PullRequestReporter:
         return False
 
     def _finished(self, result: Result) -> bool:
-        """Keep a result; but what was never run keeps its problems, which say more."""
+        """Record a result; a request that was never run keeps its problems, which say more."""
         unrunnable = {request.path for request in self.view.having("invalid", "refused")}
         return result.request not in unrunnable and self._change(result.request, result=result)
 
     def _change(self, path: str, **changes: object) -> bool:
-        """Change what is known of one request. Whether there is such a request."""
+        """Change fields of one request; return False when there is no such request."""
         if path not in {request.path for request in self.view.requests}:
             return False
         requests = tuple(
@@ -157,7 +157,7 @@ class PullRequestReporter:
 
 
 def conclusion(view: PullRequestView) -> Conclusion | None:
-    """How the check ends; None while anything is still to be done by a run that is under way or will follow."""
+    """Conclusion of the check; None while this run or a following one still works on it."""
     if view.stage != "ended" or (view.having("paused") and view.continues):
         return None
     if view.having("failed", "invalid", "refused", "partial"):

@@ -1,4 +1,4 @@
-"""From the files of a pull request to its requests: parsed, compared with each other, planned, judged by the policy."""
+"""Read the request files of a pull request: parse them, compare them with each other, plan them, apply the policy."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ PlanRequest = Callable[[ParsedRequest], Plan]
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The requests of a pull request, good and bad, in the order of their paths."""
+    """The requests of a pull request, valid and invalid, sorted by path."""
 
     views: tuple[RequestView, ...]
     parsed: Mapping[str, ParsedRequest]
 
 
-def load(
+def read_requests(
     github: GitHub, files: Iterable[ChangedFile], tree: Mapping[str, TreeEntry], *, merged: bool = False
 ) -> Loaded:
-    """Read the request files that a change adds or edits, as data. Deleted ones are named, and nothing else.
+    """Read and parse the request files that a change adds or edits; deleted ones are only listed.
 
-    On the pull request only adds run; all else waits for the merge, after which everything runs (`merged`).
+    Before the merge only adds run; after it (`merged`) all requests run.
     """
     views: list[RequestView] = []
     parsed: dict[str, ParsedRequest] = {}
@@ -58,18 +58,18 @@ def load(
         if request is not None:
             parsed[path] = request
             views.append(RequestView(path, kind, runs_after_merge=kind != "add" and not merged))
-    quarrels = [*conflicts(list(parsed.values())), *card_problems(parsed.values())]
-    return Loaded(tuple(_with_problems(view, quarrels) for view in views), parsed)
+    conflicting = [*conflicts(list(parsed.values())), *card_problems(parsed.values())]
+    return Loaded(tuple(_with_problems(view, conflicting) for view in views), parsed)
 
 
-def load_branch(github: GitHub, ref: str) -> Loaded:
-    """Read all requests of a branch or commit, through the API: a server has no checkout."""
+def read_branch_requests(github: GitHub, ref: str) -> Loaded:
+    """Read all requests of a branch or commit through the API."""
     tree = read_requests_tree(github, ref)
-    return load(github, [ChangedFile(path, "added") for path in tree], tree, merged=True)
+    return read_requests(github, [ChangedFile(path, "added") for path in tree], tree, merged=True)
 
 
-def requests_of_default_branch(github: GitHub) -> list[ParsedRequest]:
-    """The valid requests that the default branch holds now."""
+def read_default_branch_requests(github: GitHub) -> list[ParsedRequest]:
+    """Read the valid requests of the default branch."""
     branch = github.read("asking for the default branch", lambda: github.repository.default_branch)
     tree = read_requests_tree(github, branch)
     found = []
@@ -83,7 +83,7 @@ def requests_of_default_branch(github: GitHub) -> list[ParsedRequest]:
 
 
 def as_annotations(problems: Iterable[Problem]) -> tuple[Annotation, ...]:
-    """Problems as annotations on their lines."""
+    """Convert problems to annotations on their lines."""
     return tuple(
         Annotation(each.path, each.line, each.column, f"{each.field}: {each.message}", title="Invalid request")
         for each in sorted(problems)
@@ -91,7 +91,7 @@ def as_annotations(problems: Iterable[Problem]) -> tuple[Annotation, ...]:
 
 
 def plan_all(loaded: Loaded, plan: PlanRequest, policy: Policy) -> tuple[RequestView, ...]:
-    """Plan every request that is valid. What cannot be planned carries why, and does not stop the others."""
+    """Plan every valid request; one that cannot be planned gets the reason, and does not stop the others."""
     return tuple(
         view if view.deleted or view.problems else _planned(view, loaded.parsed[view.path], plan, policy)
         for view in loaded.views
@@ -99,14 +99,14 @@ def plan_all(loaded: Loaded, plan: PlanRequest, policy: Policy) -> tuple[Request
 
 
 def refused_for_number(views: Sequence[RequestView], policy: Policy) -> Annotation | None:
-    """What the policy says to as many requests as there are, on the first of them."""
+    """Apply the policy's limit on the number of requests; the annotation is on the first one."""
     asking = [view for view in views if not view.deleted]
     finding = rules.too_many_requests(len(asking), policy)
     return Annotation(asking[0].path, 1, None, finding.message, title="Policy") if finding else None
 
 
 def failure(request: str, kind: Kind, name: str, error: HugflowError) -> Result:
-    """The result of a request that could not even be planned."""
+    """Result of a request that could not be planned."""
     invalid, paused = isinstance(error, InvalidRequest), isinstance(error, Paused)
     return Result(
         request=request,
@@ -121,13 +121,13 @@ def failure(request: str, kind: Kind, name: str, error: HugflowError) -> Result:
 
 
 def name_of(request: ParsedRequest) -> str:
-    """What the request is about, in one name."""
+    """Name of the dataset or repository of a request."""
     spec = request.spec
     return str(getattr(spec, "name", None) or getattr(spec, "repo_id", None) or getattr(spec, "hf_id", request.path))
 
 
 def _request_paths(files: Iterable[ChangedFile]) -> list[tuple[str, bool]]:
-    """Every path under `requests/` with whether it is gone. The old path of a rename counts as moved, not as gone."""
+    """Paths under `requests/` with a flag for deleted ones. The old path of a rename is not listed."""
     found = {
         file.path: file.change == "removed"
         for file in files
@@ -137,13 +137,13 @@ def _request_paths(files: Iterable[ChangedFile]) -> list[tuple[str, bool]]:
 
 
 def _folder_kind(path: str) -> Kind:
-    """The kind to show for a path, also where it is no right one."""
+    """Kind to show for a path; `add` where its folder is no kind."""
     folder = PurePosixPath(path).parent.name
     return cast("Kind", folder) if folder in ("add", "remove", "publish") else "add"
 
 
 def _read(github: GitHub, path: str, tree: Mapping[str, TreeEntry]) -> ParsedRequest | None:
-    """The request at `path`; None for the few files that may stand beside requests."""
+    """Read the request at `path`; None for other files that are allowed beside requests."""
     kind = kind_of(path)
     if kind is None:
         return None
@@ -153,8 +153,8 @@ def _read(github: GitHub, path: str, tree: Mapping[str, TreeEntry]) -> ParsedReq
     return parse(read_blob(github, entry.blob, path), path, kind)
 
 
-def _with_problems(view: RequestView, quarrels: Sequence[Problem]) -> RequestView:
-    mine = as_annotations(problem for problem in quarrels if problem.path == view.path)
+def _with_problems(view: RequestView, conflicting: Sequence[Problem]) -> RequestView:
+    mine = as_annotations(problem for problem in conflicting if problem.path == view.path)
     return replace(view, problems=view.problems + mine) if mine else view
 
 
@@ -179,7 +179,7 @@ def _judged(plan: Plan, policy: Policy) -> Plan:
 
 
 def _marks(request: ParsedRequest, plan: Plan) -> Iterable[Annotation]:
-    """What speaks against a plan, on the line that says which dataset it is about."""
+    """Errors and warnings of a plan as annotations on the line of their field, else of the dataset's id."""
     of_all = request.at("repo_id" if request.kind == "publish" else "hf_id")
     for finding in plan.findings:
         at = request.at_field(finding.field) if finding.field else of_all

@@ -1,4 +1,4 @@
-"""One run on a pull request, from its files to its final comment: what `hugflow sync --ci-mode` does."""
+"""Run on a pull request, from its files to its final comment (`hugflow sync --ci-mode`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from hugflow.gitops import gate
-from hugflow.gitops.approvals import REMOVAL, Approval, approvals
+from hugflow.gitops.approvals import REMOVAL, Approval, read_approvals
 from hugflow.gitops.checks import CheckState, CommitCheck
 from hugflow.gitops.client import GitHub
 from hugflow.gitops.comments import Conversation
@@ -15,7 +15,7 @@ from hugflow.gitops.dispatch import APPLY_WORKFLOW, dispatch, dispatch_next_slic
 from hugflow.gitops.merge import merge
 from hugflow.gitops.pull_request import PullRequest, may_write, read_file
 from hugflow.gitops.reporter import PullRequestReporter
-from hugflow.gitops.requests import PlanRequest, load, plan_all, refused_for_number
+from hugflow.gitops.requests import PlanRequest, plan_all, read_requests, refused_for_number
 from hugflow.model.errors import ExitCode, HugflowError
 from hugflow.model.events import Reporter, Result, RunFinished, Warned
 from hugflow.model.plan import Plan
@@ -41,10 +41,10 @@ STOPS = (ExitCode.PAUSED, ExitCode.INTERRUPTED)
 
 @dataclass(frozen=True, slots=True)
 class PullRequestJob:
-    """What this job was started for.
+    """Input of a run.
 
-    `approved_by` names those with write access who asked for this very commit by a command (a dispatch). `only` is the
-    one request file to run. `auto_merge` is the setting; the policy goes before it.
+    `approved_by` are people with write access who started this run for exactly this commit (a dispatch). `only` is the
+    one request file to run. `auto_merge` is the setting, which the policy overrides.
     """
 
     number: int
@@ -60,7 +60,7 @@ class PullRequestJob:
 
 @dataclass(frozen=True, slots=True)
 class RequestRunner:
-    """The work itself, as two calls: a request to its plan, and a plan to its result (which emits events)."""
+    """The engine as two calls: plan a request, and execute a plan (which emits events)."""
 
     plan: PlanRequest
     execute: Execute
@@ -68,7 +68,7 @@ class RequestRunner:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended: the exit code, what readers see, and the job's summary as Markdown."""
+    """Outcome of a run: exit code, final view, and the job's summary as Markdown."""
 
     exit_code: ExitCode
     summary: str
@@ -80,10 +80,10 @@ class Ended:
 class PullRequestRun:
     """A run on one pull request.
 
-    `github` is for reading and deciding, in the foreground. `start_reporter` makes the reporter of the pull request
-    from the first view, on a connection of its own. `emit` hands events to all reporters, that one among them.
-    `should_continue` tells, after a pause, whether the time was over (then the next job is started) or somebody stopped
-    the run.
+    `github` is the foreground connection. `start_reporter` creates the reporter of the pull request from the first
+    view, with a connection of its own. `emit` passes events to all reporters, including that one. `should_continue` is
+    called after a pause: True when `--max-runtime` was reached (the next job is started), False when the run was
+    stopped.
     """
 
     github: GitHub
@@ -93,29 +93,29 @@ class PullRequestRun:
     should_continue: Callable[[], bool] = field(default=lambda: False)
 
     def process(self, job: PullRequestJob) -> Ended:
-        """Do the job. Raises what GitHub raises while nothing has run yet; afterwards its outages are warnings."""
+        """Run the job. Raises GitHub errors while nothing has run; afterwards its outages are warnings."""
         decision = gate.decide(self.github, job.number, job.sha, job.approved_by)
         if not decision.allowed:
-            return refuse(self.github, decision, job)
+            return post_refusal(self.github, decision, job)
         pull = decision.facts.pull
         try:
             policy = rules.parse(read_file(self.github, pull.default_branch, FILE))
         except InvalidPolicy as error:
             wrong = gate.Refusal("policy", f"{FILE} of {pull.default_branch} is invalid", str(error.problem))
-            return refuse(self.github, replace(decision, refusals=(wrong,)), job)
+            return post_refusal(self.github, replace(decision, refusals=(wrong,)), job)
         view = self._plan(decision.facts, policy, job)
         reporter = self.start_reporter(view)
         reporter.show(view)
         if job.mode == "plan":
             return self._end(reporter, view, final=False)
-        self._announceunrunnable(view)
+        self._emit_unrunnable(view)
         self._execute(reporter, job)
-        return self._settle(reporter, pull, policy, job)
+        return self._finish(reporter, pull, policy, job)
 
     # -- the plan
 
     def _plan(self, facts: gate.GateFacts, policy: Policy, job: PullRequestJob) -> PullRequestView:
-        loaded = load(self.github, facts.files, facts.tree)
+        loaded = read_requests(self.github, facts.files, facts.tree)
         too_many = refused_for_number(loaded.views, policy)
         if too_many:
             views = tuple(replace(view, problems=(replace(too_many, path=view.path),)) for view in loaded.views)
@@ -137,20 +137,20 @@ class PullRequestRun:
     ) -> tuple[RequestView, ...]:
         if not any(view.state == "waiting" for view in views):
             return views
-        names = tuple(each.by for each in removal_approvals(self.github, pull, job.sha, policy))
+        names = tuple(each.by for each in read_removal_approvals(self.github, pull, job.sha, policy))
         if rules.approvals_missing(policy, len(names)):
             return views
         return tuple(replace(view, approved_by=names) if view.state == "waiting" else view for view in views)
 
-    def _announceunrunnable(self, view: PullRequestView) -> None:
-        """Tell all reporters about requests that no engine will ever speak of."""
+    def _emit_unrunnable(self, view: PullRequestView) -> None:
+        """Emit results of requests that the engine will not run."""
         for request in view.having("invalid", "refused", "failed", "paused"):
-            self.emit(RunFinished(request.result or unrunnable(request)))
+            self.emit(RunFinished(request.result or unrunnable_result(request)))
 
     # -- the work
 
     def _execute(self, reporter: PullRequestReporter, job: PullRequestJob) -> None:
-        """Run the adds, one after the other; one that fails does not stop the next, a pause does."""
+        """Run the adds in order; a failure does not stop the next one, a pause does."""
         if reporter.view.having("paused"):
             return
         for request in reporter.view.requests:
@@ -162,7 +162,7 @@ class PullRequestRun:
 
     # -- the end
 
-    def _settle(self, reporter: PullRequestReporter, pull: PullRequest, policy: Policy, job: PullRequestJob) -> Ended:
+    def _finish(self, reporter: PullRequestReporter, pull: PullRequest, policy: Policy, job: PullRequestJob) -> Ended:
         view = reporter.view
         if view.having("paused"):
             return self._pause(reporter, view, job)
@@ -183,18 +183,18 @@ class PullRequestRun:
         try:
             outcome = merge(self.github, pull, job.sha)
         except HugflowError as error:
-            # a request whose answer was lost may have been done
+            # the answer may have been lost after the merge was done
             remark = f"Not merged, as far as is known: {error.problem}. If it is still open, merge it by hand."
             return replace(view, remark=remark)
         view = replace(view, remark=outcome.message, merged=outcome.merged)
-        return self._start_what_waits(view, pull) if outcome.merged and view.having("after-merge") else view
+        return self._dispatch_apply(view, pull) if outcome.merged and view.having("after-merge") else view
 
-    def _start_what_waits(self, view: PullRequestView, pull: PullRequest) -> PullRequestView:
-        """Start what runs after the merge: a merge made with GITHUB_TOKEN starts no workflow, unlike a person's."""
+    def _dispatch_apply(self, view: PullRequestView, pull: PullRequest) -> PullRequestView:
+        """Start the apply workflow: unlike a person's merge, one with GITHUB_TOKEN starts no workflow."""
         try:
             dispatch(self.github, APPLY_WORKFLOW, pull.default_branch, {"pull_request": str(pull.number)})
         except HugflowError as error:
-            problem = f"what waits for the merge could not be started ({error.problem}); comment `/hugflow retry`"
+            problem = f"the run after the merge could not be started ({error.problem}); comment `/hugflow retry`"
             return replace(view, remark=f"{view.remark} But {problem}.")
         return view
 
@@ -206,8 +206,8 @@ class PullRequestRun:
         self.emit(Warned(view.requests[0].path if view.requests else "", message))
 
 
-def refuse(github: GitHub, decision: gate.Decision, job: PullRequestJob) -> Ended:
-    """Say why nothing runs: in the comment and as a failed check. A newer commit has its own run, and is not told."""
+def post_refusal(github: GitHub, decision: gate.Decision, job: PullRequestJob) -> Ended:
+    """Write why nothing runs into the comment and a failed check; a run for an older commit writes nothing."""
     pairs = [(refusal.problem, refusal.fix) for refusal in decision.refusals]
     text = comment.refusal(pairs, marker(comment.STICKY), job.sha)
     if {refusal.code for refusal in decision.refusals} <= {"head_moved", "not_open"}:
@@ -222,22 +222,22 @@ def refuse(github: GitHub, decision: gate.Decision, job: PullRequestJob) -> Ende
     )
 
 
-def removal_approvals(github: GitHub, pull: PullRequest, sha: str, policy: Policy) -> Sequence[Approval]:
-    """Who approved the removals of one commit, among those whom the policy names (or all who may write)."""
+def read_removal_approvals(github: GitHub, pull: PullRequest, sha: str, policy: Policy) -> Sequence[Approval]:
+    """Read who approved the removals of a commit, among the policy's approvers (or all with write access)."""
     named = {login.casefold() for login in policy.removals.approvers}
 
     def eligible(login: str) -> bool:
         return login.casefold() in named if named else may_write(github, login)
 
-    return approvals(github, pull, sha, REMOVAL, eligible)
+    return read_approvals(github, pull, sha, REMOVAL, eligible)
 
 
 def _may_merge(view: PullRequestView) -> bool:
     return bool(view.requests) and not view.having(*_BLOCKING)
 
 
-def unrunnable(request: RequestView) -> Result:
-    """The result of a request that is invalid or refused, for reporters that know results only."""
+def unrunnable_result(request: RequestView) -> Result:
+    """Result of a request that is invalid or refused, for reporters that handle results only."""
     messages = [problem.message for problem in request.problems]
     messages += [finding.message for finding in request.findings if finding.level == "error"]
     return Result(

@@ -1,4 +1,4 @@
-"""`/hugflow unlock`: who holds the locks of a pull request's datasets, and how to get them back."""
+"""`/hugflow unlock`: comment which processes hold the locks of a pull request's datasets, and what to do."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from hugflow.gitops.client import GitHub
 from hugflow.gitops.gate import decide
-from hugflow.gitops.requests import load, name_of
-from hugflow.gitops.run import Ended, PullRequestJob, refuse
+from hugflow.gitops.requests import name_of, read_requests
+from hugflow.gitops.run import Ended, PullRequestJob, post_refusal
 from hugflow.model.errors import ExitCode
 from hugflow.model.specs import AddSpec, PublishSpec, repository_name
 from hugflow.render.markdown import code, paragraphs
 from hugflow.request.file import ParsedRequest
 
 Holder = Callable[[str], str | None]
-"""Who holds the lock of a dataset, in words; None when nobody does."""
+"""Returns a description of the process that holds the lock of a dataset; None when it is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +24,15 @@ class _Lock:
     holder: str | None
 
 
-def unlock(github: GitHub, job: PullRequestJob, holder: Holder) -> Ended:
-    """Comment who holds the locks. Nothing is taken from a living process: a lock ends with the process that holds it.
+def comment_lock_holders(github: GitHub, job: PullRequestJob, holder: Holder) -> Ended:
+    """Comment which processes hold the locks. No lock is taken away: each is released when its process ends.
 
-    So an old lock is none, and what is needed for a living one is to stop its run, which saves its state.
+    To release a lock, stop the run that holds it, which saves its state.
     """
     decision = decide(github, job.number, job.sha, job.approved_by)
     if not decision.allowed:
-        return refuse(github, decision, job)
-    loaded = load(github, decision.facts.files, decision.facts.tree)
+        return post_refusal(github, decision, job)
+    loaded = read_requests(github, decision.facts.files, decision.facts.tree)
     names = {lock: name_of(request) for request in loaded.parsed.values() if (lock := _lock_name(request))}
     locks = [_Lock(name, holder(lock)) for lock, name in sorted(names.items())]
     text = _text(locks)
@@ -42,7 +42,7 @@ def unlock(github: GitHub, job: PullRequestJob, holder: Holder) -> Ended:
 
 
 def _lock_name(request: ParsedRequest) -> str | None:
-    """The lock that the run of a request holds; None where only storage could tell."""
+    """Name of the lock that the run of a request takes; None where only storage knows it."""
     spec = request.spec
     if isinstance(spec, AddSpec):
         return spec.name
@@ -56,11 +56,11 @@ def _text(locks: list[_Lock]) -> str:
     if not held:
         return paragraphs(
             "### 🔓 Hugflow: no dataset of this pull request is locked",
-            "A lock ends with the process that held it. `/hugflow retry` goes on where the last run stopped.",
+            "A lock is released when its process ends. `/hugflow retry` resumes where the last run stopped.",
         )
     return paragraphs(
         "### 🔒 Hugflow: another run works on these datasets",
         "\n".join(held),
         "Wait for it, or stop it with `/hugflow cancel` on its pull request: it saves its state, and `/hugflow retry` "
-        "here goes on from there.",
+        "here resumes from there.",
     )

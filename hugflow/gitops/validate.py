@@ -1,12 +1,12 @@
-"""The check without secrets: whether requests, and the policy, are right, as far as their text tells."""
+"""Validate the requests and the policy of a pull request from their text, without secrets."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from hugflow.gitops.client import GitHub
-from hugflow.gitops.pull_request import changed_files, read_file, read_pull_request, read_requests_tree
-from hugflow.gitops.requests import load
+from hugflow.gitops.pull_request import read_changed_files, read_file, read_pull_request, read_requests_tree
+from hugflow.gitops.requests import read_requests
 from hugflow.model.errors import ExitCode
 from hugflow.render.humanize import log_line, plural, workflow_command
 from hugflow.render.views import Annotation
@@ -15,7 +15,7 @@ from hugflow.request import policy
 
 @dataclass(frozen=True, slots=True)
 class Validated:
-    """The exit code, what to print (commands that GitHub shows on the lines, then sentences), and the problems."""
+    """Exit code, lines to print (workflow commands that annotate lines, then sentences), and problems."""
 
     exit_code: ExitCode
     lines: tuple[str, ...]
@@ -23,10 +23,10 @@ class Validated:
 
 
 def validate(github: GitHub, number: int) -> Validated:
-    """Read the requests and the policy of a pull request at its head; say what is wrong. Writes nothing anywhere."""
+    """Read the requests and the policy of a pull request at its head and return their problems. Writes nothing."""
     pull = read_pull_request(github, number)
-    files = changed_files(github, pull)
-    loaded = load(github, files, read_requests_tree(github, pull.head_sha))
+    files = read_changed_files(github, pull)
+    loaded = read_requests(github, files, read_requests_tree(github, pull.head_sha))
     problems = tuple(problem for view in loaded.views for problem in view.problems)
     if any(file.path == policy.FILE and file.change != "removed" for file in files):
         problems += _policy_problems(github, pull.head_sha)
@@ -54,5 +54,5 @@ def _command(problem: Annotation) -> str:
 
 
 def _plain(problem: Annotation) -> str:
-    """For readers of the log, who do not see the commands."""
+    """Render a problem for the log, which does not show workflow commands."""
     return log_line(f"{problem.path}:{problem.line}:{problem.column or 1}: {problem.message}")

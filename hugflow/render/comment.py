@@ -1,7 +1,7 @@
-"""The document that a pull request's readers see: heading, one table, one next step, the rest folded.
+"""Render the report on a pull request as Markdown: heading, table, next step, folded details.
 
-The same document, with less of its detail where it would not fit, is the sticky comment, the final comment, the check
-run's summary and the job's summary.
+The sticky comment, the final comment, the check run's summary and the job's summary have the same text, with fewer
+details where it would be too long.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ _WORDS: dict[State, str] = {
 
 
 def comment(view: PullRequestView, marker: str) -> str:
-    """The sticky (or final) comment: at most 65,000 bytes, its hidden marker first."""
+    """Render the sticky or final comment: at most 65,000 bytes, the hidden marker first."""
     return _document(view, markdown.COMMENT_BYTES, marker)
 
 
 def refusal(problems: Sequence[tuple[str, str]], marker: str, commit: str) -> str:
-    """The sticky comment of a pull request that may not run: each problem with what to do about it."""
+    """Render the sticky comment of a pull request that may not run: each problem with what to do."""
     items = [f"- {markdown.sentence(problem)}.\n  **To do:** {markdown.sentence(fix)}" for problem, fix in problems]
     head = "### ⛔ Hugflow: nothing runs for this pull request"
     return markdown.cut(
@@ -68,17 +68,17 @@ def refusal(problems: Sequence[tuple[str, str]], marker: str, commit: str) -> st
 
 
 def check_summary(view: PullRequestView) -> str:
-    """The summary of the check run: the same document, within the check run's limit."""
+    """Render the summary of the check run, within its limit."""
     return _document(view, markdown.COMMENT_BYTES, "")
 
 
 def job_summary(view: PullRequestView) -> str:
-    """The summary of the job: the same document, within 1 MB."""
+    """Render the summary of the job, within 1 MB."""
     return _document(view, markdown.STEP_SUMMARY_BYTES, "")
 
 
 def title(view: PullRequestView) -> str:
-    """One line for the whole pull request: `2 in storage, 1 failed`."""
+    """Summarise the pull request in one line: `2 in storage, 1 failed`."""
     groups: tuple[tuple[str, tuple[State, ...]], ...] = (
         ("failed", ("failed",)),
         ("partial", ("partial",)),
@@ -98,13 +98,13 @@ def title(view: PullRequestView) -> str:
 
 
 def _counts(request: RequestView, words: str) -> bool:
-    """Whether a request counts among those: what is unchanged is in storage, or on the Hub."""
+    """Return False where an unchanged request would be counted in the wrong group (storage or Hub)."""
     elsewhere = "in storage" if request.kind == "publish" else "published"
     return words != elsewhere
 
 
 def next_step(view: PullRequestView) -> str:
-    """The one thing that a reader should do now, as a sentence of Markdown."""
+    """Next action for the reader, as a sentence of Markdown."""
     for states, sentence in _NEXT_STEPS_AFTER_RUN if view.over else _NEXT_STEPS:
         requests = view.having(*states)
         if requests:
@@ -112,18 +112,18 @@ def next_step(view: PullRequestView) -> str:
     if view.merged:
         waiting = view.having("after-merge")
         return (
-            f"Nothing to do: what is marked 🔀 runs now ({plural(len(waiting), 'request')})."
-            if waiting
-            else "Nothing to do."
+            f"Nothing to do: {plural(len(waiting), 'request')} marked 🔀 will run now." if waiting else "Nothing to do."
         )
-    return f"Nothing more runs here: review and **merge**.{_after_merge(view)}"
+    return f"All requests that run before the merge are done: review and **merge**.{_after_merge(view)}"
 
 
-_CORRECT = "Correct {these} and push: each problem is listed below and marked on its line. No other request waits."
-_WAIT = "Nothing to do: the work runs, and this comment follows it."
+_CORRECT = (
+    "Correct {these} and push: each problem is listed below and marked on its line. Other requests are not affected."
+)
+_WAIT = "Nothing to do: the run is in progress, and this comment is updated."
 _RETRY = (
-    "See the error of {these} below, then comment `/hugflow retry`. Nothing is lost: what was stored stays, and the "
-    "next run goes on from there."
+    "See the error of {these} below, then comment `/hugflow retry`. Stored rows are kept, and the next run resumes "
+    "from there."
 )
 _FAILED_ROWS = (
     "Look at the failed rows of {these} below. `/hugflow retry` tries them again; to accept them, raise "
@@ -146,9 +146,9 @@ _NEXT_STEPS_AFTER_RUN = (
 
 def _words(view: PullRequestView, requests: tuple[RequestView, ...]) -> dict[str, str]:
     paused = (
-        "Nothing to do: the next job goes on where this one stopped."
+        "Nothing to do: the next job resumes where this one stopped."
         if view.continues
-        else "The state is saved. Comment `/hugflow retry`, and the run goes on where it stopped."
+        else "The state is saved. Comment `/hugflow retry` to resume where the run stopped."
     )
     these = code(requests[0].path) if len(requests) == 1 else plural(len(requests), "request")
     approvers = " or ".join(code(name) for name in view.approvers) or "Somebody with write access"
@@ -157,7 +157,7 @@ def _words(view: PullRequestView, requests: tuple[RequestView, ...]) -> dict[str
 
 def _after_merge(view: PullRequestView) -> str:
     waiting = view.having("after-merge")
-    return f" Then {plural(len(waiting), 'request')} marked 🔀 will run." if waiting else ""
+    return f" After the merge {plural(len(waiting), 'request')} marked 🔀 will run." if waiting else ""
 
 
 _DETAILS = (
@@ -237,8 +237,8 @@ def _state(request: RequestView) -> str:
 
 
 def _numbers(request: RequestView) -> tuple[str, str, str]:
-    """Rows, size and time: of the result, else of the progress, else of the plan."""
-    # what was removed is gone: the plan knows how much it was
+    """Rows, size and time of the result, else of the progress, else of the plan."""
+    # after a removal only the plan knows the size
     if request.result and request.kind != "remove" and request.state not in ("invalid", "refused"):
         return _numbers_of_result(request)
     if request.progress:

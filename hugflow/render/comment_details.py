@@ -1,4 +1,4 @@
-"""What is folded below the table, one part for each request: its problems, its plan, its result."""
+"""Render the folded details below the table, one part for each request: problems, plan, result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LEVELS = {"info": "ℹ️", "warning": "⚠️", "approval": "✋", "error": "�
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """How much is said about each request; less where the whole would not fit."""
+    """Limits on the details of each request; lower ones where the comment would be too long."""
 
     problems: int = 50
     failed_rows: int = 20
@@ -30,7 +30,7 @@ class Detail:
 
 
 def request_details(request: RequestView, view: PullRequestView, detail: Detail) -> str:
-    """The folded part of one request; empty when there is nothing to say."""
+    """Render the folded part of one request; empty when there are no details."""
     result = request.result
     parts = [
         _problems(request.problems, view, detail.problems),
@@ -47,9 +47,9 @@ def request_details(request: RequestView, view: PullRequestView, detail: Detail)
 
 
 def _items(request: RequestView, view: PullRequestView) -> str:
-    """One list: what plan and policy remark, then the facts of the plan, then those of the result (or the forecast).
+    """Render one list: findings of plan and policy, then facts of the plan, then of the result (or the estimate).
 
-    Of a publish the plan comes last: it ends with a table, and a list does not go on behind one.
+    Of a publish the plan comes last: it ends with a table, which ends the list.
     """
     findings = [f"- {_LEVELS[finding.level]} {sentence(finding.message)}" for finding in request.findings]
     planned, stored = _facts(request, view), _stored(request.result) if request.result else ()
@@ -156,24 +156,24 @@ def _publish_facts(plan: PublishPlan, view: PullRequestView) -> Iterable[tuple[s
 
 def _error(result: Result) -> str:
     if not result.error:
-        # what an unchanged dataset has to say, its plan has said already
+        # the plan of an unchanged dataset already says it
         return sentence(result.message) if result.message and result.status != "unchanged" else ""
-    # what a person on the command line is told to do is something else than what a reader of the comment can do
+    # the fix of a partial or paused result is for the command line, not for a reader of the comment
     fix = f"**To do:** {sentence(result.fix)}" if result.fix and result.status not in ("partial", "paused") else ""
     parts = (markdown.fence(result.error), fix, _kept(result) if result.kind == "add" else "")
     return "\n\n".join(part for part in parts if part)
 
 
 def _kept(result: Result) -> str:
-    """What a run that did not end well leaves, and how the next one takes it up."""
+    """Rows that a run without success has stored, and how to resume."""
     rows = f"{plural(result.rows_done, 'row')} in storage"
     if result.status == "partial":
-        return f"{rows}. `/hugflow retry` tries the failed ones again; `max_failed_rows` in the request allows them."
+        return f"{rows}. `/hugflow retry` retries the failed rows; `max_failed_rows` in the request allows them."
     if result.status == "paused":
-        return f"Nothing is lost: {rows}."
+        return f"{rows}."
     if not result.rows_done:
         return "Nothing was stored. `/hugflow retry` runs the request again."
-    return f"Nothing is lost: {rows}, and `/hugflow retry` goes on from there."
+    return f"{rows}; `/hugflow retry` resumes from there."
 
 
 def _failed_rows(result: Result, limit: int) -> str:

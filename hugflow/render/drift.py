@@ -1,4 +1,4 @@
-"""How datasets have drifted from their requests and from the Hub, as the body of an issue. Pure."""
+"""Render the issue about datasets that differ from their requests or from the Hub."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hugflow.render.markdown import code, paragraphs, table
 
 
 class Dataset(Protocol):
-    """What is needed to know of a dataset."""
+    """Fields of a dataset that decide whether it differs."""
 
     @property
     def name(self) -> str: ...
@@ -25,21 +25,21 @@ Known = TypeVar("Known", bound=Dataset)
 
 
 def drifted(datasets: Sequence[Known]) -> list[Known]:
-    """Those that are not as their requests and the Hub have them."""
-    return [dataset for dataset in datasets if _why(dataset)]
+    """Return the datasets that differ from their requests or from the Hub."""
+    return [dataset for dataset in datasets if _differences(dataset)]
 
 
 def drift_body(datasets: Sequence[Dataset]) -> str:
-    """The issue's text: a line for every dataset, and what to do."""
-    rows = [(code(dataset.name), "; ".join(_why(dataset))) for dataset in datasets]
+    """Render the issue: a line for every dataset, and what to do."""
+    rows = [(code(dataset.name), "; ".join(_differences(dataset))) for dataset in datasets]
     return paragraphs(
         table(("Dataset", "Difference"), ("left", "left"), rows),
         "A moved dataset is downloaded again by a request for the new commit, or with `--restart`. "
-        "This issue closes itself when nothing differs any more.",
+        "This issue is closed when nothing differs any more.",
     )
 
 
-def _why(dataset: Dataset) -> list[str]:
+def _differences(dataset: Dataset) -> list[str]:
     reasons = []
     if dataset.state == "missing":
         reasons.append(f"asked for by {code(dataset.request or '')}, not in storage")

@@ -43,10 +43,10 @@ def code(text: str, limit: int | None = 200) -> str:
 
 
 def sentence(text: str, limit: int | None = 600) -> str:
-    """A message that quotes values in backquotes, as such messages are written: values as code, the rest as plain text.
+    """Render a message with values in backquotes: values as code, the rest as plain text.
 
-    Outside the quotes, a word that GitHub would link or notify somebody by is shown as code too; the signs of Markdown
-    are escaped in all others.
+    Outside the quotes, a word that GitHub would turn into a link or a notification is shown as code too; Markdown
+    signs are escaped in all others.
     """
     parts = one_line(text, limit).split("`")
     unpaired = len(parts) % 2 == 0  # no telling which parts are quoted
@@ -80,7 +80,7 @@ def link(label: str, url: str) -> str:
 
 
 def table(header: Sequence[str], align: Sequence[Align], rows: Iterable[Sequence[str]]) -> str:
-    """A table of Markdown cells, padded so that it reads as a table in plain text too."""
+    """Render a table of Markdown cells, padded so that it is readable as plain text too."""
     cells = [[cell.replace("|", r"\|") for cell in row] for row in (header, *rows)]
     widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(header))]
     out = [_row(_padded(cells[0], widths, align))]
@@ -90,24 +90,24 @@ def table(header: Sequence[str], align: Sequence[Align], rows: Iterable[Sequence
 
 
 def details(summary: str, body: str) -> str:
-    """A folded part. `summary` is HTML, `body` Markdown."""
+    """Render a folded part. `summary` is HTML, `body` Markdown."""
     return f"<details><summary>{summary}</summary>\n\n{body}\n\n</details>"
 
 
 def marker(name: str, value: str = "") -> str:
-    """A comment that readers do not see, by which we find our own comments again."""
+    """Render a hidden HTML comment by which we find our own comments."""
     if not re.fullmatch(r"[\w:./ -]*", name + value, re.ASCII):
         raise ValueError(f"a marker is letters, digits and :./-, not {name + value!r}")
     return f"<!-- hugflow:{name}{' ' if value else ''}{value} -->"
 
 
 def paragraphs(*parts: str) -> str:
-    """The parts that are not empty, a blank line between them, one line break at the end."""
+    """Join the non-empty parts with blank lines; one line break at the end."""
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def fit(limit_bytes: int, *versions: Callable[[], str]) -> str:
-    """The first of `versions` (fullest first) that fits; the last one cut at a line's end if none does."""
+    """Return the first of `versions` (longest first) that fits; else the last one, cut at the end of a line."""
     text = ""
     for version in versions:
         text = version()
@@ -117,7 +117,7 @@ def fit(limit_bytes: int, *versions: Callable[[], str]) -> str:
 
 
 def cut(text: str, limit_bytes: int) -> str:
-    """The first lines of `text` that fit, and how many are missing."""
+    """Return the first lines of `text` that fit, with the number of missing lines."""
     if len(text.encode()) <= limit_bytes:
         return text
     room = limit_bytes - 100  # for the last sentence

@@ -1,6 +1,6 @@
-"""What a pull request's readers are shown, as data: each request with its plan, its progress, its result.
+"""View of a pull request as data: each request with its plan, its progress and its result.
 
-The state of a request is derived here, so that comment, check run, job summary and Slack cannot disagree.
+The state of a request is derived here, so that comment, check run, job summary and Slack agree.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _FROM_RESULT: dict[str, State] = {
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """A remark on a line of a file; `line` and `column` are 1-based, `column` None where the whole line is meant."""
+    """A remark on a line of a file; `line` and `column` are 1-based, `column` is None for the whole line."""
 
     path: str
     line: int
@@ -59,9 +59,9 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class RequestView:
-    """One request of a pull request, as far as it is known.
+    """One request of a pull request, with what is known so far.
 
-    `problems` make it invalid; `marks` are what the findings of its plan come to on the lines of its file.
+    `problems` make it invalid; `marks` are the findings of its plan as annotations on the lines of its file.
     """
 
     path: str
@@ -78,12 +78,12 @@ class RequestView:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """The remarks of plan and policy."""
+        """Findings of plan and policy."""
         return self.plan.findings if self.plan else ()
 
     @property
     def state(self) -> State:
-        """Where the request stands."""
+        """State of the request."""
         if self.deleted:
             return "deleted"
         if any(problem.level == "failure" for problem in self.problems):
@@ -104,17 +104,17 @@ class RequestView:
 
     @property
     def is_next(self) -> bool:
-        """Whether a run executes it: it is planned, also where the plan finds nothing to do, and has not run yet."""
+        """True when a run executes it: it is planned (even with nothing to do) and has not run yet."""
         return self.state in ("queued", "unchanged") and self.plan is not None and self.result is None
 
     @property
     def settled(self) -> bool:
-        """Whether this run on the pull request has nothing more to do for it."""
+        """True when this run on the pull request has nothing more to do for it."""
         return self.state not in _OPEN
 
     @property
     def dataset(self) -> tuple[str, str]:
-        """The Hub id and what narrows it (config, split), as the plan names them; empty where there is no plan."""
+        """Hub id, and config and split as the plan names them; empty where there is no plan."""
         plan = self.plan
         if plan is None:
             return "", ""
@@ -125,11 +125,11 @@ class RequestView:
 
 @dataclass(frozen=True, slots=True)
 class PullRequestView:
-    """All requests of a pull request at one commit, and where its readers find more.
+    """All requests of a pull request at one commit, with links.
 
-    `remark` is one sentence about the pull request as a whole (a merge, why it was refused); `continues` says that
-    another job goes on after a pause; `merged` that the pull request is merged already; `over` that this run has ended,
-    so that what is queued still was only planned.
+    `remark` is one sentence about the pull request as a whole (a merge, why it was refused); `continues`: another job
+    resumes after a pause; `merged`: the pull request is merged; `over`: this run has ended, so that queued requests
+    were only planned.
     """
 
     number: int
@@ -147,31 +147,31 @@ class PullRequestView:
 
     @property
     def short_sha(self) -> str:
-        """The commit, as people write it."""
+        """Abbreviated commit."""
         return self.sha[:7]
 
     @property
     def stage(self) -> Stage:
-        """Whether the work is still ahead, under way, or over for this run."""
+        """Stage of this run: planned, running or ended."""
         if self.over or all(request.settled for request in self.requests):
             return "ended"
         started = any(request.started or request.result for request in self.requests)
         return "running" if started else "plan"
 
     def having(self, *states: State) -> tuple[RequestView, ...]:
-        """The requests in one of `states`, in order."""
+        """Return the requests in one of `states`, in order."""
         return tuple(request for request in self.requests if request.state in states)
 
 
 def kind_of_plan(plan: Plan) -> Kind:
-    """What a plan's request asks for."""
+    """Return the kind of a plan's request."""
     if isinstance(plan, AddPlan):
         return "add"
     return "remove" if isinstance(plan, RemovePlan) else "publish"
 
 
 def name_of_plan(plan: Plan) -> str:
-    """What a plan is about: the dataset, the datasets, or the repository."""
+    """Return the name of the dataset, the datasets, or the repository of a plan."""
     if isinstance(plan, AddPlan):
         return plan.name
     return ", ".join(plan.names) if isinstance(plan, RemovePlan) else plan.repo_id

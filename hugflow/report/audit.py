@@ -1,4 +1,4 @@
-"""The trail: who did what, when, and how it ended, one JSON line each, only ever appended."""
+"""Audit trail: one JSON line for each finished request, only appended."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class AuditTrail:
-    """Appends every finished request to `audit.jsonl`. `redact` takes secrets out of what failed and why."""
+    """Appends every finished request to `audit.jsonl`. `redact` masks secrets in messages."""
 
     path: Path
     actor: str
@@ -32,7 +32,7 @@ class AuditTrail:
     redact: Callable[[str], str] = str
 
     def __call__(self, event: Event) -> None:
-        """Record the end of a request; other events are not for the trail."""
+        """Append the end of a request; other events are ignored."""
         if not isinstance(event, RunFinished):
             return
         result = event.result
@@ -60,7 +60,7 @@ class AuditTrail:
                 self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644
             )
             try:
-                # whoever looks while another process writes may see half a line, and takes it for a torn one
+                # a reader without the lock may see half a line while another process writes, and take it for a torn one
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 os.write(descriptor, _end_of_torn_line(descriptor) + orjson.dumps(line) + b"\n")
                 os.fsync(descriptor)
@@ -69,6 +69,6 @@ class AuditTrail:
 
 
 def _end_of_torn_line(descriptor: int) -> bytes:
-    """What has to come before a new line where a full disk has cut the last one short."""
+    """Line break to write first when a full disk has cut the last line."""
     size = os.fstat(descriptor).st_size
     return b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""

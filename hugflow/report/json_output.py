@@ -1,4 +1,4 @@
-"""What `--json` prints: plans and results as plain values, of a form that is documented and versioned."""
+"""JSON output of commands (`--json`): plans, results and errors as documented, versioned values."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ JSON_SCHEMA_VERSION = 1
 
 
 def document(command: str, exit_code: int, **content: Any) -> dict[str, Any]:
-    """The one object that a command prints on stdout."""
+    """Build the one object that a command prints on stdout."""
     return {"schema_version": JSON_SCHEMA_VERSION, "command": command, "exit_code": exit_code, **content}
 
 
 def explanation(error: HugflowError) -> str:
-    """An error as people read it: what was being done, what is wrong, what to do next."""
+    """Error for people: what was being done, what is wrong, what to do next."""
     return f"hugflow: {error.doing}: {error.problem}" + (f"\n  {error.fix}" if error.fix else "")
 
 
 def error_json(error: HugflowError) -> dict[str, Any]:
-    """An error as programs read it; every problem of request files with its place."""
+    """Error for programs; each problem of request files with its line and column."""
     described: dict[str, Any] = {
         "doing": error.doing,
         "problem": error.problem,
@@ -38,18 +38,18 @@ def error_json(error: HugflowError) -> dict[str, Any]:
 
 
 def result_json(result: Result) -> dict[str, Any]:
-    """A result, with all its fields."""
+    """Result with all its fields."""
     return asdict(result) | {"exit_code": int(result.exit_code)}
 
 
 def request_json(request: RequestView) -> dict[str, Any]:
-    """Where a request of a pull request stands, and what is wrong with it."""
+    """State and problems of a request of a pull request."""
     problems = [{"line": p.line, "column": p.column, "message": p.message} for p in request.problems]
     return {"request": request.path, "kind": request.kind, "state": request.state, "problems": problems}
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
-    """A plan: what it would do, with what, and what speaks against it."""
+    """Plan with its facts and findings."""
     if isinstance(plan, AddPlan):
         return _add_json(plan)
     if isinstance(plan, RemovePlan):

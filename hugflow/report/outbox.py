@@ -1,9 +1,8 @@
-"""How reports leave the process without the data work ever waiting for them.
+"""Queue that delivers reports in the background, so that downloads and publishes never wait for them.
 
-A reporter puts what it wants to say under a key; a newer message with the same key replaces an older one that has not
-left yet, so only the newest progress counts and the queue stays as short as the number of keys. One daemon thread
-delivers, within the limits of the other side; what fails for a passing reason is tried again later and, at the end,
-once more.
+A reporter puts a message under a key; a newer message with the same key replaces an older one that was not sent yet,
+so only the newest progress is sent and the queue is no longer than the number of keys. One daemon thread delivers
+within the rate limits of the service; transient failures are retried later and once more at the end.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ class Limit:
     seconds: float
 
 
-# GitHub allows 80 creations a minute and 500 an hour to all who share the token. A delivery makes at most three writes
-# (an old label goes, a new one comes; a comment that was deleted is written anew), so this stays below, whatever comes.
+# GitHub allows 80 creations a minute and 500 an hour for one token. A delivery makes at most three writes (remove a
+# label and add another; create a comment that was deleted), so this stays below.
 GITHUB_LIMITS = (Limit(1, 1.0), Limit(20, 60.0), Limit(160, 3600.0))
 # Slack allows one message a second in a channel.
 SLACK_LIMITS = (Limit(1, 1.1), Limit(30, 60.0))
@@ -44,7 +43,7 @@ SLACK_LIMITS = (Limit(1, 1.1), Limit(30, 60.0))
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """A message that did not leave, and why; `expendable` ones were only news."""
+    """A message that was not delivered, and why; `expendable` ones were only progress."""
 
     key: str
     problem: str
@@ -63,13 +62,13 @@ class _Message:
 
 @dataclass(slots=True)
 class _Pace:
-    """When the next delivery may begin under some limits."""
+    """Time of the next delivery under the rate limits."""
 
     limits: tuple[Limit, ...]
     begun: deque[float] = field(default_factory=deque)
 
     def next_at(self, now: float) -> float:
-        """The earliest time from `now` on."""
+        """Earliest time of the next delivery, `now` or later."""
         at = now
         for limit in self.limits:
             if len(self.begun) >= limit.writes:
@@ -84,7 +83,7 @@ class _Pace:
 
 
 class Mailbox:
-    """The messages that wait, without thread or clock: what may leave at a given time, and what came of it."""
+    """Waiting messages, without thread or clock: the next one to send at a given time, and its retries."""
 
     def __init__(self, limits: Iterable[Limit] = (), *, jitter: Callable[[], float] = random.random) -> None:
         self._messages: dict[str, _Message] = {}
@@ -97,7 +96,7 @@ class Mailbox:
         return len(self._messages)
 
     def put(self, key: str, send: Send, now: float, *, expendable: bool = False) -> None:
-        """Add a message, in the place of an older one with the same key."""
+        """Add a message; it replaces an older one with the same key."""
         older = self._messages.get(key)
         if older:
             older.send, older.expendable = send, expendable
@@ -107,13 +106,13 @@ class Mailbox:
         self._messages[key] = _Message(key, send, expendable, due=now)
 
     def due_at(self, now: float) -> float | None:
-        """When the next message may leave; None when none waits."""
+        """Time at which the next message may be sent; None when there is none."""
         if not self._messages:
             return None
         return max(self._pace.next_at(now), self._not_before, min(each.due for each in self._messages.values()))
 
     def take(self, now: float) -> _Message | None:
-        """The oldest message that may leave now. It is out of the mailbox until `failed` puts it back."""
+        """Remove and return the oldest message that may be sent now; `failed` puts it back."""
         due = self.due_at(now)
         if due is None or due > now:
             return None
@@ -123,16 +122,16 @@ class Mailbox:
         return message
 
     def failed(self, message: _Message, error: Exception, now: float) -> None:
-        """Put a message back to be tried later, unless trying again cannot help or a newer one has come."""
+        """Put a message back for a retry, unless a retry cannot help or a newer one exists."""
         message.tries += 1
-        message.problem = _words(error)
+        message.problem = _problem_of(error)
         if not isinstance(error, Transient):
             self.lost.append(Undelivered(message.key, message.problem, message.expendable))
             return
         pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (message.tries - 1)) * (0.5 + self._jitter())
         if isinstance(error, RetryAfter):
             pause = max(pause, error.seconds)
-            self._not_before = now + error.seconds  # the other side means all of us, not this message alone
+            self._not_before = now + error.seconds  # the limit is for all messages, not for this one alone
         message.due = now + pause
         newer = self._messages.get(message.key)
         if newer:
@@ -141,12 +140,12 @@ class Mailbox:
             self._messages[message.key] = message
 
     def hurry(self, now: float) -> None:
-        """Make everything due now that only waits for another try: the end has come."""
+        """Make all messages that wait for a retry due now, because the run ends."""
         for message in self._messages.values():
             message.due = min(message.due, now)
 
     def drain(self) -> list[Undelivered]:
-        """Empty the mailbox: everything lost so far, and everything that still waits."""
+        """Empty the mailbox; return the lost messages and those that still wait."""
         waiting = [Undelivered(each.key, each.problem, each.expendable) for each in self._messages.values()]
         self._messages.clear()
         lost, self.lost = self.lost, []
@@ -160,10 +159,10 @@ class Mailbox:
 
 
 class Outbox:
-    """A mailbox with a daemon thread that empties it.
+    """A mailbox with a daemon thread that delivers its messages.
 
-    `put` never blocks for longer than it takes to store a message, and never raises. `close` gives the rest some time,
-    then says through `warn` what did not leave. A context manager; the thread starts with the first message.
+    `put` only stores a message, and never raises. `close` delivers the rest within a time-out, then reports through
+    `warn` what was not delivered. A context manager; the thread starts with the first message.
     """
 
     def __init__(
@@ -192,7 +191,7 @@ class Outbox:
         self.close()
 
     def put(self, key: str, send: Send, *, expendable: bool = False) -> None:
-        """Leave a message to be delivered; `expendable` news is not worth a warning when it is never delivered."""
+        """Queue a message; no warning is given when an `expendable` one is never delivered."""
         with self._changed:
             if self._closed:
                 return
@@ -203,7 +202,7 @@ class Outbox:
             self._changed.notify_all()
 
     def close(self, timeout_s: float | None = None) -> tuple[Undelivered, ...]:
-        """Deliver what waits, for at most `timeout_s`, and end. Returns, and warns about, what did not leave."""
+        """Deliver waiting messages for at most `timeout_s`, and stop; warn about and return the undelivered ones."""
         end = self._clock() + (self._close_timeout_s if timeout_s is None else timeout_s)
         with self._changed:
             self._mailbox.hurry(self._clock())
@@ -213,7 +212,7 @@ class Outbox:
             already, self._closed = self._closed, True
             undelivered = tuple(self._mailbox.drain())
             if self._sending:
-                undelivered = (Undelivered(self._sending, "the other side has not answered"), *undelivered)
+                undelivered = (Undelivered(self._sending, "the service has not answered"), *undelivered)
             self._changed.notify_all()
         if not already:
             self._warn_about(undelivered)
@@ -224,7 +223,7 @@ class Outbox:
         if missing:
             what = ", ".join(f"{each.key} ({each.problem})" for each in missing[:5])
             more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""  # noqa: PLR2004 - as many as are named
-            self._warn(f"{self._name} was not told everything: {what}{more}. The data is unaffected.")
+            self._warn(f"not everything was reported to {self._name}: {what}{more}. The data is unaffected.")
 
     def _deliver(self) -> None:
         while (message := self._next()) is not None:
@@ -233,10 +232,10 @@ class Outbox:
                 message.send()
             except Exception as raised:  # noqa: BLE001 - a reporter is isolated: its failure is never the run's
                 error = raised
-            self._settle(message, error)
+            self._record_delivery(message, error)
 
     def _next(self) -> _Message | None:
-        """Wait for the next message that may leave; None when the outbox was closed."""
+        """Wait for the next message to send; None when the outbox was closed."""
         with self._changed:
             while not self._closed:
                 now = self._clock()
@@ -248,7 +247,7 @@ class Outbox:
                 self._changed.wait(None if due is None else max(0.01, due - now))
             return None
 
-    def _settle(self, message: _Message, error: Exception | None) -> None:
+    def _record_delivery(self, message: _Message, error: Exception | None) -> None:
         with self._changed:
             self._sending = ""
             if error is not None and not self._closed:
@@ -256,7 +255,7 @@ class Outbox:
             self._changed.notify_all()
 
 
-def _words(error: Exception) -> str:
+def _problem_of(error: Exception) -> str:
     if isinstance(error, HugflowError):
         return error.problem
     return f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""How a run looks while it goes on: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of a run: a bar on a terminal, log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHOWN_ROW_FAILURES = 20
 
 
 class _SpeedColumn(ProgressColumn):
-    """Rows a second and bytes written, as the run's own events say."""
+    """Rows a second and bytes written, from the events of the run."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.fields['speed']:.0f} rows/s · {size(task.fields['written'])}", style="cyan")
@@ -46,7 +46,7 @@ class ProgressBar:
     _failures: int = 0
 
     def __call__(self, event: Event) -> None:
-        """Show what happened."""
+        """Show an event."""
         match event:
             case RunStarted(plan=AddPlan() | PublishPlan() as plan) if plan.action != "nothing":
                 self._start(plan)
@@ -55,9 +55,9 @@ class ProgressBar:
             case RowFailed():
                 self._failures += 1
                 if self._failures <= SHOWN_ROW_FAILURES:
-                    self._say(f"row {event.row} failed: {event.reason}: {event.message}", "yellow")
+                    self._print(f"row {event.row} failed: {event.reason}: {event.message}", "yellow")
             case Warned():
-                self._say(f"warning: {event.message}", "yellow")
+                self._print(f"warning: {event.message}", "yellow")
             case RunFinished() if self._bars is not None:
                 self._bars.stop()
                 self._bars = None
@@ -88,7 +88,7 @@ class ProgressBar:
             completed = event.rows_done + event.rows_failed
             self._bars.update(self._task, completed=completed, speed=event.rows_per_s, written=event.new_bytes)
 
-    def _say(self, message: str, style: str) -> None:
+    def _print(self, message: str, style: str) -> None:
         console = self._bars.console if self._bars is not None else self.console
         console.print(Text(one_line(message), style=style))
 
@@ -104,7 +104,7 @@ class ProgressLines:
     _failures: int = 0
 
     def __call__(self, event: Event) -> None:
-        """Log what happened."""
+        """Log an event."""
         match event:
             case RunStarted(plan=AddPlan() as plan):
                 self._rows, self._since = plan.rows_done, time.monotonic()
@@ -127,18 +127,18 @@ class ProgressLines:
                 pass
 
     def _advance(self, event: Progress) -> None:
-        now, settled = time.monotonic(), event.rows_done + event.rows_failed
-        due = settled - self._rows >= self.interval_rows or now - self._since >= self.interval_s
-        if not due and settled < event.rows_total:
+        now, finished = time.monotonic(), event.rows_done + event.rows_failed
+        due = finished - self._rows >= self.interval_rows or now - self._since >= self.interval_s
+        if not due and finished < event.rows_total:
             return
-        self._rows, self._since = settled, now
+        self._rows, self._since = finished, now
         left = f", {duration(event.eta_s)} left" if event.eta_s else ""
         log.info(
             "%s: %s of %s rows (%s), %.0f rows/s, %s written%s",
             event.name,
-            count(settled),
+            count(finished),
             count(event.rows_total),
-            percent(settled, event.rows_total),
+            percent(finished, event.rows_total),
             event.rows_per_s,
             size(event.new_bytes),
             left,

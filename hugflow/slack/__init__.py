@@ -1,4 +1,4 @@
-"""Slack: one channel is told what happens in a run."""
+"""Slack: messages about a run in one channel."""
 
 from hugflow.slack.blocks import Heading
 from hugflow.slack.channels import BotChannel, Channel, WebhookChannel

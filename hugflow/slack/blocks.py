@@ -1,4 +1,4 @@
-"""Slack's messages as Block Kit, checked by slack_sdk's own models before they leave."""
+"""Slack messages as Block Kit, validated by slack_sdk's models before they are sent."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _ICONS: dict[State, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message: its blocks as Slack takes them, and the text for notifications and for readers without blocks."""
+    """A message: its blocks as JSON, and the text for notifications and clients without blocks."""
 
     text: str
     blocks: tuple[dict[str, Any], ...]
@@ -43,7 +43,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """What a run is about, and where its readers find more."""
+    """Title of a run, with links to its pull request and log."""
 
     title: str
     url: str = ""
@@ -51,7 +51,7 @@ class Heading:
 
 
 def overview(heading: Heading, title: str, view: PullRequestView) -> Message:
-    """The message that stands for the whole run; with a bot token it is updated in place."""
+    """Summary message of the whole run; with a bot token it is updated in place."""
     shown = view.requests[:_MAX_REQUESTS]
     hidden = len(view.requests) - len(shown)
     sections = [_section(_request_line(request)) for request in shown]
@@ -60,7 +60,7 @@ def overview(heading: Heading, title: str, view: PullRequestView) -> Message:
 
 
 def started(plan: Plan) -> Message:
-    """A request began."""
+    """Message that a request started."""
     name, facts = name_of_plan(plan), ""
     if isinstance(plan, AddPlan):
         facts = f": {plural(plan.download.rows, 'row')}, {size(plan.download.size_bytes)} to download"
@@ -72,13 +72,13 @@ def started(plan: Plan) -> Message:
 
 
 def progress(name: str, event: Progress) -> Message:
-    """How far a request is; for webhooks, which cannot update a message."""
+    """Progress message of a request; for webhooks, which cannot update a message."""
     text = _progress_words(event)
     return _message(f"{one_line(name)}: {text}", [_section(f"⏳ {code(name)} {escape(text)}")])
 
 
 def finished(result: Result) -> Message:
-    """A request ended: where the data is, or what went wrong and what to do."""
+    """Message that a request ended: location of the data, or the error and what to do."""
     words = _result_words(result)
     parts = [f"{_icon(result)} {code(result.name)} {escape(words)}"]
     if result.location and result.rows_done:
@@ -91,18 +91,18 @@ def finished(result: Result) -> Message:
 
 
 def warned(message: str) -> Message:
-    """Something that a person should know."""
+    """Warning message."""
     return _message(f"Warning: {one_line(message, 300)}", [_section(f"⚠️ {code(message, 300)}")])
 
 
 def alerted(text: str, repository: str, run_url: str = "") -> Message:
-    """Something is wrong with scheduled work, or right again."""
+    """Message that an alert of scheduled work was opened or closed."""
     heading = Heading(repository or "Hugflow", run_url=run_url)
     return _message(one_line(text, 300), [_section(f"🔔 {escape(one_line(text, 300))}"), _context(heading)])
 
 
 def ended(heading: Heading, title: str) -> Message:
-    """The run is over; with a bot token it is also shown in the channel."""
+    """Message that the run ended; with a bot token it is also shown in the channel."""
     return _message(title, [_section(f"*{escape(one_line(title, 200))}*"), _context(heading)])
 
 
@@ -133,8 +133,8 @@ def _result_words(result: Result) -> str:
         "complete": "is in storage",
         "unchanged": "was in storage already",
         "partial": f"is incomplete: {plural(result.rows_failed, 'row')} failed",
-        "paused": "paused; the next run goes on from there",
-        "failed": "failed; nothing that was stored is lost",
+        "paused": "is paused; the next run resumes from there",
+        "failed": "failed; rows that are stored are kept",
         "invalid": "cannot run: the request has problems",
         "removed": "was removed",
         "published": "was published",
@@ -170,7 +170,7 @@ def _context(heading: Heading) -> Block:
 
 
 def _fitting(mrkdwn: str) -> str:
-    """At most what a section holds; never cut inside an escaped character or within a line."""
+    """Cut text to the size of a section at the end of a line, never inside an escaped character."""
     if len(mrkdwn) <= MAX_SECTION:
         return mrkdwn
     kept = mrkdwn[: MAX_SECTION - 10].rpartition("\n")[0]

@@ -1,4 +1,4 @@
-"""Where Slack messages go: a channel of a bot, or one behind a webhook; and what the errors of Slack mean."""
+"""Slack channels, written to by a bot token or a webhook; Slack's errors translated to ours."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ _FIXES = {
 
 
 class Channel(Protocol):
-    """A place to write to. `ts` is Slack's name of a message; None where it gives none."""
+    """A channel to write to. `ts` is Slack's id of a message; None where it returns none."""
 
     @property
     def updates(self) -> bool:
-        """Whether messages can be updated and have threads."""
+        """True when messages can be updated and have threads."""
 
     def post(self, message: Message, *, thread: str | None = None, broadcast: bool = False) -> str | None:
-        """Write a message, in a thread if one is named."""
+        """Post a message, in `thread` if given; return its `ts`."""
 
     def update(self, ts: str, message: Message, /) -> None:
-        """Replace a message. `MessageGone` when it was deleted."""
+        """Replace a message. Raises MessageGone when it was deleted."""
 
 
 class MessageGone(Terminal):
-    """The message that was to be updated does not exist any more."""
+    """The message to update no longer exists."""
 
 
 class BotChannel:
@@ -53,13 +53,13 @@ class BotChannel:
     updates = True
 
     def __init__(self, token: str, channel: str, *, api_url: str = DEFAULT_API_URL, timeout_s: int = 30) -> None:
-        # no handlers: the outbox tries again, within its limits
+        # no retry handlers: the outbox retries, within its limits
         self._client = WebClient(token=token, base_url=api_url, timeout=timeout_s, retry_handlers=[])
         self._name = channel
         self._id: str | None = None
 
     def post(self, message: Message, *, thread: str | None = None, broadcast: bool = False) -> str | None:
-        """Write a message and return its `ts`."""
+        """Post a message and return its `ts`."""
         with _explained():
             answer = self._client.chat_postMessage(
                 channel=self._id or self._name,
@@ -97,7 +97,7 @@ class WebhookChannel:
         self._client = WebhookClient(url, timeout=timeout_s, retry_handlers=[])
 
     def post(self, message: Message, *, thread: str | None = None, broadcast: bool = False) -> str | None:  # noqa: ARG002 - webhooks have neither
-        """Write a message."""
+        """Post a message."""
         with _explained():
             answer = self._client.send(text=message.text, blocks=list(message.blocks), unfurl_links=False)
         if answer.status_code != 200:  # noqa: PLR2004 - everything else is a refusal
@@ -105,12 +105,12 @@ class WebhookChannel:
         return None
 
     def update(self, _: str, __: Message, /) -> None:
-        """Webhooks cannot."""
+        """Raise MessageGone: a webhook cannot update a message."""
         raise MessageGone(_DOING, "a webhook cannot update a message")
 
 
 class _explained:  # noqa: N801 - reads as a statement: `with _explained():`
-    """Turns what slack_sdk raises into our errors."""
+    """Translate exceptions of slack_sdk to our errors."""
 
     def __enter__(self) -> None:
         return

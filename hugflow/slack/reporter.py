@@ -1,4 +1,4 @@
-"""Slack's reporter: a bot token writes one message for each run, updates it, and has a thread; a webhook plain ones."""
+"""Slack reporter: with a bot token one message a run, updated and with a thread; with a webhook plain messages."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ MAX_WARNINGS = 20
 
 @dataclass(slots=True)
 class SlackReporter:
-    """Tells a Slack channel about one run. It is a `Reporter`: call it with events, and `finish` at the end.
+    """Reports one run in a Slack channel. It is a `Reporter`: call it with events, and `finish` at the end.
 
-    `heading` names the run. `interval_rows` is how many rows lie between two messages of progress. `redact` takes
-    secrets out of every text. Nothing here waits for Slack.
+    `heading` names the run. `interval_rows` is the number of rows between two progress messages. `redact` masks
+    secrets in every text. No call waits for Slack.
     """
 
     channel: Channel
@@ -41,54 +41,54 @@ class SlackReporter:
     _shown_rows: dict[str, int] = field(default_factory=dict)
 
     def __call__(self, event: Event) -> None:
-        """Take note of an event, and write about it when it is worth a message."""
+        """Record an event, and post a message when it is worth one."""
         if isinstance(event, RunStarted):
             self._change(event.request, plan=event.plan, kind=kind_of_plan(event.plan), started=True)
             if isinstance(event.plan, RemovePlan) or event.plan.action != "nothing":
-                self._say(blocks.started(event.plan))
+                self._post_later(blocks.started(event.plan))
         elif isinstance(event, Progress):
             self._change(event.request, progress=event)
-            self._progress(event)
+            self._report_progress(event)
         elif isinstance(event, RunFinished):
             self._change(event.result.request, kind=event.result.kind, result=event.result)
-            self._say(blocks.finished(self._redacted(event.result)))
+            self._post_later(blocks.finished(self._redacted(event.result)))
         elif isinstance(event, Warned) and self._warnings < MAX_WARNINGS:
             self._warnings += 1
-            self._say(blocks.warned(self.redact(event.message)))
+            self._post_later(blocks.warned(self.redact(event.message)))
 
     def finish(self) -> None:
-        """Say that the run is over: in the thread and, by broadcast, in the channel."""
+        """Post that the run ended: in the thread and, by broadcast, in the channel."""
         with self._lock:
             self._view = replace(self._view, over=True)
         if not self._view.requests:
             return
         if self.channel.updates:
-            self._refresh(expendable=False)
-            self._say(blocks.ended(self.heading, self._title()), broadcast=True)
+            self._update_later(expendable=False)
+            self._post_later(blocks.ended(self.heading, self._title()), broadcast=True)
         elif len(self._view.requests) > 1:
-            self._say(blocks.ended(self.heading, self._title()))
+            self._post_later(blocks.ended(self.heading, self._title()))
 
-    def _progress(self, event: Progress) -> None:
+    def _report_progress(self, event: Progress) -> None:
         done = event.rows_done + event.rows_failed
         if done - self._shown_rows.setdefault(event.request, event.rows_done - event.new_rows) < self.interval_rows:
             return
         self._shown_rows[event.request] = done
         if self.channel.updates:
-            self._refresh()
+            self._update_later()
         else:
             message = blocks.progress(event.name, event)
             self.outbox.put(f"progress of {event.request}", lambda: self._post(message), expendable=True)
 
-    def _say(self, message: Message, *, broadcast: bool = False) -> None:
-        """A message of its own: in the thread of the run's message where there are threads."""
+    def _post_later(self, message: Message, *, broadcast: bool = False) -> None:
+        """Post a new message, in the thread of the run's message where there are threads."""
         self._events += 1
         if self.channel.updates:
-            self._refresh(expendable=self._parent is not None)
+            self._update_later(expendable=self._parent is not None)
             self.outbox.put(f"message {self._events}", lambda: self._reply(message, broadcast=broadcast))
         else:
             self.outbox.put(f"message {self._events}", lambda: self._post(message))
 
-    def _refresh(self, *, expendable: bool = True) -> None:
+    def _update_later(self, *, expendable: bool = True) -> None:
         self.outbox.put("the run's message", self._update_parent, expendable=expendable)
 
     def _update_parent(self) -> None:
@@ -103,7 +103,7 @@ class SlackReporter:
 
     def _reply(self, message: Message, *, broadcast: bool) -> None:
         if self._parent is None:
-            self._update_parent()  # its own delivery failed, and comes again later
+            self._update_parent()  # its own delivery failed, and is retried later
         self.channel.post(message, thread=self._parent, broadcast=broadcast)
 
     def _post(self, message: Message) -> None:
@@ -125,7 +125,7 @@ class SlackReporter:
         return replace(self._view, requests=requests)
 
     def _change(self, path: str, **changes: object) -> None:
-        """Change what is known of a request, or begin to know it."""
+        """Change fields of a request, or add it."""
         with self._lock:
             requests = {request.path: request for request in self._view.requests}
             known = requests.get(path) or RequestView(path, "add")

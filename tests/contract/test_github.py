@@ -84,7 +84,7 @@ def test_all_pages_of_changed_files_are_read(github: GitHub, server: Server) -> 
     changes = {"requests/add/old.yaml": None, "requests/add/moved.yaml": None, "requests/remove/new.yaml": "moved"}
     server.state.commit("feature", {**changes, "x": "z"})
     number = server.state.open_pull_request("feature")
-    files = pull_request.changed_files(github, pull_request.read_pull_request(github, number))
+    files = pull_request.read_changed_files(github, pull_request.read_pull_request(github, number))
     assert len(files) == 236
     by_path = {file.path: (file.change, file.previous) for file in files}
     assert by_path["requests/add/000.yaml"] == ("added", None)
@@ -98,7 +98,7 @@ def test_files_are_read_at_one_commit(github: GitHub, server: Server) -> None:
     before = pull_request.read_pull_request(github, number)
     server.state.commit("feature", {"requests/add/a.yaml": "hf_id: evil/one\n"})
     with pytest.raises(pull_request.HeadMovedError, match="pushed meanwhile"):
-        pull_request.changed_files(github, before)
+        pull_request.read_changed_files(github, before)
     tree = pull_request.read_requests_tree(github, sha)
     entry = tree["requests/add/a.yaml"]
     assert pull_request.read_blob(github, entry.blob, "requests/add/a.yaml") == REQUEST.encode()
@@ -129,7 +129,7 @@ def test_two_trees_differ_by_path(github: GitHub, server: Server) -> None:
     before = pull_request.read_requests_tree(github, server.state.head("main"))
     server.state.commit("main", {"requests/add/a.yaml": None, "requests/add/b.yaml": "3", "requests/remove/c.yml": "4"})
     after = pull_request.read_requests_tree(github, server.state.head("main"))
-    assert [(file.path, file.change) for file in pull_request.differing(before, after)] == [
+    assert [(file.path, file.change) for file in pull_request.tree_changes(before, after)] == [
         ("requests/add/a.yaml", "removed"),
         ("requests/add/b.yaml", "modified"),
         ("requests/remove/c.yml", "added"),
@@ -144,7 +144,7 @@ def test_no_requests_folder_is_an_empty_tree(github: GitHub, server: Server) -> 
     ("login", "expected"), [("steward", "admin"), ("alice", "write"), ("eve", "read"), ("x", "none")]
 )
 def test_permissions(github: GitHub, login: str, expected: str) -> None:
-    assert pull_request.permission(github, login) == expected
+    assert pull_request.read_permission(github, login) == expected
 
 
 # -- the gate
@@ -235,11 +235,13 @@ def test_approvals_count_once_for_one_commit_and_never_from_the_author(github: G
         server.state.review(number, login)
         approvals.record_approval(github, sha, approvals.REMOVAL, login, "https://github.example/comment")
     approvals.record_approval(github, sha, approvals.REMOVAL, "steward", "https://github.example/comment")
-    found = approvals.approvals(github, pull, sha, approvals.REMOVAL, lambda login: login != "nobody")
+    found = approvals.read_approvals(github, pull, sha, approvals.REMOVAL, lambda login: login != "nobody")
     assert [(approval.by, approval.how) for approval in found] == [("bob", "review"), ("steward", "command")]
-    assert approvals.approvals(github, pull, sha, approvals.REMOVAL, lambda login: login == "data-steward") == ()
+    assert approvals.read_approvals(github, pull, sha, approvals.REMOVAL, lambda login: login == "data-steward") == ()
     server.state.commit("feature", {"requests/add/a.yaml": "other"})
-    assert approvals.approvals(github, pull, server.state.pull_head(number), approvals.REMOVAL, lambda _: True) == ()
+    assert (
+        approvals.read_approvals(github, pull, server.state.pull_head(number), approvals.REMOVAL, lambda _: True) == ()
+    )
 
 
 def test_a_status_of_somebody_else_is_no_approval(github: GitHub, server: Server) -> None:
@@ -249,7 +251,7 @@ def test_a_status_of_somebody_else_is_no_approval(github: GitHub, server: Server
         connect(server, "ghp_of_mallory"), sha, approvals.REMOVAL, "steward", "https://github.example/x"
     )
     pull = pull_request.read_pull_request(github, number)
-    assert approvals.approvals(github, pull, sha, approvals.REMOVAL, lambda _: True) == ()
+    assert approvals.read_approvals(github, pull, sha, approvals.REMOVAL, lambda _: True) == ()
 
 
 # -- comments
@@ -411,7 +413,7 @@ def comment(server: Server, number: int, author: str, body: str) -> CommentEvent
 
 
 def reactions(server: Server, event: CommentEvent) -> list[str]:
-    """How the bot reacted."""
+    """The reactions to a comment."""
     return [content for _, content in server.state.comments[event.comment_id].reactions]
 
 
@@ -473,7 +475,7 @@ def test_a_removal_is_approved_by_an_approver_for_the_commit_that_was_looked_at(
     pull = pull_request.read_pull_request(github, number)
 
     def approved() -> list[str]:
-        return [each.by for each in approvals.approvals(github, pull, sha, approvals.REMOVAL, lambda _: True)]
+        return [each.by for each in approvals.read_approvals(github, pull, sha, approvals.REMOVAL, lambda _: True)]
 
     for author, body in (
         ("bob", "/hugflow approve-removal"),  # may write, but the policy names others

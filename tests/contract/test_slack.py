@@ -134,7 +134,7 @@ def test_slack_that_stays_down_is_a_warning(slack: Slack, bot: BotChannel) -> No
     reporter(RunFinished(sample.result()))
     outbox.close()
     assert len(warnings) == 1
-    assert warnings[0].startswith("Slack was not told everything")
+    assert warnings[0].startswith("not everything was reported to Slack")
     assert "Slack answered 500" in warnings[0]
 
 

@@ -16,7 +16,7 @@ SUBMODULE = "160000"
 
 @dataclass(frozen=True)
 class Entry:
-    """What a path holds: a mode, and the sha of a blob (or of a commit, for a submodule)."""
+    """An entry of a tree: a mode, and the sha of a blob (or of a commit, for a submodule)."""
 
     mode: str
     sha: str
@@ -50,7 +50,7 @@ class Submodule:
 
 
 Content = bytes | str | Symlink | Submodule | None
-"""What to commit at a path; None deletes it."""
+"""Content to commit at a path; None deletes it."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class ObjectStore:
         return next(sha for sha in self.history(one) if sha in ancestors)
 
     def changes(self, old: str, new: str) -> list[Change]:
-        """What `new` changed since `old`, renames of unchanged content found."""
+        """Changes from `old` to `new`, with renames of unchanged content."""
         before, after = self.commits[old].files, self.commits[new].files
         removed = {path: entry for path, entry in before.items() if path not in after}
         out = []

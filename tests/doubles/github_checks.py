@@ -70,7 +70,7 @@ class CheckShapes(People):
         }
 
     def permission(self, login: str) -> Json:
-        """What a collaborator may do."""
+        """The permission of a collaborator."""
         level = self.state.users.get(login, "none")
         rights = {"role_name": level}
         return {"permission": level, "role_name": level, "user": {**self.user(login), **rights}}

@@ -1,4 +1,4 @@
-"""What the GitHub double does for each address that Hugflow uses."""
+"""Handlers of the GitHub double for each address that Hugflow uses."""
 
 from __future__ import annotations
 

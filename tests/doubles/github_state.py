@@ -1,4 +1,4 @@
-"""What the GitHub double remembers: one repository with its people, branches, pull requests, comments, checks, runs."""
+"""State of the GitHub double: one repository with its people, branches, pull requests, comments, checks, runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EPOCH = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Token:
-    """Who a token speaks for, and what it may write. An installation's token (`bot`) may not ask who it is."""
+    """User and write scopes of a token. An installation's token (`bot`) may not read its own user."""
 
     login: str
     scopes: frozenset[str] = ALL_SCOPES

@@ -73,7 +73,7 @@ class Double:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The address of the server."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:
@@ -106,7 +106,7 @@ class Double:
             return [request for request in self.requests if request.method not in ("GET", "HEAD")]
 
     def answer(self, request: Request) -> Response:
-        """What the server says when no fault is in the way."""
+        """Answer of the server when no fault applies."""
         for method, pattern, route in self._routes:
             match = pattern.fullmatch(urlsplit(request.target).path)
             if match and method == request.method:

@@ -87,7 +87,7 @@ class Prism:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The address of the proxy."""
         return f"http://127.0.0.1:{self._port}"
 
     def __enter__(self) -> Self:

@@ -206,7 +206,7 @@ def test_a_pipeline_that_fails_has_one_issue_until_it_is_green(runner: Runner) -
     assert issue.state == "open"
     assert alert("success") is None
     assert issue.state == "closed"
-    assert "green again" in runner.comments(issue.number)[-1]
+    assert "works again" in runner.comments(issue.number)[-1]
     assert len(posted(runner)) == 2
     assert alert("failure") != number
     scheduled(runner, "ci", "alert", "--pipeline", "x", "--status", "odd").ended(2)

@@ -40,7 +40,7 @@ QUOTED = f"{STICKY}\nI quote the bot's comment."
 
 @dataclass(frozen=True)
 class Chapter:
-    """What stood everywhere when a job had ended."""
+    """Comments, checks, labels, messages and files when a job had ended."""
 
     job: Job
     number: int
@@ -83,7 +83,7 @@ def runner(shared_world: World) -> Iterator[Runner]:
 
 
 def told(runner: Runner, number: int, job: Job, fetched_before: int) -> Chapter:
-    """What stands everywhere now."""
+    """The current comments, checks, labels, messages and files."""
     return Chapter(
         job=job,
         number=number,

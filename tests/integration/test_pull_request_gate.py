@@ -1,4 +1,4 @@
-"""What may not run does not run: no byte is asked of the Hub, and the comment says what to do."""
+"""Pull requests that the gate refuses: no request reaches the Hub, and the comment says what to do."""
 
 from __future__ import annotations
 

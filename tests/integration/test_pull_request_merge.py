@@ -123,7 +123,7 @@ def test_the_time_is_over_and_the_next_slice_goes_on(runner: Runner) -> None:
     assert inputs == {"pull_request": str(number), "sha": head, "mode": "sync", "only": ""}
     assert runner.labels(number) == ["hugflow: paused"]
     assert runner.finals(number) == [], "it goes on: nobody has to be told yet"
-    assert "the next job goes on where this one stopped" in runner.sticky(number)
+    assert "the next job resumes where this one stopped" in runner.sticky(number)
     (check,) = runner.checks(number)
     assert check.conclusion is None
     runner.hub.faults.clear()

@@ -120,7 +120,7 @@ def test_the_data_is_the_same_and_takes_no_longer(cases: dict[str, Case], name: 
 def test_what_was_not_told_is_warned_about(cases: dict[str, Case], name: str) -> None:
     done = cases[name]
     for service in ("GitHub", "Slack"):
-        assert f"warning: {service} was not told everything: " in done.job.err
+        assert f"warning: not everything was reported to {service}: " in done.job.err
     assert "final comment (" in done.job.err
     assert "The data is unaffected." in done.job.err
     assert not done.merged

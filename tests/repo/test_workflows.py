@@ -274,7 +274,7 @@ def _evil(path: str) -> str:
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Path:
-    """What the runner has in its PATH: Python, and on the server the installed release."""
+    """Programs in the PATH of the runner: Python, and on the server the installed release."""
     folder = tmp_path / "programs"
     _write(folder, {"python": PYTHON.replace("REAL", sys.executable), "hugflow": '#!/bin/bash\necho INSTALLED "$@"\n'})
     for path in folder.iterdir():

@@ -1,4 +1,4 @@
-"""What the tests of the GitHub port share: people, a pull request, and our client of the double."""
+"""Helpers of the GitHub tests: people, a pull request, and our client of the double."""
 
 from __future__ import annotations
 

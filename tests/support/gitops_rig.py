@@ -1,4 +1,4 @@
-"""A pull request on the GitHub double, an engine that does as it is told, and the real run between them."""
+"""A pull request on the GitHub double, an engine with prepared outcomes, and the real run between them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def remove(name: str) -> str:
 
 @dataclass
 class TheEngine:
-    """Plans from the request alone; ends each plan as `outcomes` says for its request, else well."""
+    """Plans from the request alone; executes each plan with the outcome of `outcomes`, else successfully."""
 
     emit: Reporter
     outcomes: dict[str, Outcome] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class TheEngine:
     before: Callable[[str], None] = lambda _: None
 
     def plan(self, request: ParsedRequest) -> Plan:
-        """What a request would do."""
+        """Plan a request as `plans` says, else successfully."""
         told = self.plans.get(request.path)
         if isinstance(told, HugflowError):
             raise told
@@ -63,19 +63,19 @@ class TheEngine:
         return plan.model_copy(update={"action": "nothing"}) if plan.name in self.stored else plan
 
     def execute(self, plan: Plan) -> Result:
-        """Do as told, with events."""
+        """Emit the events of the prepared outcome."""
         self.before(plan.request)
         self.executed.append(plan.request)
         self.emit(RunStarted(plan.request, plan))
         outcome = self.outcomes.get(plan.request)
-        result = outcome(plan) if callable(outcome) else self._well(plan)
+        result = outcome(plan) if callable(outcome) else self._success(plan)
         if isinstance(plan, AddPlan):
             for done in range(0, result.rows_done, 100):
                 self.emit(Progress(plan.request, plan.name, 3_000, done, 0, done, done * 1000, done / 10 + 1))
         self.emit(RunFinished(result))
         return result
 
-    def _well(self, plan: Plan) -> Result:
+    def _success(self, plan: Plan) -> Result:
         if isinstance(plan, RemovePlan):
             self.stored -= set(plan.names)
             return Result(plan.request, "remove", ", ".join(plan.names), "removed", ExitCode.DONE, rows_done=plan.rows)
@@ -114,7 +114,7 @@ def paused(plan: Plan) -> Result:
 
 @dataclass
 class Rig:
-    """Everything of one run, and what came of it."""
+    """Connections, reporters and results of one run."""
 
     server: Server
     token: str

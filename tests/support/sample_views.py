@@ -1,4 +1,4 @@
-"""Pull requests in every state, as data: what the golden comments and Slack messages are made from."""
+"""Pull requests in every state, as data for the golden comments and Slack messages."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def publish_plan() -> PublishPlan:
 
 
 def result(path: str = ADD, rows: int = 24_690, **changes: object) -> Result:
-    """How a download of `add_plan` ends when all goes well."""
+    """The result of a successful download of `add_plan`."""
     plan = add_plan(path)
     ended = Result(
         request=path,

@@ -1,4 +1,4 @@
-"""What `/hugflow` in a comment asks for; every other comment asks for nothing."""
+"""Parsing of comment commands; other comments are ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run on a pull request: what is planned, run, reported, merged, and what is left alone."""
+"""Runs on a pull request: plans, execution, reports, merges, and what must not run."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from markdown_it import MarkdownIt
 
 from hugflow.gitops.checks import NAME
 from hugflow.gitops.dispatch import APPLY_WORKFLOW, SYNC_WORKFLOW
-from hugflow.gitops.requests import load_branch
+from hugflow.gitops.requests import read_branch_requests
 from hugflow.gitops.run import PullRequestJob
-from hugflow.gitops.unlock import unlock
+from hugflow.gitops.unlock import comment_lock_holders
 from hugflow.gitops.validate import validate
 from hugflow.model.errors import ExitCode, InvalidRequest, NotFoundError, Transient
 from hugflow.model.events import RunFinished
@@ -563,13 +563,13 @@ def test_unlock_says_who_holds_what(
         return holder
 
     job = PullRequestJob(number, server.state.pull_head(number))
-    assert unlock(connect(server, canaries["GITHUB_TOKEN"]), job, who).exit_code == code
+    assert comment_lock_holders(connect(server, canaries["GITHUB_TOKEN"]), job, who).exit_code == code
     assert asked == ["acme__a__split_train__rev_main"]
     assert words in rig.comments(number)[0]
 
 
 def test_all_requests_of_a_branch_are_read_without_a_checkout(server: Server, canaries: Mapping[str, str]) -> None:
     server.state.commit("main", {"requests/add/b.yaml": add("b"), "requests/add/c.yaml": MALFORMED, "requests/x": "y"})
-    loaded = load_branch(connect(server, canaries["GITHUB_TOKEN"]), "main")
+    loaded = read_branch_requests(connect(server, canaries["GITHUB_TOKEN"]), "main")
     assert sorted(loaded.parsed) == ["requests/add/b.yaml", "requests/add/old.yaml"]
     assert [view.path for view in loaded.views if view.problems] == ["requests/add/c.yaml", "requests/x"]

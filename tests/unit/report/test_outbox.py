@@ -16,7 +16,7 @@ DAY = 86_400
 
 
 class Log:
-    """What was delivered, in order."""
+    """The delivered messages, in order."""
 
     def __init__(self) -> None:
         self.sent: list[str] = []
