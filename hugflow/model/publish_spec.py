@@ -33,6 +33,11 @@ MIN_SHARD_BYTES = 1_000_000
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([KMG]i?B)", re.IGNORECASE)
 _LARGEST = sys.float_info.max
+_TYPE_NAMES = (
+    r"string|bool|binary|u?int(8|16|32|64)|float(32|64)|date|audio|image|video"
+    r"|timestamp(\[(s|ms|us|ns)(, ?tz=[A-Za-z0-9_+:/-]{1,40})?\])?|decimal\([1-9][0-9]?, ?[0-9]{1,2}\)"
+)
+_COLUMN_TYPE = re.compile(_TYPE_NAMES)
 _SPEC_JSON_NAMES = frozenset(
     {"update_time", "updated_at", "version", "pipeline_version", "tables", "intervals", "data_quality"}
 )
@@ -94,6 +99,22 @@ def _range(value: Any) -> tuple[float | None, float | None]:
     return low, high
 
 
+def _column_type(value: Any) -> str | dict[str, tuple[str, ...]]:
+    if isinstance(value, str) and _COLUMN_TYPE.fullmatch(value):
+        return value
+    if isinstance(value, Mapping) and set(value) == {"class_label"}:
+        names = value["class_label"]
+        if isinstance(names, list | tuple) and names and all(isinstance(name, str) and name for name in names):
+            if len(set(names)) < len(names):
+                raise ValueError("must have each name of `class_label` once")
+            return {"class_label": tuple(names)}
+        raise ValueError("must list the names of the classes, like `{class_label: [cat, dog]}`; quote names like `no`")
+    raise ValueError(
+        "must be `string`, `bool`, `int64`, `float64`, `date`, `timestamp[us]`, `timestamp[us, tz=UTC]`,"
+        " `decimal(10, 2)`, `binary`, `audio`, `image`, `video`, or `{class_label: [cat, dog]}`"
+    )
+
+
 def _is_limit(value: Any) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return value is None or (number and -_LARGEST <= value <= _LARGEST)  # not NaN, and no integer too large for a float
@@ -126,6 +147,23 @@ Range = Annotated[
     tuple[int | float | None, int | float | None],
     BeforeValidator(_range),
     WithJsonSchema({**_LIMITS, "examples": [[0, None]]}),
+]
+_CLASSES = {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1, "uniqueItems": True}
+_CLASS_LABEL = {
+    "type": "object",
+    "properties": {"class_label": _CLASSES},
+    "required": ["class_label"],
+    "additionalProperties": False,
+}
+ColumnType = Annotated[
+    str | dict[str, tuple[str, ...]],
+    BeforeValidator(_column_type),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string", "pattern": f"^({_TYPE_NAMES})$"}, _CLASS_LABEL],
+            "examples": ["string", "date", {"class_label": ["cat", "dog"]}],
+        }
+    ),
 ]
 Columns = Annotated[tuple[Column, ...], Field(min_length=1)]
 Lines = Annotated[tuple[Line, ...], Field(min_length=1)]
@@ -197,6 +235,8 @@ class _Source(Spec):
     """The split that `path` becomes; `train` unless given."""
     splits: Splits | None = None
     """In place of `path`: the path of each split."""
+    columns: Annotated[dict[Column, ColumnType], Field(min_length=1)] | None = None
+    """The types of columns, where they are not found as wanted: `{version: string, label: {class_label: [a, b]}}`."""
     timestamp_column: Column | None = None
     """The column with the rows' time, for the date range; found by its type when left out."""
     interval: Interval | None = None

@@ -13,7 +13,7 @@ from hugflow.model.errors import InvalidRequest
 from hugflow.model.publish_spec import PublishSpec, Table
 from hugflow.publish import shards
 from hugflow.publish.shards import ShardOptions
-from hugflow.publish.sources.opening import Source, open_storage, open_tables
+from hugflow.publish.sources.opening import Source, open_storage, open_tables, with_types
 from hugflow.storage.disk import faults
 from hugflow.storage.storage_root import Storage
 from hugflow.text.printable import shown
@@ -21,7 +21,7 @@ from hugflow.version import __version__
 
 STAND_IN = "in-memory"
 """The path of a table that has none; nothing opens it."""
-_TABLE_FIELDS = ("description", "timestamp_column", "interval", "distinct", "quality")
+_TABLE_FIELDS = ("description", "columns", "timestamp_column", "interval", "distinct", "quality")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def _stored(spec: PublishSpec, table: Table, storage: Storage) -> list[Source]:
         problem = f"{shown(name)} is not the name of a dataset"
         fix = "`hugflow status` lists the datasets."
         raise InvalidRequest(f"opening {shown(name)}", problem, fix, field="from_storage") from None
-    return open_storage(dataset, table.name)
+    return with_types(open_storage(dataset, table.name), table.columns, "columns")
 
 
 def _grouped(spec: PublishSpec, sources: Sequence[Source]) -> list[TableJob]:

@@ -48,7 +48,11 @@ _EXAMPLES: dict[Kind, list[dict[str, Any]]] = {
                         "range": {"close": [0, None]},
                     },
                 },
-                {"name": "funding", "splits": {"train": "data/funding/*.csv", "test": "data/funding_test.csv"}},
+                {
+                    "name": "funding",
+                    "splits": {"train": "data/funding/*.csv", "test": "data/funding_test.csv"},
+                    "columns": {"day": "date"},
+                },
             ],
             "card": {
                 "license": "apache-2.0",

@@ -27,6 +27,7 @@ class TypedFiles:
     kind: str
     columns: Columns
     rows: Mapping[DataFile, int]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, files: Sequence[DataFile], kind: str) -> TypedFiles:

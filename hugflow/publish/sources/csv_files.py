@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -83,19 +83,22 @@ class CsvFiles:
     files: Mapping[DataFile, CsvFile]
     columns: Columns
     rows: Mapping[DataFile, int]
+    notes: tuple[str, ...] = ()
 
     @classmethod
-    def open(cls, files: Sequence[DataFile], block_bytes: int = BLOCK_BYTES) -> CsvFiles:
-        """Find out columns and types, by reading everything once, `block_bytes` at a time.
+    def open(cls, files: Sequence[DataFile], block_bytes: int = BLOCK_BYTES, as_text: Collection[str] = ()) -> CsvFiles:
+        """Find columns and types by reading everything once, `block_bytes` at a time; columns of `as_text` stay text.
 
         Raises InvalidRequest naming file and row.
         """
-        found: dict[str, TextColumn] = {}
+        found = {name: TextColumn.of_text() for name in as_text}
         opened, rows = {}, {}
         for file in dict.fromkeys(files):
             opened[file], rows[file] = _scan(CsvFile.of(file, block_bytes), found)
-        schema = pa.schema([(name, column.kind) for name, column in found.items()])
-        return cls(opened, columns_of(schema, files[0].error), rows)
+        names = dict.fromkeys(name for one in opened.values() for name in one.names)
+        schema = pa.schema([(name, pa.string() if name in as_text else found[name].kind) for name in names])
+        notes = tuple(note for name in names if (note := found[name].note(name)))
+        return cls(opened, columns_of(schema, files[0].error), rows, notes)
 
     def parts(
         self, files: Iterable[DataFile], names: Sequence[str] | None

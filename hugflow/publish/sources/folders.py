@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -37,6 +37,7 @@ class PlainFolders:
     kind: str
     columns: Columns
     rows: Mapping[DataFile, int]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, kind: str, files: Sequence[DataFile]) -> PlainFolders:
@@ -84,8 +85,8 @@ class DescribedFolders:
     names: Mapping[str, str]
 
     @classmethod
-    def open(cls, kind: str, files: Sequence[DataFile]) -> DescribedFolders:
-        """Look at the metadata files of all splits of a table. Raises InvalidRequest when they name no files."""
+    def open(cls, kind: str, files: Sequence[DataFile], as_text: Collection[str] = ()) -> DescribedFolders:
+        """Open the metadata files of all splits of a table. Raises InvalidRequest when they name no files."""
         formats = {table_format(file) or "" for file in files}
         if len(formats) > 1:
             raise files[0].error(
@@ -93,7 +94,7 @@ class DescribedFolders:
                 "Keep one format of metadata.",
                 reason="mixed_schema",
             )
-        table = open_files(files, formats.pop())
+        table = open_files(files, formats.pop(), as_text)
         fields, features, names = [], {}, {}
         for field in table.columns.schema:
             name, feature = _named(field, kind)
@@ -110,6 +111,11 @@ class DescribedFolders:
     def rows(self) -> Mapping[DataFile, int]:
         """The rows of each metadata file."""
         return self.table.rows
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Those of the metadata."""
+        return self.table.notes
 
     def parts(
         self, files: Iterable[DataFile], names: Sequence[str] | None

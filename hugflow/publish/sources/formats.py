@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import pyarrow as pa
@@ -39,7 +39,11 @@ class FileTable(Protocol):
 
     @property
     def rows(self) -> Mapping[DataFile, int]:
-        """The files, and how many rows each has."""
+        """The rows of each file."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for people about the columns."""
 
     def parts(
         self, files: Iterable[DataFile], names: Sequence[str] | None
@@ -58,10 +62,13 @@ def table_format(file: DataFile) -> str | None:
     return _FORMATS.get(suffixes[-1])
 
 
-def open_files(files: Sequence[DataFile], kind: str) -> FileTable:
-    """Open files of one format. Raises InvalidRequest for what cannot be read, or has no types in common."""
+def open_files(files: Sequence[DataFile], kind: str, as_text: Collection[str] = ()) -> FileTable:
+    """Open files of one format; the types of columns of `as_text` are not looked for in their texts.
+
+    Raises InvalidRequest for what cannot be read, or has no types in common.
+    """
     if kind == "csv":
-        return CsvFiles.open(files)
+        return CsvFiles.open(files, as_text=as_text)
     if kind == "json":
-        return JsonFiles.open(files)
+        return JsonFiles.open(files, as_text=as_text)
     return TypedFiles.open(files, kind)

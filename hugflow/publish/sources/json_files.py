@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -96,10 +96,15 @@ class JsonFiles:
     columns: Columns
     rows: Mapping[DataFile, int]
     chunk_bytes: int
+    notes: tuple[str, ...] = ()
 
     @classmethod
-    def open(cls, files: Sequence[DataFile], chunk_bytes: int = CHUNK_BYTES) -> JsonFiles:
-        """Find out columns and types, by reading everything once, some `chunk_bytes` at a time.
+    def open(
+        cls, files: Sequence[DataFile], chunk_bytes: int = CHUNK_BYTES, as_text: Collection[str] = ()
+    ) -> JsonFiles:
+        """Find columns and types by reading everything once, `chunk_bytes` at a time.
+
+        Texts are not taken for dates and times in the columns of `as_text`.
 
         Raises InvalidRequest naming file and line.
         """
@@ -110,7 +115,7 @@ class JsonFiles:
             table = _learn(chunk, known)
             rows[chunk.file] += table.num_rows
             for name in table.column_names:
-                if pa.types.is_string(known[name]):
+                if pa.types.is_string(known[name]) and name not in as_text:
                     times.setdefault(name, TextColumn.of_times()).add(table.column(name).combine_chunks())
         found = {name: _final(kind, times.get(name)) for name, kind in known.items()}
         return cls(known, columns_of(pa.schema(found.items()), files[0].error), rows, chunk_bytes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,10 +21,11 @@ from hugflow.publish.sources.media import FEATURES, media_kind
 from hugflow.publish.sources.partitions import with_partitions
 from hugflow.publish.sources.stored import open_storage
 from hugflow.publish.sources.tables import FileReader, Source
+from hugflow.publish.sources.typed import with_types
 from hugflow.storage.disk import faults
 from hugflow.text.printable import listed
 
-__all__ = ["Source", "of_arrow", "of_batches", "open_storage", "open_tables"]
+__all__ = ["Source", "of_arrow", "of_batches", "open_storage", "open_tables", "with_types"]
 
 IN_MEMORY = Place("an Arrow table", "data")
 
@@ -56,7 +57,8 @@ def _open_table(table: Table, prefix: str, root: Path) -> list[Source]:
             "Give all splits of a table one format.",
             reason="mixed_schema",
         )
-    return _open_splits(table.name, splits, root)
+    field = f"{prefix}columns"
+    return with_types(_open_splits(table.name, splits, root, table.columns or {}), table.columns, field)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +96,20 @@ def _classified(split: str, found: Found) -> _Split:
     return _Split(split, found, kinds[0], tuple(media or formats))
 
 
-def _open_splits(config: str, splits: Sequence[_Split], root: Path) -> list[Source]:
-    """All splits of a table are looked at together, so that they have one schema."""
+def _open_splits(config: str, splits: Sequence[_Split], root: Path, as_text: Collection[str]) -> list[Source]:
+    """Open all splits of a table together, so that they have one schema."""
     kind = splits[0].kind
     files = [file for one in splits for file in one.files]
     table: FileTable
     if kind.endswith(_WITH_METADATA):
-        table = described = DescribedFolders.open(kind.removesuffix(_WITH_METADATA), files)
+        table = described = DescribedFolders.open(kind.removesuffix(_WITH_METADATA), files, as_text)
         left_out = [described.check(one.files, one.media) for one in splits]
     else:
-        table = PlainFolders.open(kind, files) if kind in FEATURES else with_partitions(open_files(files, kind))
         left_out = [0] * len(splits)
+        if kind in FEATURES:
+            table = PlainFolders.open(kind, files)
+        else:
+            table = with_partitions(open_files(files, kind, as_text), as_text)
     return [_source(config, one, table, left, root) for one, left in zip(splits, left_out, strict=True)]
 
 
@@ -126,8 +131,13 @@ def _source(config: str, one: _Split, table: FileTable, left_out: int, root: Pat
         parquet_files=tuple(file.path for file in one.files) if isinstance(table, TypedFiles) and is_parquet else (),
         open_files=lambda: FolderFiles(one.found.folder, root.resolve(), one.found.place),
         left_out=left_out,
-        notes=(f"{left_out} of {len(one.media)} files are named by no row of the metadata",) if left_out else (),
+        notes=(*_unnamed(left_out, len(one.media)), *table.notes),
     )
+
+
+def _unnamed(left_out: int, files: int) -> Iterator[str]:
+    if left_out:
+        yield f"{left_out} of {files} files are named by no row of the metadata"
 
 
 def _files(one: _Split, table: FileTable) -> tuple[Path, ...]:

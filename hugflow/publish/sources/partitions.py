@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -32,6 +32,11 @@ class Partitioned:
         """The rows of each file."""
         return self.table.rows
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Those of the files."""
+        return self.table.notes
+
     def parts(
         self, files: Iterable[DataFile], names: Sequence[str] | None
     ) -> Iterator[tuple[DataFile, pa.RecordBatch]]:
@@ -52,7 +57,7 @@ class Partitioned:
         return pa.repeat(value, rows) if value.is_valid else pa.nulls(rows, field.type)
 
 
-def with_partitions(table: FileTable) -> FileTable:
+def with_partitions(table: FileTable, as_text: Collection[str] = ()) -> FileTable:
     """The table, with a column for every `name=value` among its files' folders; itself where there is none."""
     values = {file: _values(file) for file in table.rows}
     own = set(table.columns.schema.names)
@@ -61,7 +66,7 @@ def with_partitions(table: FileTable) -> FileTable:
         return table
     fields = []
     for name in names:
-        column = TextColumn()
+        column = TextColumn.of_text() if name in as_text else TextColumn()
         column.add(pa.array([each.get(name) for each in values.values()], pa.string()))
         fields.append(pa.field(name, column.kind))
     schema = pa.schema([*table.columns.schema, *fields])

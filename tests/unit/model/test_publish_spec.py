@@ -114,6 +114,20 @@ def test_intervals(interval: str) -> None:
     assert PublishSpec.model_validate(ONE | {"interval": interval}).interval == interval
 
 
+@pytest.mark.parametrize(
+    "kind",
+    ["string", "uint8", "float32", "timestamp", "timestamp[ms]", "timestamp[ns, tz=Europe/Berlin]", "decimal(9, 2)"],
+)
+def test_types_of_columns(kind: str) -> None:
+    assert PublishSpec.model_validate(ONE | {"columns": {"a": kind}}).columns == {"a": kind}
+
+
+def test_classes_of_a_column() -> None:
+    spec = PublishSpec.model_validate(ONE | {"columns": {"a": {"class_label": ["no", "yes"]}}})
+    assert spec.columns == {"a": {"class_label": ("no", "yes")}}
+    assert PublishSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
 def _places(values: dict[str, Any]) -> set[tuple[str | int, ...]]:
     with pytest.raises(ValidationError) as caught:
         PublishSpec.model_validate(values)
@@ -145,6 +159,15 @@ def _places(values: dict[str, Any]) -> set[tuple[str | int, ...]]:
         (ONE | {"quality": {"range": {"a": [True, 2]}}}, ("quality", "range", "a")),
         (ONE | {"quality": {"range": {}}}, ("quality", "range")),
         (ONE | {"distinct": {"version": "a"}}, ("distinct", "version", "[key]")),
+        (ONE | {"columns": {}}, ("columns",)),
+        (ONE | {"columns": {"a": "text"}}, ("columns", "a")),
+        (ONE | {"columns": {"a": "int128"}}, ("columns", "a")),
+        (ONE | {"columns": {"a": {"class_label": []}}}, ("columns", "a")),
+        (ONE | {"columns": {"a": {"class_label": ["x", "x"]}}}, ("columns", "a")),
+        (ONE | {"columns": {"a": {"class_label": [True, False]}}}, ("columns", "a")),
+        (ONE | {"columns": {"a": {"labels": ["x"]}}}, ("columns", "a")),
+        (ONE | {"columns": {"a\nb": "string"}}, ("columns", "a\nb", "[key]")),
+        (ID | {"tables": [{"name": "a", "path": "a"}], "columns": {"a": "date"}}, ("columns",)),
         (ONE | {"config_name": "v3"}, ("config_name",)),
         (ONE | {"card": {"tags": ["a\nb"]}}, ("card", "tags", 0)),
         (ONE | {"pipeline_version": 1.0}, ("pipeline_version",)),

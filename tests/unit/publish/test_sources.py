@@ -204,6 +204,21 @@ LATE: dict[str, tuple[list[str], str, list[Any]]] = {
     "leading zeros": (["1"] * 99 + ["007"], "string", ["1"] * 99 + ["007"]),
     "a plus": (["1"] * 99 + ["+49"], "string", ["1"] * 99 + ["+49"]),
     "too large for a float": (["1.5"] * 99 + ["1e999"], "string", ["1.5"] * 99 + ["1e999"]),
+    "a trailing zero": (["1.1"] * 99 + ["1.10"], "string", ["1.1"] * 99 + ["1.10"]),
+    "versions": (["1.0.0"] * 99 + ["1.2"], "string", None),
+    "prices": (["9.50", "12.25"] * 50, "string", ["9.50", "12.25"] * 50),
+    "a point alone": (["1.5"] * 99 + ["2."], "string", ["1.5"] * 99 + ["2."]),
+    "no digit before the point": (["1.5"] * 99 + [".5"], "string", ["1.5"] * 99 + [".5"]),
+    "an exponent": (["1"] * 99 + ["1e5"], "string", ["1"] * 99 + ["1e5"]),
+    "exponents of Python": (["1e-05", "1e+16", "0.5", "1.0"] * 25, "double", [1e-05, 1e16, 0.5, 1.0] * 25),
+    "small without exponent": (["0.00001", "2"] * 50, "double", [0.00001, 2.0] * 50),
+    "zero with and without a point": (["0", "0.5"] * 49 + ["0.5", "1.0"], "string", None),
+    "written by pandas": (["1.0", "2.5", "-3.0"] * 33, "double", [1.0, 2.5, -3.0] * 33),
+    "seventeen digits": (["0.30000000000000004"] * 99 + ["0.1"], "double", [0.30000000000000004] * 99 + [0.1]),
+    "too many digits": (["0.1"] * 99 + ["0.1000000000000000055"], "string", None),
+    "larger than int64": (["18446744073709551615"] * 100, "string", ["18446744073709551615"] * 100),
+    "large and exact": (["1.5"] * 99 + ["9007199254740994"], "string", ["1.5"] * 99 + ["9007199254740994"]),
+    "a day that is not ISO": (["31/01/2024"] * 100, "string", ["31/01/2024"] * 100),
     "infinity": (["1.5"] * 99 + ["-inf"], "double", [1.5] * 99 + [float("-inf")]),
     "booleans": (["true", "False"] * 50, "bool", [True, False] * 50),
     "int after boolean": (["true"] * 99 + ["1"], "string", ["true"] * 99 + ["1"]),
@@ -243,6 +258,25 @@ def test_types_of_csv_are_those_of_the_whole_file(tmp_path: Path, name: str) -> 
         assert [row["v"] for row in found] == values
     else:
         assert [str(row["v"])[:4] for row in found] == [text[:4] for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("texts", "example"),
+    [(["1.1", "1.10"], "1.10"), (["9.50"], "9.50"), (["1", "1e5"], "1e5"), (["1", "2."], "2."), (["2", ".5"], ".5")],
+)
+def test_numbers_that_stay_text_are_told(tmp_path: Path, texts: list[str], example: str) -> None:
+    write(tmp_path / "x.csv", csv_text([["i", "v"], *([str(i), text] for i, text in enumerate(texts))]))
+    (note,) = source_of(tmp_path, "x.csv").notes
+    assert f"the column `v` is text: as a number `{example}`" in note
+    (source,) = sources_of(tmp_path, path="x.csv", columns={"v": "float64"})
+    assert [row["v"] for row in rows_of(source)] == [float(text) for text in texts]
+    assert source.notes == ()
+
+
+@pytest.mark.parametrize("texts", [["1.5", "2"], ["007"], ["+1"], ["a", "1.10"], ["1.10", "x"], ["2024-01-01"], [""]])
+def test_other_columns_are_not_mentioned(tmp_path: Path, texts: list[str]) -> None:
+    write(tmp_path / "x.csv", csv_text([["i", "v"], *([str(i), text] for i, text in enumerate(texts))]))
+    assert source_of(tmp_path, "x.csv").notes == ()
 
 
 def test_nanoseconds_stay_exact(tmp_path: Path) -> None:
@@ -306,6 +340,7 @@ def test_whatever_stands_in_a_csv_column_arrives(tmp_path_factory: pytest.TempPa
             assert str(value) == text
         elif pa.types.is_floating(kind):
             assert value == float(text)
+            assert text in {repr(value), str(int(value)) if value.is_integer() else "", f"{value:.20f}".rstrip("0")}
             assert "." in text or "e" in text or "inf" in text or int(value) == int(text)
         else:
             assert str(value).lower() == text
