@@ -5,15 +5,16 @@ It names no reporter. Everything that it needs of the outside is handed to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
 from dataclasses import dataclass, field, replace
 
 from hugflow.download.preflight import estimate, memory, space
 from hugflow.download.repair import Repairer
 from hugflow.download.run import DownloadRun, RunContext, manifest_entry
 from hugflow.hf_client.read.resolve import audio_column, repository, resolve
-from hugflow.model.errors import ExitCode, HugflowError, InvalidRequest, Paused, StorageFault
-from hugflow.model.events import Result, RunFinished, RunStarted, Status, Warned
+from hugflow.model.errors import Bug, ExitCode, HugflowError, InvalidRequest, StorageFault
+from hugflow.model.events import Result, RunFinished, RunStarted, Warned
+from hugflow.model.outcome import failed_result
 from hugflow.model.plan import (
     PLAN_SCHEMA_VERSION,
     AddAction,
@@ -27,10 +28,12 @@ from hugflow.model.plan import (
     RemovePlan,
     StorageFacts,
     conflicts,
+    kind_of_plan,
+    name_of_plan,
 )
 from hugflow.model.ranges import RowRanges
 from hugflow.model.records import EncoderSettings
-from hugflow.model.specs import AddSpec, DatasetIdentity, Kind, RemoveSpec
+from hugflow.model.specs import AddSpec, DatasetIdentity, RemoveSpec
 from hugflow.publish.deletion import HubRemover
 from hugflow.publish.run import Publisher
 from hugflow.request.file import InvalidRequestFile, ParsedRequest
@@ -42,6 +45,9 @@ from hugflow.storage.plan_file import read_plan
 from hugflow.storage.removal import Remover
 from hugflow.storage.state import DatasetRecord, read_marker, read_progress, write_progress
 from hugflow.storage.verify import Verified, Verifier
+
+BUG_FIX = "Nothing that was done is lost. Please report it, with the lines of the log that begin at Traceback."
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +78,21 @@ class Orchestrator:
     # --- plans -----------------------------------------------------------------------------------------------------
 
     def plan(self, request: ParsedRequest) -> Plan:
-        """What a request would do; changes nothing.
+        """The plan of a request; changes nothing.
 
-        Raises InvalidRequest, AuthenticationError, Transient, StorageFault.
+        Raises InvalidRequest, AuthenticationError, Transient, StorageFault, and Bug for what nobody expected.
         """
         spec = request.spec
-        if isinstance(spec, AddSpec):
-            return self._plan_add(request, spec, None)
-        if isinstance(spec, RemoveSpec):
-            return (self.hub_remover if spec.target == "hub" else self.remover).plan(request, spec)
-        return self.publisher.plan(request, spec)
+        try:
+            if isinstance(spec, AddSpec):
+                return self._plan_add(request, spec, None)
+            if isinstance(spec, RemoveSpec):
+                return (self.hub_remover if spec.target == "hub" else self.remover).plan(request, spec)
+            return self.publisher.plan(request, spec)
+        except HugflowError:
+            raise
+        except Exception as error:
+            raise _bug(f"planning {request.path}", error) from error
 
     def _plan_add(self, request: ParsedRequest, spec: AddSpec, planned: PlanFile | None) -> AddPlan:
         """`planned` is what the Hub said when the request was planned: it is asked once, and gives one commit."""
@@ -180,7 +191,7 @@ class Orchestrator:
     def execute(self, plan: Plan) -> Result:
         """Do what a plan says. The result, good or bad, is also the last event of the request.
 
-        Raises only what is a bug: every HugflowError is in the result.
+        Raises nothing: an error is in the result, so that the other requests of a run go on.
         """
         self.context.emit(RunStarted(plan.request, plan))
         try:
@@ -189,7 +200,10 @@ class Orchestrator:
                 Inventory(self.context.storage, self.context.state).recover()
             result = self._execute(plan)
         except HugflowError as error:
-            result = failure(plan.request, _kind(plan), _name(plan), error)
+            result = failed_result(plan.request, kind_of_plan(plan), name_of_plan(plan), error)
+        except Exception as error:  # noqa: BLE001 - a bug costs the request that met it, not the others
+            bug = _bug(f"executing {plan.request or name_of_plan(plan)}", error)
+            result = failed_result(plan.request, kind_of_plan(plan), name_of_plan(plan), bug)
         self.context.emit(RunFinished(result))
         return result
 
@@ -206,7 +220,7 @@ class Orchestrator:
                 again = verifier.verify(verified.name)
                 result = Repairer(self.context).repair(again) if again.damage else result
         except HugflowError as error:
-            result = failure("", "add", verified.name, error)
+            result = failed_result("", "add", verified.name, error)
         self.context.emit(RunFinished(result))
         return result
 
@@ -299,6 +313,12 @@ class Orchestrator:
         )
 
 
+def _bug(doing: str, error: Exception) -> Bug:
+    """The bug that `error` shows, with its traceback in the log."""
+    log.error("a bug in Hugflow while %s", doing, exc_info=error)
+    return Bug(doing, f"a bug in Hugflow: {type(error).__name__}: {error}", BUG_FIX)
+
+
 def _is_of_the_hub(plan: Plan) -> bool:
     """Whether a plan changes nothing on this server."""
     return isinstance(plan, PublishPlan) or (isinstance(plan, RemovePlan) and plan.spec.target == "hub")
@@ -307,46 +327,3 @@ def _is_of_the_hub(plan: Plan) -> bool:
 def _quota_left(storage: StorageFacts | None) -> int | None:
     """What the quota leaves; None without one."""
     return None if storage is None or storage.quota_bytes is None else storage.quota_bytes - storage.used_bytes
-
-
-def failure(request: str, kind: Kind, name: str, error: HugflowError) -> Result:
-    """The result of a request that could not even begin, or ended by an error."""
-    status: Status = (
-        "paused" if isinstance(error, Paused) else "invalid" if isinstance(error, InvalidRequest) else "failed"
-    )
-    return Result(
-        request=request,
-        kind=kind,
-        name=name,
-        status=status,
-        exit_code=error.exit_code,
-        error=f"{error.doing}: {error.problem}",
-        fix=error.fix,
-        reason=error.reason,
-    )
-
-
-def worst(results: Iterable[Result]) -> ExitCode:
-    """The exit code of several requests: that of the worst, 3 where some succeeded and others failed."""
-    codes = {result.exit_code for result in results}
-    bad = codes - {ExitCode.DONE}
-    if not bad:
-        return ExitCode.DONE
-    for urgent in (ExitCode.INTERRUPTED, ExitCode.PAUSED, ExitCode.STORAGE_FAULT):
-        if urgent in bad:
-            return urgent
-    if ExitCode.DONE in codes:
-        return ExitCode.PARTIAL
-    return max(bad)
-
-
-def _kind(plan: Plan) -> Kind:
-    if isinstance(plan, AddPlan):
-        return "add"
-    return "remove" if isinstance(plan, RemovePlan) else "publish"
-
-
-def _name(plan: Plan) -> str:
-    if isinstance(plan, AddPlan):
-        return plan.name
-    return ", ".join(plan.names) if isinstance(plan, RemovePlan) else plan.repo_id

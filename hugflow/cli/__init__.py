@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hugflow.cli import datasets, doctor, publish, requests, run, sync
+from hugflow.cli import ci, datasets, doctor, publish, requests, run, sync
 from hugflow.version import __version__
 
 ABOUT = """
@@ -24,9 +24,11 @@ EXIT_CODES = """
 Exit codes:
   0 done                     5 needs approval
   1 failed, safe to retry    6 locked by another process
-  2 usage                   74 storage fault (disk full, read-only, broken)
-  3 partial (failed rows)   75 paused, resumable
-  4 invalid request        130 interrupted twice
+  2 usage                   70 a bug in Hugflow
+  3 partial (failed rows)   74 storage fault (disk full, read-only, broken)
+  4 somebody must change    75 paused, resumable
+    the request, the data, 130 interrupted twice
+    a token or a setting
 """
 
 app = typer.Typer(
@@ -50,8 +52,8 @@ def _version(wanted: bool) -> None:
 def _main(
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    """What is done for every command: nothing; the options of the program itself act by themselves."""
+    """Accept the options of the program itself, which act by themselves."""
 
 
-for module in (requests, run, publish, sync, datasets, doctor):
+for module in (requests, run, publish, sync, ci, datasets, doctor):
     module.register(app)

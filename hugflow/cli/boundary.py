@@ -28,8 +28,8 @@ def run(arguments: list[str], shell: Shell) -> int:
     except KeyboardInterrupt:
         shell.output.complain("hugflow: interrupted")
         return ExitCode.INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the boundary: what nobody expected is reported, not thrown at people
-        return _apologise(shell, command, error)
+    except Exception as error:  # noqa: BLE001 - the boundary: an error that nobody expected is reported as a bug
+        return _report_bug(shell, command, error)
     return ExitCode.DONE
 
 
@@ -39,7 +39,7 @@ def _explain(shell: Shell, command: str, error: HugflowError) -> int:
     return error.exit_code
 
 
-def _apologise(shell: Shell, command: str, error: Exception) -> int:
+def _report_bug(shell: Shell, command: str, error: Exception) -> int:
     text = shell.output.redactor.text("".join(traceback.format_exception(error)))
     with tempfile.NamedTemporaryFile("w", prefix="hugflow-", suffix=".log", delete=False, encoding="utf-8") as file:
         file.write(text)
@@ -48,5 +48,5 @@ def _apologise(shell: Shell, command: str, error: Exception) -> int:
         f"  Nothing that was done is lost. Please report it, with the file {file.name}"
     )
     described = {"doing": "running the command", "problem": str(error), "fix": file.name, "reason": "unexpected"}
-    shell.output.document(document(command, ExitCode.FAILED, error=described))
-    return ExitCode.FAILED
+    shell.output.document(document(command, ExitCode.BUG, error=described))
+    return ExitCode.BUG

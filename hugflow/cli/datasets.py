@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hugflow.cli import options
-from hugflow.cli.plain_help import add_command
+from hugflow.cli.command import add_command
+from hugflow.cli.wiring import Session
 from hugflow.model.errors import ExitCode, UsageError
 from hugflow.report.json_output import document
+
+if TYPE_CHECKING:
+    from hugflow.model.events import Result
+    from hugflow.storage.verify import Verified
 
 
 def register(app: typer.Typer) -> None:
@@ -20,13 +25,9 @@ def register(app: typer.Typer) -> None:
 
 
 def inspect(
-    context: typer.Context,
+    session: Session,
     hf_id: Annotated[str, typer.Argument(help="The dataset's id on the Hub.", metavar="ORG/NAME")],
     revision: Annotated[str, typer.Option("--revision", help="A branch, tag or commit.", metavar="REVISION")] = "main",
-    config: options.Config = None,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Show a dataset on the Hub: configs, splits, columns, rows, bytes, licence, and whether it is gated.
 
@@ -34,8 +35,6 @@ def inspect(
     Example:
       hugflow inspect openslr/librispeech_asr
     """
-    # first of all: it sets what the Hub's libraries read when they are imported
-    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
     from dataclasses import asdict
 
     from pydantic import TypeAdapter, ValidationError
@@ -57,7 +56,7 @@ def inspect(
 
 
 def status(
-    context: typer.Context,
+    session: Session,
     name: Annotated[str | None, typer.Argument(help="Only this dataset, with its failed rows.", metavar="NAME")] = None,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="First rebuild the manifest from the datasets themselves.")
@@ -65,10 +64,6 @@ def status(
     check_upstream: Annotated[
         bool, typer.Option("--check-upstream", help="Ask the Hub whether the revisions have moved.")
     ] = False,
-    config: options.Config = None,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Show every dataset in storage: rows, size, revision, who added it and when, and whether requests ask for it.
 
@@ -80,7 +75,6 @@ def status(
     from hugflow.request.file import load_all
     from hugflow.storage.inventory import Inventory
 
-    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
     inventory = Inventory(session.storage(), session.state())
     if rebuild:
         inventory.rebuild()
@@ -102,15 +96,11 @@ def status(
 
 
 def verify(
-    context: typer.Context,
+    session: Session,
     name: Annotated[
         str | None, typer.Argument(help="Only this dataset; all of them when left out.", metavar="NAME")
     ] = None,
     repair: Annotated[bool, typer.Option("--repair", help="Download damaged and missing files again.")] = False,
-    config: options.Config = None,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Hash every file of the datasets again, and name each one that is missing, changed or extra.
 
@@ -120,33 +110,36 @@ def verify(
     """
     from dataclasses import asdict
 
-    from hugflow.cli.interrupts import Interrupts
-    from hugflow.render.console import result_text
+    from hugflow.model.outcome import combined_exit_code
     from hugflow.render.tables import verified_text
     from hugflow.report.json_output import result_json
     from hugflow.storage.verify import Verifier
 
-    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
     verifier = Verifier(session.storage(), session.state())
     found = [verifier.verify(one) for one in ([name] if name is not None else verifier.names())]
     for verified in found:
         session.output.say(verified_text(verified.name, verified.rows, verified.damage))
     damaged = [verified for verified in found if verified.damage]
-    results = []
     if damaged and not repair:
-        session.output.say("`hugflow verify --repair` downloads them again.")
-    if repair and damaged:
-        interrupts = Interrupts()
-        with interrupts.listening():
-            engine = session.engine((session.progress_reporter(),), interrupts)
-            results = [engine.repair(verified) for verified in damaged]
-        for result in results:
-            session.output.say(result_text(result))
-    from hugflow.sync import worst
-
-    code = worst(results) if results else ExitCode.STORAGE_FAULT if damaged else ExitCode.DONE
+        session.output.say("`hugflow verify --repair` downloads damaged and missing files again.")
+    results = _repaired(session, damaged) if repair and damaged else []
+    code = ExitCode.STORAGE_FAULT if damaged and not repair else combined_exit_code(r.exit_code for r in results)
     described = [{"name": v.name, "rows": v.rows, "damage": [asdict(damage) for damage in v.damage]} for v in found]
     session.output.document(
         document("verify", code, datasets=described, results=[result_json(result) for result in results])
     )
     raise typer.Exit(code)
+
+
+def _repaired(session: Session, damaged: list[Verified]) -> list[Result]:
+    """Repair the datasets, and print how each repair ended."""
+    from hugflow.cli.interrupts import Interrupts
+    from hugflow.render.console import result_text
+
+    interrupts = Interrupts()
+    with interrupts.listening():
+        engine = session.engine((session.progress_reporter(),), interrupts)
+        results = [engine.repair(verified) for verified in damaged]
+    for result in results:
+        session.output.say(result_text(result))
+    return results

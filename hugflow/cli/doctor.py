@@ -8,18 +8,15 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import typer
 
-from hugflow.cli import options
-from hugflow.cli.plain_help import add_command
+from hugflow.cli.command import add_command
+from hugflow.cli.wiring import Session
 from hugflow.model.errors import ExitCode, HugflowError
 from hugflow.render.humanize import count, size
 from hugflow.report.json_output import document
-
-if TYPE_CHECKING:
-    from hugflow.cli.wiring import Session
 
 LOW_SPACE_BYTES = 10_000_000_000
 LOW_INODES = 1_000_000
@@ -41,11 +38,7 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
-    context: typer.Context,
-    config: options.Config = None,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
+    session: Session,
 ) -> None:
     """Check token, Hub, ffmpeg, disk, permissions, GitHub and Slack settings; each finding says what to do.
 
@@ -53,7 +46,6 @@ def doctor(
     Example:
       hugflow doctor
     """
-    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
     checks: list[Diagnosis] = []
     for look in (_hub, _token, _ffmpeg, _storage, _state, _processed, _github, _slack):
         for check in look(session):

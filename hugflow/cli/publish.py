@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hugflow.cli import options
-from hugflow.cli.plain_help import add_command
+from hugflow.cli.command import add_command
 from hugflow.cli.requests import parsed_request
-from hugflow.cli.sync import seconds
+from hugflow.cli.run import execute_request
+from hugflow.cli.wiring import Session
 from hugflow.model.errors import ExitCode, UsageError
 from hugflow.report.json_output import document
 
 if TYPE_CHECKING:
-    from hugflow.cli.wiring import Session
-    from hugflow.request.file import ParsedRequest
+    pass
 
 PublishRequest = Annotated[Path, typer.Argument(help="A request: a YAML file in publish/.", metavar="FILE")]
 Repository = Annotated[str, typer.Argument(help="The repository on the Hub: org/name.", metavar="REPO")]
@@ -31,12 +31,8 @@ def register(app: typer.Typer) -> None:
 
 
 def publish(
-    context: typer.Context,
+    session: Session,
     file: PublishRequest,
-    config: options.Config = None,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Publish local tables, or a dataset in storage, to the Hub: checked first, then sent, then visible in one commit.
 
@@ -46,18 +42,16 @@ def publish(
     Example:
       hugflow publish requests/publish/market.yaml
     """
-    # first of all: it sets what the Hub's libraries read when they are imported
-    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
     request = parsed_request(file)
     if request.kind != "publish":
         raise UsageError(
             "publishing", f"{file} is no publish request", "`hugflow local-sync` is for add and remove requests."
         )
-    _execute(session, "publish", request, None)
+    execute_request(session, "publish", request)
 
 
 def push(
-    context: typer.Context,
+    session: Session,
     repo_id: Repository,
     path: Annotated[
         Path | None, typer.Argument(help="A file, a folder or a glob.", metavar="PATH", show_default=False)
@@ -82,10 +76,6 @@ def push(
     num_shards: Annotated[
         int | None, typer.Option("--num-shards", help="Number of parquet files, in place of a size.", metavar="N")
     ] = None,
-    config: options.Config = None,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Publish one table, audio folder or stored dataset to the Hub, without a request: for a first try, and by hand.
 
@@ -93,7 +83,6 @@ def push(
     Example:
       hugflow push acme/prices data/prices.csv --private
     """
-    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
     if (path is None) == (from_storage is None):
         raise UsageError(
             "publishing", "what to publish is either a PATH or --from-storage NAME", "Give one of the two."
@@ -117,36 +106,14 @@ def push(
         "num_shards": num_shards,
     }
     spec = spec_of(values, f"publishing to {repo_id}")
-    _execute(session, "push", ParsedRequest(str(path or from_storage), spec, {}), root)
-
-
-def _execute(session: Session, command: str, request: ParsedRequest, root: Path | None) -> None:
-    from hugflow.cli.interrupts import Interrupts
-    from hugflow.render.console import result_text
-    from hugflow.report.json_output import result_json
-
-    interrupts = Interrupts()
-    with interrupts.listening():
-        engine = session.engine((session.progress_reporter(),), interrupts, publish_root=root)
-        result = engine.execute(engine.plan(request))
-    if result.exit_code:
-        if not session.output.json:
-            session.output.complain(result_text(result))
-    else:
-        session.output.say(result_text(result))
-    session.output.document(document(command, result.exit_code, results=[result_json(result)]))
-    raise typer.Exit(result.exit_code)
+    execute_request(session, "push", ParsedRequest(str(path or from_storage), spec, {}), publish_root=root)
 
 
 def freshness(
-    context: typer.Context,
+    session: Session,
     repo_id: Repository,
     max_age: Annotated[str, typer.Option("--max-age", help="How old it may be: 36h, 2d.", metavar="TIME")] = "2d",
     revision: Branch = "main",
-    config: options.Config = None,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Look how old the data of a repository is, by its spec.json. Exit code 1 when it is older than it may be.
 
@@ -154,11 +121,10 @@ def freshness(
     Example:
       hugflow freshness acme/market --max-age 2d
     """
-    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
     from hugflow.publish.freshness import freshness as look
     from hugflow.report.audit import utc_now
 
-    allowed = seconds(max_age, "--max-age")
+    allowed = options.seconds(max_age, "--max-age")
     found = look(session.hub(), repo_id, revision, allowed, utc_now())
     code = ExitCode.FAILED if found.is_stale else ExitCode.DONE
     if not session.output.json and found.is_stale:

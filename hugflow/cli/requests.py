@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hugflow.cli import options
-from hugflow.cli.plain_help import add_command
+from hugflow.cli.command import PlainCommand, add_command
 from hugflow.cli.wiring import Session
-from hugflow.model.errors import ExitCode, UsageError
+from hugflow.model.errors import ExitCode, HugflowError, UsageError
 from hugflow.report.json_output import document
 from hugflow.request.file import InvalidRequestFile, ParsedRequest, Problem, load_all
 from hugflow.request.validator import card_problems, conflicts
 from hugflow.text.printable import printable
 
+if TYPE_CHECKING:
+    from hugflow.model.plan import Plan
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
-    add_command(app, "init", init, "Set up a repository for requests.")
+    add_command(app, "init", init, "Set up a repository for requests.", shared=("json", "quiet"))
     add_command(app, "validate", validate, "Check request files, without the Hub or storage.")
-    add_command(app, "schema", schema, "Print the JSON Schema of requests, for editors.")
+    app.command("schema", short_help="Print the JSON Schema of requests, for editors.", cls=PlainCommand)(schema)
     add_command(app, "plan", plan, "Show what requests would do; changes nothing.")
 
 
 def init(
-    context: typer.Context,
+    session: Session,
     directory: Annotated[
         Path, typer.Argument(help="Where; this folder unless given.", metavar="FOLDER", show_default=False)
     ] = Path(),
-    json: options.Json = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Set up a repository for requests: folders, schemas, .env.example, .gitignore. Existing files are kept.
 
@@ -41,7 +42,6 @@ def init(
     """
     from hugflow.cli.scaffold import scaffold
 
-    session = options.session(context, None, json=json, verbose=False, quiet=quiet)
     made, kept = scaffold(session.shell.cwd / directory)
     session.output.say("\n".join([*(f"+ {path}" for path in made), *(f"= {path} (kept)" for path in kept)]))
     session.output.say(_next_steps(directory))
@@ -60,12 +60,8 @@ def _next_steps(directory: Path) -> str:
 
 
 def validate(
-    context: typer.Context,
+    session: Session,
     files: options.Requests = None,
-    config: options.Config = None,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Check request files, and report every problem with its line and column. Asks nobody: no Hub, no storage.
 
@@ -73,14 +69,13 @@ def validate(
     Example:
       hugflow validate requests/add/*.yaml
     """
-    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
     paths = _paths(session, files)
     parsed, problems = _checked(paths)
     for problem in problems:
         session.output.complain(str(problem))
     if not problems:
         session.output.say(f"{len(parsed)} {'request is' if len(parsed) == 1 else 'requests are'} valid.")
-    code = ExitCode.INVALID_REQUEST if problems else ExitCode.DONE
+    code = ExitCode.CHANGE_NEEDED if problems else ExitCode.DONE
     listed = [
         {"path": p.path, "line": p.line, "column": p.column, "field": p.field, "message": p.message} for p in problems
     ]
@@ -128,16 +123,12 @@ def schema(
 
 
 def plan(
-    context: typer.Context,
+    session: Session,
     files: options.Requests = None,
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="0: nothing to do, 1: error, 2: changes.")
     ] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Plan as if nothing were in storage yet.")] = False,
-    config: options.Config = None,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Show what requests would do, with facts from the Hub: commit, rows, bytes, licence, room. Changes nothing.
 
@@ -145,35 +136,42 @@ def plan(
     Example:
       hugflow plan requests/add/speech.yaml
     """
-    # first of all: it sets what the Hub's libraries read when they are imported
-    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
-    from hugflow.cli.interrupts import Interrupts
-    from hugflow.model.errors import HugflowError
-    from hugflow.model.plan import has_changes
+    from hugflow.model.outcome import combined_exit_code
+    from hugflow.model.plan import has_changes, is_refused
     from hugflow.render.console import plan_text
     from hugflow.report.json_output import error_json, explanation, plan_json
-    from hugflow.sync import Options
 
-    parsed, problems = _checked(_paths(session, files))
-    wrong = {problem.path for problem in problems}
-    failures: list[HugflowError] = [InvalidRequestFile(problems)] if problems else []
-    engine = session.engine((), Interrupts(), Options(restart=restart))
-    plans = []
-    for request in parsed:
-        try:
-            plans += [engine.plan(request)] if request.path not in wrong else []
-        except HugflowError as error:
-            failures.append(error)
+    plans, failures = _plans(session, _paths(session, files), restart=restart)
     if plans:
         session.output.say(plan_text(plans))
     for failure in failures:
         session.output.complain(explanation(failure))
     changes = has_changes(plans)
-    worst = max((failure.exit_code for failure in failures), default=ExitCode.DONE)
-    code = (1 if failures else 2 if changes else 0) if detailed_exitcode else worst
+    refused = [ExitCode.CHANGE_NEEDED for one in plans if is_refused(one)]
+    code: int = combined_exit_code([*refused, *(failure.exit_code for failure in failures)])
+    if detailed_exitcode:
+        code = 1 if code else 2 if changes else 0
     described = [plan_json(one) for one in plans], [error_json(failure) for failure in failures]
     session.output.document(document("plan", code, changes=changes, plans=described[0], errors=described[1]))
     raise typer.Exit(code)
+
+
+def _plans(session: Session, paths: list[Path], *, restart: bool) -> tuple[list[Plan], list[HugflowError]]:
+    """The plans of the requests that can be planned, and the errors of the others."""
+    from hugflow.cli.interrupts import Interrupts
+    from hugflow.sync import Options
+
+    parsed, problems = _checked(paths)
+    wrong = {problem.path for problem in problems}
+    plans: list[Plan] = []
+    failures: list[HugflowError] = [InvalidRequestFile(problems)] if problems else []
+    engine = session.engine((), Interrupts(), Options(restart=restart))
+    for request in parsed:
+        try:
+            plans += [engine.plan(request)] if request.path not in wrong else []
+        except HugflowError as error:
+            failures.append(error)
+    return plans, failures
 
 
 def parsed_request(path: Path) -> ParsedRequest:

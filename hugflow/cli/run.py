@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hugflow.cli import options
-from hugflow.cli.plain_help import add_command
+from hugflow.cli.command import add_command
 from hugflow.cli.requests import parsed_request
+from hugflow.cli.wiring import Session
 from hugflow.model.errors import UsageError
 from hugflow.report.json_output import document
 
 if TYPE_CHECKING:
-    from hugflow.cli.wiring import Session
     from hugflow.request.file import ParsedRequest
     from hugflow.sync import Options
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
-    add_command(app, "local-sync", local_sync, "Do what a request says, on this machine; resumes.")
+    add_command(
+        app,
+        "local-sync",
+        local_sync,
+        "Do what a request says, on this machine; resumes.",
+        settings={"workers": options.Workers},
+    )
     add_command(app, "remove", remove, "Remove a dataset from storage.")
 
 
 def local_sync(
-    context: typer.Context,
+    session: Session,
     file: options.Request,
     restart: Annotated[
         bool, typer.Option("--restart", help="Delete what is in storage of this dataset, and begin again.")
@@ -33,11 +40,6 @@ def local_sync(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try the rows again that failed before.")
     ] = False,
-    workers: options.Workers = None,
-    config: options.Config = None,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Do what a request says, on this machine: download the dataset, or continue where the last run ended.
 
@@ -45,21 +47,14 @@ def local_sync(
     Example:
       hugflow local-sync requests/add/speech.yaml
     """
-    # first of all: it sets what the Hub's libraries read when they are imported
-    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet, workers=workers)
     from hugflow.sync import Options
 
-    request = parsed_request(file)
-    _execute(session, request, "local-sync", Options(restart=restart, retry_failed=retry_failed))
+    execute_request(session, "local-sync", parsed_request(file), Options(restart=restart, retry_failed=retry_failed))
 
 
 def remove(
-    context: typer.Context,
+    session: Session,
     file: options.Request,
-    config: options.Config = None,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Remove a dataset from storage, as a remove request says. It goes to the trash for TRASH_DAYS days.
 
@@ -67,28 +62,33 @@ def remove(
     Example:
       hugflow remove requests/remove/old-speech.yaml
     """
-    session = options.session(context, config, json=json, verbose=verbose, quiet=quiet)
     request = parsed_request(file)
     if request.kind != "remove":
         raise UsageError(
             "removing a dataset", f"{file} is no remove request", "`hugflow local-sync` is for add requests."
         )
-    _execute(session, request, "remove", None)
+    execute_request(session, "remove", request)
 
 
-def _execute(session: Session, request: ParsedRequest, command: str, opts: Options | None) -> None:
+def execute_request(
+    session: Session,
+    command: str,
+    request: ParsedRequest,
+    options: Options | None = None,
+    publish_root: Path | None = None,
+) -> None:
+    """Plan and execute a request, print its result, and exit with its code. `publish_root` replaces PUBLISH_ROOT."""
     from hugflow.cli.interrupts import Interrupts
     from hugflow.render.console import result_text
     from hugflow.report.json_output import result_json
 
     interrupts = Interrupts()
     with interrupts.listening():
-        engine = session.engine((session.progress_reporter(),), interrupts, opts)
+        engine = session.engine((session.progress_reporter(),), interrupts, options, publish_root)
         result = engine.execute(engine.plan(request))
-    if result.exit_code:
-        if not session.output.json:
-            session.output.complain(result_text(result))
-    else:
+    if not result.exit_code:
         session.output.say(result_text(result))
+    elif not session.output.json:
+        session.output.complain(result_text(result))
     session.output.document(document(command, result.exit_code, results=[result_json(result)]))
     raise typer.Exit(result.exit_code)

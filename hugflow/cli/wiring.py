@@ -1,19 +1,22 @@
-"""What a command is given: the process's surroundings, and from them settings, output, and the engine.
+"""Object wiring: from the process's environment to settings, output, the engine, GitHub and Slack, read top down.
 
-Commands import what they need when they run, so that `--help` and `validate` stay quick.
+Everything is imported where it is used, so that `--help` and `validate` stay quick.
 """
 
 from __future__ import annotations
 
 import getpass
-import logging
 import os
+import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hugflow.cli.actions_job import ActionsJob
 from hugflow.cli.interrupts import Interrupts
 from hugflow.cli.output import Output
 from hugflow.config.loading import load, token
@@ -22,11 +25,19 @@ from hugflow.model.errors import UsageError
 from hugflow.text.redact import Redactor
 
 if TYPE_CHECKING:
+    from hugflow.gitops.client import GitHub
+    from hugflow.gitops.reporter import PullRequestReporter
+    from hugflow.gitops.run import Ended, RequestRunner
     from hugflow.hf_client.http import Hub
-    from hugflow.model.events import Reporter
+    from hugflow.model.events import Event, Reporter
+    from hugflow.render.views import PullRequestView
+    from hugflow.report.outbox import Outbox
+    from hugflow.slack import Channel, Heading, SlackReporter
     from hugflow.storage.state import StateDir
     from hugflow.storage.storage_root import Storage
     from hugflow.sync import Options, Orchestrator
+
+GH_TIMEOUT_S = 20
 
 
 @dataclass(slots=True)
@@ -205,6 +216,19 @@ class Session:
             return ProgressBar(console)
         return ProgressLines(self.settings.progress_interval)
 
+    def actions_job(self) -> ActionsJob:
+        """The GitHub Actions job that the command runs in."""
+        return ActionsJob.of(self.shell.environ)
+
+    def web_url(self) -> str:
+        """The address of the repository's pages on GitHub."""
+        server = self.shell.environ.get("GITHUB_SERVER_URL", "https://github.com")
+        return f"{server}/{self.settings.github_repo or ''}"
+
+    def pull_url(self, number: int) -> str:
+        """The address of a pull request's page."""
+        return f"{self.web_url()}/pull/{number}"
+
     def actor(self) -> str:
         """Who runs this: the person behind the pull request in CI, else the user of this machine."""
         try:
@@ -248,4 +272,168 @@ def stderr_is_terminal() -> bool:
     return sys.stderr.isatty()
 
 
-log = logging.getLogger(__name__)
+def refuse_workspace(session: Session, job: ActionsJob) -> None:
+    """Refuse to keep datasets or state in the workspace: the next checkout deletes whatever is in there."""
+    if job.workspace is None:
+        return
+    workspace = job.workspace.resolve()
+    settings = session.settings
+    for name, value in (("STORAGE_ROOT", settings.storage_root), ("STATE_DIR", settings.state_dir)):
+        folder = (session.shell.cwd / value).resolve()
+        if folder.is_relative_to(workspace):
+            raise UsageError(
+                "starting the run",
+                f"{name} ({folder}) lies inside of the workspace ({workspace}), which the next checkout cleans",
+                f"Set {name} to a folder of the server outside of the runner's work folder.",
+            )
+
+
+def github(session: Session, *, retries: int | None = None) -> GitHub:
+    """A connection to the repository of the settings. Raises UsageError without a repository or a token."""
+    from hugflow.gitops.client import GitHub, GitHubSettings
+
+    settings = session.settings
+    if settings.github_repo is None:
+        raise UsageError("connecting to GitHub", "there is no repository", "Set GITHUB_REPO to owner/name.")
+    token = settings.github_token.get_secret_value() if settings.github_token else _gh_token()
+    if not token:
+        raise UsageError("connecting to GitHub", "there is no token", "Set GITHUB_TOKEN, or log in: `gh auth login`.")
+    session.output.redactor = session.output.redactor.knowing(token)
+    return GitHub(
+        GitHubSettings(
+            repository=settings.github_repo,
+            token=token,
+            api_url=settings.github_api_url,
+            timeout_s=int(settings.connection_timeout) or 1,
+            max_retries=settings.max_retries,
+            retry_backoff_s=settings.retry_backoff,
+        ),
+        retries=retries,
+    )
+
+
+def _gh_token() -> str:
+    """The token of the `gh` program, if it is there and logged in."""
+    try:
+        done = subprocess.run(
+            ["gh", "auth", "token"],  # noqa: S607 - wherever the user has it
+            capture_output=True,
+            text=True,
+            timeout=GH_TIMEOUT_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+@dataclass(slots=True)
+class Relay:
+    """A reporter that hands events on to reporters that join it later: the pull request's is made from its plan."""
+
+    reporters: list[Reporter] = field(default_factory=list)
+
+    def __call__(self, event: Event) -> None:
+        """Hand the event on."""
+        for reporter in self.reporters:
+            reporter(event)
+
+
+@dataclass(slots=True)
+class PullRequestWiring:
+    """The engine, reporters and outboxes of a run on GitHub."""
+
+    session: Session
+    job: ActionsJob
+    github: GitHub
+    engine: RequestRunner
+    emit: Reporter
+    relay: Relay
+    outbox: Outbox
+    quiet: GitHub
+
+    def start_reporter(self, view: PullRequestView) -> PullRequestReporter:
+        """The reporter of the pull request; from now on it hears all events."""
+        from hugflow.gitops.reporter import Pace, PullRequestReporter
+
+        settings = self.session.settings
+        reporter = PullRequestReporter(
+            github=self.quiet,
+            view=view,
+            outbox=self.outbox,
+            run_key=self.job.run_key,
+            pace=Pace(rows=settings.pr_comment_interval),
+            redact=self.session.output.redactor.text,
+        )
+        self.relay.reporters.append(reporter)
+        return reporter
+
+    def end(self, ended: Ended) -> None:
+        """Write the job's summary."""
+        self.job.write_summary(self.session.output.redactor.text(ended.summary))
+
+
+@contextmanager
+def pull_request_wiring(
+    session: Session, interrupts: Interrupts, heading: str, url: str = "", options: Options | None = None
+) -> Iterator[PullRequestWiring]:
+    """Wire a run on GitHub; at its end, deliver the reports that still wait, or warn about them."""
+    from hugflow.gitops.run import RequestRunner
+    from hugflow.report.outbox import GITHUB_LIMITS, SLACK_LIMITS, Outbox
+    from hugflow.slack import Heading
+
+    job = session.actions_job()
+    refuse_workspace(session, job)
+    relay = Relay()
+    connection = github(session)
+    engine = session.engine((session.progress_reporter(), relay), interrupts, options)
+    emit = engine.context.emit
+
+    def warn(message: str) -> None:
+        session.output.complain(f"warning: {message}")
+
+    outbox, slack_outbox = Outbox("GitHub", GITHUB_LIMITS, warn), Outbox("Slack", SLACK_LIMITS, warn)
+    slack = _slack(session, slack_outbox, Heading(heading, url, job.run_url))
+    relay.reporters += [slack] if slack else []
+    # the outbox tries again by itself
+    quiet = github(session, retries=0)
+    try:
+        yield PullRequestWiring(
+            session, job, connection, RequestRunner(engine.plan, engine.execute), emit, relay, outbox, quiet
+        )
+        if slack:
+            slack.finish()
+    finally:
+        # side by side: where neither answers, the end of the job waits for them once
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(Outbox.close, (outbox, slack_outbox)))
+
+
+def _slack(session: Session, outbox: Outbox, heading: Heading) -> SlackReporter | None:
+    from hugflow.slack import SlackReporter
+
+    channel = slack_channel(session)
+    if channel is None:
+        return None
+    return SlackReporter(
+        channel=channel,
+        outbox=outbox,
+        heading=heading,
+        interval_rows=session.settings.slack_notification_interval,
+        redact=session.output.redactor.text,
+    )
+
+
+def slack_channel(session: Session) -> Channel | None:
+    """Where Slack messages go by the settings: a bot's channel, a webhook, or nowhere."""
+    from hugflow.slack import BotChannel, WebhookChannel
+
+    settings = session.settings
+    timeout = int(settings.connection_timeout) or 1
+    if settings.slack_bot_token is not None and settings.slack_channel is not None:
+        token, url = settings.slack_bot_token.get_secret_value(), settings.slack_api_url + "/"
+        return BotChannel(token, settings.slack_channel, api_url=url, timeout_s=timeout)
+    if settings.slack_webhook_url is not None:
+        return WebhookChannel(settings.slack_webhook_url.get_secret_value(), timeout_s=timeout)
+    return None

@@ -1,4 +1,4 @@
-"""How the places that can set a setting are ranked, and what is said when one is set wrongly. Reads no place itself."""
+"""Settings from the environment, `.env`, the configuration file and the command line; messages for wrong values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dotenv.parser import parse_stream
 from pydantic import SecretStr, ValidationError
 
 from hugflow.config.settings import Setting, Settings, describe, env_example, is_path, names, setting_of
-from hugflow.model.errors import UsageError
+from hugflow.model.errors import Terminal, UsageError
 from hugflow.request.yaml_tree import Group, Position, Scalar, read
 from hugflow.request.yaml_values import Reading, reading
 from hugflow.text.printable import closest, printable, shown
@@ -59,6 +59,7 @@ def load(
     )
     given = dict(_chosen(places))
     values = {field: _expanded(field, one.text, environ) for field, one in given.items()}
+    _refuse_object_stores(given)
     problems += _between(values)
     try:
         settings = Settings.model_validate(values)
@@ -155,6 +156,19 @@ def _chosen(places: tuple[Mapping[str, _Given], ...]) -> Iterator[tuple[str, _Gi
         given = next((one for one in candidates if one.text.strip()), None)
         if given is not None:
             yield field, given
+
+
+def _refuse_object_stores(given: Mapping[str, _Given]) -> None:
+    """Raise Terminal for a folder that is an address: renames, locks and syncs need a file system."""
+    for field, one in given.items():
+        if is_path(field) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", one.text.strip()):
+            raise Terminal(
+                "reading the configuration",
+                f"{one.variable} (from {one.source}) must be a folder on a file system of this machine (a local disk, "
+                "NFS, Lustre), not an address such as s3://",
+                f"Set {one.variable} to a folder.",
+                reason="object_store",
+            )
 
 
 def _expanded(field: str, text: str, environ: Mapping[str, str]) -> str:

@@ -81,7 +81,7 @@ class Settings(BaseModel):
     hf_endpoint: Address = "https://huggingface.co"
     """Address of the Hub."""
     storage_root: Path = "./datasets"
-    """Folder that holds the datasets; `s3://bucket/folder` for object storage."""
+    """Folder that holds the datasets, on a file system of this machine."""
     processed_root: Path = "/mnt/data/processed"
     """Folder in which each finished dataset gets a symbolic link."""
     state_dir: Path = ".hugflow-state"

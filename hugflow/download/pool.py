@@ -32,7 +32,7 @@ from hugflow.download.worker import (
     WorkerSettings,
 )
 from hugflow.hf_client.read.audio_paths import RepositoryFiles
-from hugflow.model.errors import HugflowError, Paused, Terminal
+from hugflow.model.errors import HugflowError, Paused, TryAgain
 from hugflow.model.records import RowRecord
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def run(
     """Convert all slices of `shards`; `record` is called on this thread with the records of rows that are durable.
 
     Raises Paused when `should_stop` returned True (the rows converted so far are recorded), StorageFault, Transient,
-    Terminal.
+    TryAgain.
     """
     shards.start()
     try:
@@ -321,7 +321,7 @@ class _Workers:
     def _count_idle_crash(self, worker: _Worker) -> None:
         self.idle_crashes += 1
         if self.idle_crashes > MAX_IDLE_CRASHES:
-            raise Terminal(
+            raise TryAgain(
                 f"converting {worker.parts[0].source}",
                 f"worker processes keep dying outside of rows (exit status {worker.process.returncode})",
                 "Look for the reason in the system's log (out of memory?), then run the same command: it continues.",

@@ -218,7 +218,7 @@ def post_refusal(github: GitHub, decision: gate.Decision, job: PullRequestJob) -
     )
     codes = {refusal.code for refusal in decision.refusals}
     return Ended(
-        ExitCode.NEEDS_APPROVAL if codes == {"fork"} else ExitCode.INVALID_REQUEST, text, refusals=decision.refusals
+        ExitCode.NEEDS_APPROVAL if codes == {"fork"} else ExitCode.CHANGE_NEEDED, text, refusals=decision.refusals
     )
 
 
@@ -245,7 +245,7 @@ def unrunnable_result(request: RequestView) -> Result:
         kind=request.kind,
         name=request.dataset[0] or request.path,
         status="invalid",
-        exit_code=ExitCode.INVALID_REQUEST,
+        exit_code=ExitCode.CHANGE_NEEDED,
         error="; ".join(messages),
         fix="Correct the request and push.",
         reason="refused" if request.state == "refused" else "invalid_request",

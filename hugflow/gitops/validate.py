@@ -33,7 +33,7 @@ def validate(github: GitHub, number: int) -> Validated:
     checked = sum(not view.deleted for view in loaded.views)
     sentence = f"{plural(len(problems), 'problem')} in {plural(checked, 'request')} at commit {pull.head_sha[:7]}"
     lines = (*(_command(problem) for problem in problems), *(_plain(problem) for problem in problems), sentence)
-    return Validated(ExitCode.INVALID_REQUEST if problems else ExitCode.DONE, lines, problems)
+    return Validated(ExitCode.CHANGE_NEEDED if problems else ExitCode.DONE, lines, problems)
 
 
 def _policy_problems(github: GitHub, sha: str) -> tuple[Annotation, ...]:

@@ -17,9 +17,10 @@ class ExitCode(IntEnum):
     FAILED = 1
     USAGE = 2
     PARTIAL = 3
-    INVALID_REQUEST = 4
+    CHANGE_NEEDED = 4
     NEEDS_APPROVAL = 5
     LOCKED = 6
+    BUG = 70
     STORAGE_FAULT = 74
     PAUSED = 75
     INTERRUPTED = 130
@@ -117,9 +118,23 @@ class Conflict(Transient):
 
 
 class Terminal(HugflowError):
-    """Trying the same thing again cannot help; a person has to change something first."""
+    """A person has to change the request, the data, a token or a setting: trying the same thing again cannot help."""
 
+    exit_code = ExitCode.CHANGE_NEEDED
     default_reason = "failed"
+
+
+class TryAgain(Terminal):
+    """Hugflow does not repeat the attempt by itself, but the same command may succeed later."""
+
+    exit_code = ExitCode.FAILED
+
+
+class Bug(HugflowError):
+    """An error of Hugflow itself, which nobody expected."""
+
+    exit_code = ExitCode.BUG
+    default_reason = "unexpected"
 
 
 class AuthenticationError(Terminal):
@@ -146,7 +161,7 @@ class QuotaExceeded(Terminal):
     default_reason = "storage_quota"
 
 
-class MovedHead(Terminal):
+class MovedHead(TryAgain):
     """Somebody else changed the very files that were about to be published: `paths`, up to the commit `sha`."""
 
     default_reason = "moved_head"
@@ -159,7 +174,7 @@ class MovedHead(Terminal):
         self.sha = sha
 
 
-class MissingUploads(Terminal):
+class MissingUploads(TryAgain):
     """The Hub does not have (any more) what was uploaded for `paths`: it must be uploaded again."""
 
     default_reason = "missing_uploads"
@@ -188,7 +203,6 @@ class UsageError(Terminal):
 class InvalidRequest(Terminal):
     """A request file, or what it asks for, cannot be right. `field` names the field of the request to change."""
 
-    exit_code = ExitCode.INVALID_REQUEST
     default_reason = "invalid_request"
 
     def __init__(

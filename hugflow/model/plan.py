@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from hugflow.model.records import EncoderSettings
-from hugflow.model.specs import AddSpec, DatasetIdentity, PublishSpec, RemoveSpec
+from hugflow.model.specs import AddSpec, DatasetIdentity, Kind, PublishSpec, RemoveSpec
 
 PLAN_SCHEMA_VERSION = 1
 
@@ -251,6 +251,11 @@ def conflicts(fixed: DownloadPlan, wanted: DownloadPlan) -> list[str]:
     return problems
 
 
+def is_refused(plan: Plan) -> bool:
+    """Whether the request could not be carried out as it is: no space, over the quota, a duplicate, a broken rule."""
+    return any(finding.level == "error" for finding in plan.findings)
+
+
 def has_changes(plans: list[Plan]) -> bool:
     """Return True if any of the plans would change something (`plan --detailed-exitcode`)."""
     return any(bool(plan.names) if isinstance(plan, RemovePlan) else plan.action != "nothing" for plan in plans)
@@ -259,3 +264,17 @@ def has_changes(plans: list[Plan]) -> bool:
 def _identity(identity: DatasetIdentity) -> str:
     facts: dict[str, Any] = identity.model_dump(exclude_none=True)
     return ", ".join(f"{key} {value}" for key, value in facts.items())
+
+
+def kind_of_plan(plan: Plan) -> Kind:
+    """What a plan's request asks for."""
+    if isinstance(plan, AddPlan):
+        return "add"
+    return "remove" if isinstance(plan, RemovePlan) else "publish"
+
+
+def name_of_plan(plan: Plan) -> str:
+    """What a plan is about: the dataset, the datasets, or the repository."""
+    if isinstance(plan, AddPlan):
+        return plan.name
+    return ", ".join(plan.names) if isinstance(plan, RemovePlan) else plan.repo_id

@@ -122,11 +122,13 @@ def _line(value: str) -> str:
 def _path(value: str) -> str:
     if not value.strip() or _INVISIBLE.search(value):
         raise ValueError("must be a path: not empty, without control characters")
-    if "://" in value or "\\" in value or re.match(r"[A-Za-z]:", value):
+    # what is judged is what is returned: `./~` and `.//C:x` are paths from `~` and `C:` once `.` is gone
+    path = PurePosixPath(value)
+    parts, normal = path.parts, str(path)
+    if "://" in value or "\\" in value or re.match(r"[A-Za-z]:", normal):
         raise ValueError("must be a path inside the repository or PUBLISH_ROOT, with `/` between folders")
-    if value.startswith(("/", "~")):
+    if normal.startswith(("/", "~")):
         raise ValueError("must be relative, like `data/table.parquet`: inside the repository or PUBLISH_ROOT")
-    parts = PurePosixPath(value).parts
     if ".." in parts:
         raise ValueError("must stay inside the repository or PUBLISH_ROOT: `..` is not allowed")
     if any(part.startswith(".") for part in parts):
@@ -135,7 +137,7 @@ def _path(value: str) -> str:
         raise ValueError("must name a file, a folder or a glob, not the whole checkout")
     if len(value) > 1000:  # noqa: PLR2004 - far above any real path, below what systems refuse
         raise ValueError("must have at most 1000 characters")
-    return str(PurePosixPath(value))
+    return normal
 
 
 def _editor(pattern: str, *examples: str, max_length: int | None = None) -> Any:

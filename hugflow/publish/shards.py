@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hugflow.model.errors import InvalidRequest, Terminal
+from hugflow.model.errors import InvalidRequest, TryAgain
 from hugflow.model.publish_spec import DEFAULT_CONFIG, DEFAULT_FOLDER, MAX_SHARDS
 from hugflow.publish.row_groups import RowQueue
 from hugflow.publish.sources.attached import embedded
@@ -87,7 +87,7 @@ def write_shards(
 
     `done` has the row counts of the first shards, which are not made again. `check` is called now and then, and may
     raise. Without any row there is one empty shard. Raises what reading raises, StorageFault, InvalidRequest where
-    there would be too many files, and Terminal (`file_changed`) when the rows are not as many as they were.
+    there would be too many files, and TryAgain (`file_changed`) when the rows are not as many as they were.
     """
     queue = RowQueue(_rows(source, options, check, sum(done)))
     writer = _ShardWriter(source, options, scratch)
@@ -152,8 +152,8 @@ def _too_many(source: Source) -> InvalidRequest:
     )
 
 
-def _changed(source: Source) -> Terminal:
-    return Terminal(
+def _changed(source: Source) -> TryAgain:
+    return TryAgain(
         f"publishing {source.config}/{source.split}",
         "its rows are not as many as they were a moment ago",
         "Run the same command again once nothing writes to its files.",

@@ -10,7 +10,8 @@ from typing import Literal
 
 from hugflow.model.errors import ExitCode
 from hugflow.model.events import Progress, Result
-from hugflow.model.plan import AddPlan, Finding, Plan, PublishPlan, RemovePlan
+from hugflow.model.outcome import combined_exit_code
+from hugflow.model.plan import AddPlan, Finding, Plan, PublishPlan
 from hugflow.model.specs import Kind
 
 State = Literal[
@@ -163,48 +164,20 @@ class PullRequestView:
         return tuple(request for request in self.requests if request.state in states)
 
 
-def kind_of_plan(plan: Plan) -> Kind:
-    """Return the kind of a plan's request."""
-    if isinstance(plan, AddPlan):
-        return "add"
-    return "remove" if isinstance(plan, RemovePlan) else "publish"
-
-
-def name_of_plan(plan: Plan) -> str:
-    """Return the name of the dataset, the datasets, or the repository of a plan."""
-    if isinstance(plan, AddPlan):
-        return plan.name
-    return ", ".join(plan.names) if isinstance(plan, RemovePlan) else plan.repo_id
-
-
 def exit_code(view: PullRequestView) -> ExitCode:
-    """The worst outcome of all requests; `PARTIAL` where some succeeded and others did not."""
-    codes = {_exit_code(request) for request in view.requests}
-    bad = codes - {ExitCode.DONE}
-    if not bad:
-        return ExitCode.DONE
-    worst = max(bad, key=_SEVERITY.index)
-    if worst in (ExitCode.PAUSED, ExitCode.INTERRUPTED, ExitCode.STORAGE_FAULT):
-        return worst  # the run as a whole stopped: what comes next depends on it
-    return ExitCode.PARTIAL if view.having("complete", "unchanged", "removed", "published") else worst
+    """The combined exit code of the requests that have ended, or that cannot begin as they are."""
+    return combined_exit_code(code for request in view.requests if (code := _exit_code(request)) is not None)
 
 
-_SEVERITY = (
-    ExitCode.PARTIAL,
-    ExitCode.NEEDS_APPROVAL,
-    ExitCode.LOCKED,
-    ExitCode.INVALID_REQUEST,
-    ExitCode.USAGE,
-    ExitCode.FAILED,
-    ExitCode.PAUSED,
-    ExitCode.STORAGE_FAULT,
-    ExitCode.INTERRUPTED,
-)
+def _exit_code(request: RequestView) -> ExitCode | None:
+    if request.result:
+        return request.result.exit_code
+    return _WITHOUT_RESULT.get(request.state)
 
 
-def _exit_code(request: RequestView) -> ExitCode:
-    if request.state in ("invalid", "refused"):
-        return ExitCode.INVALID_REQUEST
-    if request.state == "waiting":
-        return ExitCode.NEEDS_APPROVAL
-    return request.result.exit_code if request.result else ExitCode.DONE
+_WITHOUT_RESULT: dict[State, ExitCode] = {
+    "invalid": ExitCode.CHANGE_NEEDED,
+    "refused": ExitCode.CHANGE_NEEDED,
+    "waiting": ExitCode.NEEDS_APPROVAL,
+    "unchanged": ExitCode.DONE,
+}

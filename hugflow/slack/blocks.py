@@ -9,10 +9,10 @@ from typing import Any
 from slack_sdk.models.blocks import Block, ContextBlock, HeaderBlock, MarkdownTextObject, SectionBlock
 
 from hugflow.model.events import Progress, Result
-from hugflow.model.plan import AddPlan, Plan, PublishPlan
+from hugflow.model.plan import AddPlan, Plan, PublishPlan, name_of_plan
 from hugflow.render.humanize import bar, count, duration, one_line, percent, plural, size
 from hugflow.render.mrkdwn import block, code, escape, link
-from hugflow.render.views import PullRequestView, RequestView, State, name_of_plan
+from hugflow.render.views import PullRequestView, RequestView, State
 
 MAX_SECTION = 3000
 MAX_HEADER = 150

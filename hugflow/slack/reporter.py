@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from hugflow.model.events import Event, Progress, Result, RunFinished, RunStarted, Warned
-from hugflow.model.plan import RemovePlan
+from hugflow.model.plan import RemovePlan, kind_of_plan
 from hugflow.render import comment
-from hugflow.render.views import PullRequestView, RequestView, kind_of_plan
+from hugflow.render.views import PullRequestView, RequestView
 from hugflow.report.outbox import Outbox
 from hugflow.slack import blocks
 from hugflow.slack.blocks import Heading, Message

@@ -137,6 +137,16 @@ def _nearest(dotted: str, known: frozenset[str]) -> str:
     return dotted
 
 
+def long_commands(source: Source, lines: int) -> Iterator[str]:
+    """Functions that take a session first, as commands do, and have more than `lines` lines below their docstring."""
+    for node in source.tree.body:
+        if not isinstance(node, ast.FunctionDef) or [arg.arg for arg in node.args.args[:1]] != ["session"]:
+            continue
+        code = node.body[1:] if ast.get_docstring(node) is not None else node.body
+        if code and (length := (node.end_lineno or 0) - code[0].lineno + 1) > lines:
+            yield source.at(node, f"{node.name} has {length} lines; a command has at most {lines}")
+
+
 def imports_of(source: Source, roots: Iterable[str], why: str) -> Iterator[str]:
     """Imports of `roots` or of anything below them."""
     roots = tuple(roots)

@@ -36,6 +36,7 @@ LAYERS = [
     *("download", "publish", "sync"),  # the engine
     *("api", "cli", "__main__", "hugflow"),  # the ways in
 ]
+COMMAND_LINES = 30
 ORDER = {unit: place for place, unit in enumerate(LAYERS)}
 PURE = frozenset(["version", "text", "model", "errors", "render", "card", "request", "config"])
 # pure packages in which one function does I/O all the same, and why
@@ -115,6 +116,16 @@ def test_the_package_has_few_files_of_its_own_and_few_packages() -> None:
     assert len(LAYERS) <= 24
     folders = {path.parent.name for path in (ROOT / "hugflow").glob("*/__init__.py")}
     assert folders | {"sync", "version", "__main__", "hugflow"} == set(LAYERS)
+
+
+def test_the_body_of_a_command_fits_on_a_screen() -> None:
+    cli = [source for source in PRODUCT if source.unit == "cli"]
+    assert_none(all_of(lambda source: checks.long_commands(source, COMMAND_LINES), cli))
+
+
+def test_the_rule_of_short_commands_can_fail() -> None:
+    text = 'def plan(session: Session) -> None:\n    "Doc."\n' + "    x = 1\n" * (COMMAND_LINES + 1)
+    assert list(checks.long_commands(Source.of("hugflow/cli/plan.py", text), COMMAND_LINES))
 
 
 def test_no_two_modules_define_a_class_of_the_same_name() -> None:
@@ -238,7 +249,7 @@ def _declared() -> dict[str, list[Requirement]]:
     """The project's requirements, by the list of pyproject.toml that they stand in."""
     project = tomllib.loads(_read("pyproject.toml"))
     lists = {"run": project["project"]["dependencies"], "system": project["build-system"]["requires"]}
-    lists |= project["project"]["optional-dependencies"] | project["dependency-groups"]
+    lists |= project["dependency-groups"]
     return {name: [Requirement(line) for line in lines if isinstance(line, str)] for name, lines in lists.items()}
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from hugflow.formats.compression import decompressed
 from hugflow.hf_client.read.transcode import UNREADABLE
-from hugflow.model.errors import HugflowError, InvalidRequest, Terminal
+from hugflow.model.errors import HugflowError, InvalidRequest, TryAgain
 from hugflow.storage.disk import NotAFileError, faults, open_regular
 from hugflow.text.printable import shown
 
@@ -72,7 +72,7 @@ class DataFile:
 
     @contextmanager
     def opened(self) -> Iterator[BinaryIO]:
-        """Its content from the beginning. Terminal (`file_changed`) when it is not what it was when it was found."""
+        """Its content from the beginning. TryAgain (`file_changed`) when it is not what it was when it was found."""
         with self._readable():
             try:
                 file = open_regular(self.path)
@@ -98,8 +98,8 @@ class DataFile:
         if (now.st_size, now.st_mtime_ns) != (self.size_bytes, self.changed_ns):
             raise self._changed()
 
-    def _changed(self) -> Terminal:
-        return Terminal(
+    def _changed(self) -> TryAgain:
+        return TryAgain(
             self.doing,
             "the file changed while it was being published",
             "Run the same command again once nothing writes to it.",

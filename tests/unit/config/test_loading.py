@@ -20,7 +20,7 @@ from tests.support import generated
 EACH: tuple[tuple[str, str, Any], ...] = (
     ("hf_token", "hf_abc", SecretStr("hf_abc")),
     ("hf_endpoint", "http://127.0.0.1:8000/", "http://127.0.0.1:8000"),
-    ("storage_root", "s3://bucket/folder", "s3://bucket/folder"),
+    ("storage_root", "/srv/datasets", "/srv/datasets"),
     ("processed_root", "/srv/processed", "/srv/processed"),
     ("state_dir", "/srv/state", "/srv/state"),
     ("publish_root", "out", "out"),

@@ -159,7 +159,7 @@ def test_what_the_hub_says_lands_on_the_line_of_the_field(rig: Rig, server: Serv
     rig.engine.plans["requests/add/a.yaml"] = NotFoundError(
         "resolving acme/a", "it has no split `test`", "The splits are `train`.", field="split"
     )
-    assert rig.process(number).exit_code == ExitCode.INVALID_REQUEST
+    assert rig.process(number).exit_code == ExitCode.CHANGE_NEEDED
     (check,) = server.state.checks_of(server.state.pull_head(number))
     (annotation,) = check.annotations
     assert (annotation["start_line"], annotation["start_column"]) == (3, 8)
@@ -188,7 +188,7 @@ def test_requests_that_quarrel_are_both_invalid(rig: Rig, server: Server) -> Non
 )
 def test_misplaced_requests_are_invalid(rig: Rig, server: Server, path: str) -> None:
     number = opened(server, {path: add("x")})
-    assert rig.process(number).exit_code == ExitCode.INVALID_REQUEST
+    assert rig.process(number).exit_code == ExitCode.CHANGE_NEEDED
     assert rig.engine.executed == []
 
 
@@ -212,25 +212,25 @@ def test_files_beside_requests_are_no_requests(rig: Rig, server: Server) -> None
 def test_the_policy_of_the_base_branch_counts_and_no_other(rig: Rig, server: Server) -> None:
     server.state.commit("main", {"hugflow.yaml": "datasets: {organisations: [mozilla]}\n"})
     number = opened(server, {"requests/add/a.yaml": add("a")})
-    assert rig.process(number).exit_code == ExitCode.INVALID_REQUEST
+    assert rig.process(number).exit_code == ExitCode.CHANGE_NEEDED
     assert rig.engine.executed == []
     assert "the policy allows datasets of `mozilla`, not of `acme`" in rig.sticky(number)
     loosened = opened(server, {"hugflow.yaml": None, "requests/add/b.yaml": add("b")}, "loosened")
-    assert rig.process(loosened).exit_code == ExitCode.INVALID_REQUEST
+    assert rig.process(loosened).exit_code == ExitCode.CHANGE_NEEDED
     assert rig.engine.executed == []
 
 
 def test_a_branch_that_is_older_than_the_policy_does_not_escape_it(rig: Rig, server: Server) -> None:
     number = opened(server, {"requests/add/a.yaml": add("a")})
     server.state.commit("main", {"hugflow.yaml": "datasets: {organisations: [mozilla]}\n"})
-    assert rig.process(number).exit_code == ExitCode.INVALID_REQUEST
+    assert rig.process(number).exit_code == ExitCode.CHANGE_NEEDED
     assert rig.engine.executed == []
 
 
 def test_a_broken_policy_stops_everything_and_says_where(rig: Rig, server: Server) -> None:
     server.state.commit("main", {"hugflow.yaml": "datasets:\n  organisation: [acme]\n"})
     number = opened(server, {"requests/add/a.yaml": add("a")})
-    assert rig.process(number).exit_code == ExitCode.INVALID_REQUEST
+    assert rig.process(number).exit_code == ExitCode.CHANGE_NEEDED
     assert rig.engine.executed == []
     assert "2:3" in rig.sticky(number)
 
@@ -238,7 +238,7 @@ def test_a_broken_policy_stops_everything_and_says_where(rig: Rig, server: Serve
 def test_too_many_requests_are_refused(rig: Rig, server: Server) -> None:
     server.state.commit("main", {"hugflow.yaml": "pull_requests: {max_requests: 1}\n"})
     number = opened(server, {"requests/add/a.yaml": add("a"), "requests/add/b.yaml": add("b")})
-    assert rig.process(number).exit_code == ExitCode.INVALID_REQUEST
+    assert rig.process(number).exit_code == ExitCode.CHANGE_NEEDED
     assert rig.engine.executed == []
 
 
@@ -275,7 +275,7 @@ def test_the_gate_refuses_runs_nothing_and_says_what_to_do(
 ) -> None:
     number = opened(server, files, fork=fork)
     ended = rig.process(number)
-    assert ended.exit_code == (ExitCode.NEEDS_APPROVAL if fork else ExitCode.INVALID_REQUEST)
+    assert ended.exit_code == (ExitCode.NEEDS_APPROVAL if fork else ExitCode.CHANGE_NEEDED)
     assert rig.engine.executed == []
     assert words in rig.sticky(number)
     assert "**To do:**" in rig.sticky(number)
@@ -522,7 +522,7 @@ def test_the_check_without_secrets_writes_nothing_and_names_every_line(rig: Rig,
     server.state.add_token("ghs_readonly", scopes=())
     github = connect(server, "ghs_readonly")
     validated = validate(github, number)
-    assert validated.exit_code == ExitCode.INVALID_REQUEST
+    assert validated.exit_code == ExitCode.CHANGE_NEEDED
     assert server.writes() == []
     assert validated.lines[0].startswith(
         "::error title=Invalid request,file=requests/add/typo.yaml,line=2,col=1::descripton: is not a field"
@@ -534,7 +534,7 @@ def test_the_check_without_secrets_writes_nothing_and_names_every_line(rig: Rig,
 def test_the_check_reads_a_changed_policy_too(server: Server, canaries: Mapping[str, str]) -> None:
     number = opened(server, {"hugflow.yaml": "datasets:\n  gated: maybe\n"})
     validated = validate(connect(server, canaries["GITHUB_TOKEN"]), number)
-    assert validated.exit_code == ExitCode.INVALID_REQUEST
+    assert validated.exit_code == ExitCode.CHANGE_NEEDED
     (problem,) = validated.problems
     assert (problem.path, problem.line, problem.column) == ("hugflow.yaml", 2, 10)
     assert problem.message == "datasets.gated: must be `true` or `false`"

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hugflow.model.errors import ExitCode
 from hugflow.model.events import Event, Fanout, Progress, Result, RowFailed, RunFinished, Status, Warned
-from hugflow.sync import worst
 
 
 @dataclass
@@ -84,38 +81,3 @@ def test_speed_and_remaining_time() -> None:
     assert progress(10, elapsed_s=0.0).rows_per_s == 0.0
     assert progress(0, elapsed_s=5.0).eta_s is None
     assert progress(100).eta_s == 0.0
-
-
-# -- several results ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("codes", "expected"),
-    [
-        ([], 0),
-        ([0], 0),
-        ([0, 0], 0),
-        ([1], 1),
-        ([4], 4),
-        ([3], 3),
-        ([0, 4], 3),
-        ([0, 1, 4], 3),
-        ([0, 3], 3),
-        ([1, 4], 4),
-        ([4, 6], 6),
-        ([0, 75], 75),
-        ([4, 75], 75),
-        ([0, 74], 74),
-        ([74, 75], 75),
-        ([0, 4, 130, 75], 130),
-    ],
-)
-def test_the_exit_code_of_several_is_the_worst_or_partial(codes: list[int], expected: int) -> None:
-    results = [ended(ExitCode(code)).result for code in codes]
-    assert worst(results) == expected
-    assert worst(reversed(results)) == expected
-
-
-@given(st.lists(st.sampled_from(list(ExitCode))))
-def test_several_are_done_only_when_all_are(codes: list[ExitCode]) -> None:
-    assert (worst(ended(code).result for code in codes) == ExitCode.DONE) == (set(codes) <= {ExitCode.DONE})

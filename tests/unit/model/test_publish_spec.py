@@ -83,6 +83,14 @@ def test_paths_are_normalised(given_path: str, path: str) -> None:
     assert PublishSpec.model_validate(ID | {"path": given_path}).path == path
 
 
+@pytest.mark.parametrize("path", ["./~", ".//~root/x", "././~", "./C:x", "././/etc/../passwd", "./.env", ".//.git/x"])
+@pytest.mark.parametrize("field", ["path", "splits", "tables"])
+def test_a_path_is_judged_by_its_normal_form(path: str, field: str) -> None:
+    value = {"path": path, "splits": {"train": path}, "tables": [{"name": "a", "path": path}]}[field]
+    with pytest.raises(ValidationError):
+        PublishSpec.model_validate(ID | {field: value})
+
+
 @given(st.text(st.sampled_from("./~\\:a*\x00 \u202e"), max_size=10))
 def test_no_path_leads_out_of_its_root(path: str) -> None:
     try:
@@ -90,6 +98,7 @@ def test_no_path_leads_out_of_its_root(path: str) -> None:
     except ValidationError:
         return
     assert spec.path
+    assert PublishSpec.model_validate(ID | {"path": spec.path}).path == spec.path, "what is accepted is accepted again"
     parts = spec.path.split("/")
     assert all(part and not part.startswith(".") for part in parts)
     assert not re.search(r"[\\\x00\u202e]|^~|://", spec.path)

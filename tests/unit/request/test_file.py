@@ -165,7 +165,7 @@ def test_the_error_carries_all_problems_in_order() -> None:
         parse(b"split: a b\nhf_id: x\n", "requests/add/x.yaml")
     error = caught.value
     assert isinstance(error, InvalidRequest)
-    assert (error.exit_code, error.reason) == (ExitCode.INVALID_REQUEST, "invalid_request")
+    assert (error.exit_code, error.reason) == (ExitCode.CHANGE_NEEDED, "invalid_request")
     assert [(problem.line, problem.field) for problem in error.problems] == [
         (1, "description"),
         (1, "split"),
