@@ -29,7 +29,7 @@ def with_types(sources: Sequence[Source], types: Mapping[str, ColumnType] | None
 
 
 def _with_types(source: Source, types: Mapping[str, ColumnType], field: str) -> Source:
-    given = {name: _Given.of(name, kind, f"{field}.{name}") for name, kind in types.items()}
+    given = {name: _RequestedType.of(name, kind, f"{field}.{name}") for name, kind in types.items()}
     for name, one in given.items():
         if name not in source.schema.names:
             near = closest(name, source.schema.names)
@@ -60,7 +60,7 @@ def _with_types(source: Source, types: Mapping[str, ColumnType], field: str) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
+class _RequestedType:
     """The type that a request gives a column."""
 
     name: str
@@ -70,7 +70,7 @@ class _Given:
     field: str
 
     @classmethod
-    def of(cls, name: str, given: ColumnType, field: str) -> _Given:
+    def of(cls, name: str, given: ColumnType, field: str) -> _RequestedType:
         """Raises InvalidRequest for a type that cannot exist, such as a zone that nobody knows."""
         if not isinstance(given, str):
             classes = list(given["class_label"])
