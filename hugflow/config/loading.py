@@ -29,7 +29,7 @@ DOTENV: Final = ".env"
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
+class _SettingText:
     """A value as somebody wrote it, and where. `variable` is the name it was written under."""
 
     variable: str
@@ -53,7 +53,7 @@ def load(
     problems: list[str] = []
     places = (
         _overrides(overrides or {}, problems),
-        {name: _Given(name, text, ENVIRONMENT) for name, text in environ.items()},
+        {name: _SettingText(name, text, ENVIRONMENT) for name, text in environ.items()},
         _dotenv(dotenv_text or "", problems),
         _config_file(config_text or "", config_name, problems),
     )
@@ -98,29 +98,29 @@ def token_files(environ: Mapping[str, str]) -> list[str]:
 # -- the places ------------------------------------------------------------------------------------------------------
 
 
-def _overrides(overrides: Mapping[str, Any], problems: list[str]) -> dict[str, _Given]:
+def _overrides(overrides: Mapping[str, Any], problems: list[str]) -> dict[str, _SettingText]:
     found = {}
     for name, value in overrides.items():
         if name.lower() not in Settings.model_fields:
             problems.append(_unknown(COMMAND_LINE, name))
         elif value is not None:
             text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-            found[name.upper()] = _Given(name.upper(), text, COMMAND_LINE)
+            found[name.upper()] = _SettingText(name.upper(), text, COMMAND_LINE)
     return found
 
 
-def _dotenv(text: str, problems: list[str]) -> dict[str, _Given]:
+def _dotenv(text: str, problems: list[str]) -> dict[str, _SettingText]:
     """Read `.env` with python-dotenv's own parser; what it would only log is an error here."""
     found = {}
     for binding in parse_stream(io.StringIO(text)):
         if binding.error:
             problems.append(f"{DOTENV}, line {binding.original.line}: must be `NAME=value`; check its quotes")
         elif binding.key is not None and binding.value is not None:
-            found[binding.key] = _Given(binding.key, binding.value, DOTENV)
+            found[binding.key] = _SettingText(binding.key, binding.value, DOTENV)
     return found
 
 
-def _config_file(text: str, name: str, problems: list[str]) -> dict[str, _Given]:
+def _config_file(text: str, name: str, problems: list[str]) -> dict[str, _SettingText]:
     if all(not line.strip() or line.lstrip().startswith("#") for line in text.splitlines()):
         return {}
     document = read(text.encode("utf-8", "replace"), example="storage_root: /data")
@@ -130,7 +130,7 @@ def _config_file(text: str, name: str, problems: list[str]) -> dict[str, _Given]
     return dict(_config_entries(document.root, name, problems)) if document.root is not None else {}
 
 
-def _config_entries(root: Group, name: str, problems: list[str]) -> Iterator[tuple[str, _Given]]:
+def _config_entries(root: Group, name: str, problems: list[str]) -> Iterator[tuple[str, _SettingText]]:
     places: dict[str, Position] = {}
     for key, node in root.entries.items():
         place = printable(f"{name}:{root.keys[key].line}:{root.keys[key].column}")
@@ -141,7 +141,7 @@ def _config_entries(root: Group, name: str, problems: list[str]) -> Iterator[tup
         elif not isinstance(node, Scalar):
             problems.append(f"{place}: {printable(key[:60])}: must be one value, not a list or a group")
         elif reading(node) is not Reading.NULL:
-            yield key.upper(), _Given(key.upper(), node.text, place)
+            yield key.upper(), _SettingText(key.upper(), node.text, place)
 
 
 def _unknown(place: str, name: str) -> str:
@@ -149,7 +149,7 @@ def _unknown(place: str, name: str) -> str:
     return f"{place}: {shown(name)} is no setting" + (f"; did you mean `{near}`?" if near else "")
 
 
-def _chosen(places: tuple[Mapping[str, _Given], ...]) -> Iterator[tuple[str, _Given]]:
+def _chosen(places: tuple[Mapping[str, _SettingText], ...]) -> Iterator[tuple[str, _SettingText]]:
     """The value that counts for each setting that has one: by the order of its names, then by that of the places."""
     for field in Settings.model_fields:
         candidates = (place[name] for name in names(field) for place in places if name in place)
@@ -158,7 +158,7 @@ def _chosen(places: tuple[Mapping[str, _Given], ...]) -> Iterator[tuple[str, _Gi
             yield field, given
 
 
-def _refuse_object_stores(given: Mapping[str, _Given]) -> None:
+def _refuse_object_stores(given: Mapping[str, _SettingText]) -> None:
     """Raise Terminal for a folder that is an address: renames, locks and syncs need a file system."""
     for field, one in given.items():
         if is_path(field) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", one.text.strip()):
@@ -189,7 +189,7 @@ def _expand_path(path: str, environ: Mapping[str, str]) -> str:
 # -- what is wrong ---------------------------------------------------------------------------------------------------
 
 
-def _problem(details: Any, given: Mapping[str, _Given]) -> str:
+def _problem(details: Any, given: Mapping[str, _SettingText]) -> str:
     """Name the variable, what is wrong with its value and what is allowed; the value only where it is no secret."""
     field = str(details["loc"][0])
     setting, one = setting_of(field), given[field]
