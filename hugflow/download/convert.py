@@ -23,7 +23,8 @@ from typing import Any, Protocol, Self
 import pyarrow as pa
 
 from hugflow.audio import Mp3, audio_name, to_mp3
-from hugflow.formats.parquet_rows import parquet_batches
+from hugflow.formats.json_values import decoded
+from hugflow.formats.parquet_rows import parquet_batches, without_row_errors
 from hugflow.formats.rows import audio_file_name, compute, json_columns, row_json
 from hugflow.model.errors import HugflowError, RowError, Transient
 from hugflow.model.records import EncoderSettings, RowRecord
@@ -188,6 +189,8 @@ def _paths(batch: pa.RecordBatch, audio_column: str | None) -> list[str]:
         for content in contents:
             paths = compute().if_else(content.is_valid(), pa.scalar(None, paths.type), paths)
         column = paths
+    if isinstance(column.type, pa.JsonType):
+        return [path for scalar in column if (path := _path_in_json(scalar))]
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
@@ -203,6 +206,17 @@ def _path(scalar: pa.Scalar) -> str | None:
     return path
 
 
+def _path_in_json(scalar: pa.Scalar) -> str | None:
+    """Return the path of an audio cell that is a JSON value: a text, or an object without bytes and samples."""
+    try:
+        cell = _audio_cell(scalar)
+    except RowError:
+        return None  # its row says so
+    if isinstance(cell, dict):
+        cell = None if cell.get("bytes") or cell.get("array") else cell.get("path")
+    return cell if isinstance(cell, str) and cell else None
+
+
 def _file(files: Mapping[str, bytes | RowError], path: str) -> bytes:
     found = files.get(path, RowError("audio_missing", "the row names a file that was not fetched"))
     if isinstance(found, RowError):
@@ -214,13 +228,14 @@ def _cells(
     batch: pa.RecordBatch, audio_column: str | None
 ) -> Iterator[tuple[dict[str, Any] | RowError, pa.Scalar | None]]:
     """The rows of a batch: their JSON values (the audio column still to be filled in) and their audio cell."""
+    batch, errors = without_row_errors(batch)
     others = batch.drop_columns([audio_column]) if audio_column in batch.schema.names else batch
     audio = batch.column(audio_column) if audio_column in batch.schema.names else None
     names = batch.schema.names
     for i, values in enumerate(_json_rows(others)):
         if isinstance(values, dict):
             values = {name: values.get(name) for name in names}  # noqa: PLW2901 - puts the audio column in its place
-        yield values, None if audio is None else audio[i]
+        yield errors[i] or values, None if audio is None else audio[i]
 
 
 def _json_rows(batch: pa.RecordBatch) -> list[dict[str, Any] | RowError]:
@@ -284,7 +299,7 @@ def _audio_cell(scalar: pa.Scalar) -> Any:
         samples = scalar.values
         return samples.to_numpy(zero_copy_only=False) if pa.types.is_primitive(samples.type) else samples.to_pylist()
     try:
-        return scalar.as_py()
+        return decoded(scalar.as_py(), scalar.type)
     except UnicodeDecodeError as error:
         raise RowError("invalid_text", "a text is not valid UTF-8") from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,8 +10,33 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hugflow.formats.rows import schema_text
-from hugflow.model.errors import Terminal
+from hugflow.model.errors import RowError, Terminal
 from hugflow.storage.disk import faults
+
+ROW_ERROR = "__hugflow_row_error__"
+"""The column in which a converted shard says why a row could not be read; it is null for all other rows."""
+
+ROW_ERROR_TYPE = pa.struct([("reason", pa.string()), ("message", pa.string())])
+
+
+def row_errors(errors: Sequence[RowError | None]) -> pa.Array:
+    """Return the values of the column `ROW_ERROR`."""
+    values = [error and {"reason": error.reason, "message": error.message} for error in errors]
+    return pa.array(values, ROW_ERROR_TYPE)
+
+
+def without_row_error_column(schema: pa.Schema) -> pa.Schema:
+    """Return a schema without the column `ROW_ERROR`."""
+    at = schema.get_field_index(ROW_ERROR)
+    return schema if at < 0 else schema.remove(at)
+
+
+def without_row_errors(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, list[RowError | None]]:
+    """Split a batch of `parquet_batches` into its columns and, for each row, the error that was met in reading it."""
+    if ROW_ERROR not in batch.schema.names:
+        return batch, [None] * batch.num_rows
+    found = batch.column(ROW_ERROR).to_pylist()
+    return batch.drop_columns([ROW_ERROR]), [None if error is None else RowError(**error) for error in found]
 
 
 def parquet_batches(path: Path, start: int, stop: int, batch_rows: int) -> Iterator[pa.RecordBatch]:
@@ -63,7 +88,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def count_rows(path: Path) -> tuple[tuple[int, ...], str]:
-    """Return the number of rows of each row group of a parquet file, and its schema in the form that plans keep."""
+    """Return the number of rows of each row group of a parquet file, and the schema of its columns as plans keep it."""
     with _readable(path), pq.ParquetFile(path) as file:
         groups = tuple(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups))
-        return groups, schema_text(file.schema_arrow)
+        return groups, schema_text(without_row_error_column(file.schema_arrow))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from hugflow.formats.json_values import JSON, decoded, to_array
 
 GROUP_ROWS = 1000
 GROUP_BYTES = 32 << 20
@@ -57,8 +59,10 @@ class _GroupWriter:
             part = table.slice(start, GROUP_ROWS)
             if self._tables and (self._rows + part.num_rows > GROUP_ROWS or self._bytes + part.nbytes > GROUP_BYTES):
                 self._flush(schema)
-            fitted = pa.concat_tables([schema.empty_table(), part], promote_options="permissive")
-            self._tables.append(fitted.select(schema.names))
+            if not part.schema.equals(schema):
+                empty = pa.table([pa.nulls(0, kind) for kind in schema.types], schema=schema)
+                part = pa.concat_tables([empty, part], promote_options="permissive").select(schema.names)
+            self._tables.append(part)
             self._rows += part.num_rows
             self._bytes += part.nbytes
 
@@ -80,39 +84,29 @@ class _GroupWriter:
 def _storable(table: pa.Table) -> pa.Table:
     """Return a table that parquet can hold and Arrow can join to others.
 
-    Objects without any key become null. Extension types become what stores them: the JSON of values that have no
-    common type, as `datasets` keeps them, becomes its text.
+    Objects without any key become JSON, as parquet has no such type; extension types but JSON become their storage.
     """
     for i, field in enumerate(table.schema):
         kind = _storable_type(field.type)
         if kind != field.type:
-            values = [_without_empty(value, field.type) for value in table.column(i).to_pylist()]
-            table = table.set_column(i, field.name, pa.array(values, kind))
+            values = [decoded(value, field.type) for value in table.column(i).to_pylist()]
+            table = table.set_column(i, field.name, to_array(values, kind))
     return table
 
 
 def _storable_type(kind: pa.DataType) -> pa.DataType:
+    if isinstance(kind, pa.JsonType):
+        return kind
     if isinstance(kind, pa.BaseExtensionType):
         return _storable_type(kind.storage_type)
     if pa.types.is_struct(kind):
         fields = [pa.field(field.name, _storable_type(field.type)) for field in kind]
         changed = any(ours.type != theirs.type for ours, theirs in zip(fields, kind, strict=True))
-        return pa.null() if not fields else pa.struct(fields) if changed else kind
+        return JSON if not fields else pa.struct(fields) if changed else kind
     if pa.types.is_list(kind):
         inner = _storable_type(kind.value_type)
         return kind if inner == kind.value_type else pa.list_(inner)
     return kind
-
-
-def _without_empty(value: Any, kind: pa.DataType) -> Any:
-    """Return a value of this type without the objects that have no key."""
-    if value is None:
-        return None
-    if pa.types.is_struct(kind):
-        return {field.name: _without_empty(value[field.name], field.type) for field in kind} or None
-    if pa.types.is_list(kind):
-        return [_without_empty(item, kind.value_type) for item in value]
-    return value
 
 
 def _wider(known: pa.Schema | None, other: pa.Schema) -> pa.Schema:

@@ -13,9 +13,9 @@ import unicodedata
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
+from hugflow.formats.json_values import decoded, dumps, has_json
 from hugflow.model.errors import RowError
 
 OMITTED = pa.struct([("omitted_bytes", pa.int64()), ("sha256", pa.string())])
@@ -24,14 +24,13 @@ _AUDIO_SUFFIX = re.compile(
     r"\.(?:aac|aif|aiff|aifc|amr|au|caf|flac|m4a|mka|mkv|mp2|mp3|mp4|oga|ogg|opus|snd|sph|voc|w64|wav|wave|webm|wma)\Z",
     re.IGNORECASE,
 )
-_JSON_OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 
 
 def row_json(values: dict[str, Any]) -> bytes:
     """Return the JSON file of a row: strict JSON in UTF-8, the columns in order; NaN and infinities become null."""
     try:
-        return orjson.dumps(values, option=_JSON_OPTIONS)
-    except TypeError as error:
+        return dumps(values, indent=True)
+    except (TypeError, ValueError, RecursionError) as error:
         raise RowError("invalid_value", f"a value has no form in JSON: {error}") from error
 
 
@@ -47,6 +46,10 @@ def json_columns(batch: pa.RecordBatch) -> list[dict[str, Any]]:
         raise RowError("invalid_text", "a text is not valid UTF-8") from error
     except (pa.ArrowException, ValueError, OverflowError) as error:
         raise RowError("invalid_value", f"a value has no form in JSON ({type(error).__name__})") from error
+    for name, kind in zip(batch.schema.names, batch.schema.types, strict=True):
+        if has_json(kind):
+            for row in rows:
+                row[name] = decoded(row[name], kind)
     return rows
 
 
@@ -94,7 +97,7 @@ def json_array(values: list[Any], kind: pa.DataType) -> pa.Array:
         return pa.array(values, kind)
     except (pa.ArrowTypeError, pa.ArrowInvalid):
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            return pa.array([v if v is None or isinstance(v, str) else orjson.dumps(v).decode() for v in values], kind)
+            return pa.array([v if v is None or isinstance(v, str) else dumps(v).decode() for v in values], kind)
         if pa.types.is_floating(kind):
             return pa.array([None if value is None else float(value) for value in values], kind)
         raise

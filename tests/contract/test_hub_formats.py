@@ -126,12 +126,11 @@ def test_integers_are_exact(client: HubClient, serve: Serve) -> None:
     assert client.rows(serve({"train.jsonl": lines(*rows)})) == rows
 
 
-def test_integers_beyond_a_float_in_a_column_of_floats_are_refused_not_rounded(client: HubClient, serve: Serve) -> None:
+def test_integers_beyond_a_float_in_a_column_of_floats_are_exact(client: HubClient, serve: Serve) -> None:
+    """Also where the float comes in a later part of the file than the integers."""
     filler = "x" * 1_000_000
-    first = [{"n": BIG, "text": filler} for _ in range(11)]
-    error = client.refusal(serve({"train.jsonl": lines(*first, {"n": 0.5, "text": filler})}))
-    assert error["reason"] == "unreadable"
-    assert str(BIG) in error["problem"]
+    rows = [*({"n": BIG, "text": filler} for _ in range(11)), {"n": 0.5, "text": filler}]
+    assert client.rows(serve({"train.jsonl": lines(*rows)})) == rows
 
 
 def test_features_of_the_card_decide_the_types(client: HubClient, serve: Serve) -> None:
@@ -198,20 +197,115 @@ def test_a_column_of_a_csv_file_that_has_values_only_later(client: HubClient, se
     assert [rows[0], rows[-1]] == [{"id": 0, "late": None}, {"id": 10_000, "late": "x"}]
 
 
-def test_objects_without_keys_become_json_text(client: HubClient, serve: Serve) -> None:
-    hf_id = serve({"train.jsonl": lines({"a": 1, "extra": {}, "in": {"b": {}}}, {"a": 2, "extra": {}, "in": None})})
-    assert client.rows(hf_id) == [{"a": 1, "extra": "{}", "in": {"b": "{}"}}, {"a": 2, "extra": "{}", "in": None}]
+def test_objects_without_keys(client: HubClient, serve: Serve) -> None:
+    rows = [{"a": 1, "extra": {}, "in": {"b": {}}}, {"a": 2, "extra": {}, "in": None}]
+    assert client.rows(serve({"train.jsonl": lines(*rows)})) == rows
 
 
-def test_lists_of_objects_with_different_keys_become_json_text(client: HubClient, serve: Serve) -> None:
+def test_lists_of_objects_with_different_keys(client: HubClient, serve: Serve) -> None:
     messages = [[{"role": "user"}], [{"role": "tool", "calls": [1]}], []]
     rows = client.rows(serve({"train.jsonl": lines(*({"messages": several} for several in messages))}))
-    assert [[json.loads(item) for item in row["messages"]] for row in rows] == messages
+    assert [row["messages"] for row in rows] == messages
 
 
-def test_values_of_several_types_in_a_column_become_json_text(client: HubClient, serve: Serve) -> None:
-    rows = client.rows(serve({"train.jsonl": lines({"v": 1}, {"v": "x"}, {"v": {"k": [1]}})}))
-    assert [json.loads(row["v"]) for row in rows] == [1, "x", {"k": [1]}]
+def test_values_of_several_types_in_a_column(client: HubClient, serve: Serve) -> None:
+    values = [1, "x", {"k": [1]}, "1", True, "true", None, "null", '"', 1.5, [], "{}"]
+    rows = client.rows(serve({"train.jsonl": lines(*({"v": value} for value in values))}))
+    assert [(type(row["v"]), row["v"]) for row in rows] == [(type(value), value) for value in values]
+
+
+def test_one_odd_value_late_in_a_file_changes_no_other(client: HubClient, serve: Serve) -> None:
+    """The text of a column stays text, and gains no quotes, where 12 MB later there is a number."""
+    filler = "x" * 1_000_000
+    values: list[Any] = ["2024-01-01", "1", '"quoted"', *[filler] * 11, "2024-01-02T10:00:00", 7, "2"]
+    deep = [{"a": [{"b": value}]} for value in values]
+    rows = [{"v": value, "deep": below} for value, below in zip(values, deep, strict=True)]
+    assert client.rows(serve({"train.jsonl": lines(*rows)})) == rows
+
+
+def test_dates_and_digits_in_texts_stay_texts(client: HubClient, serve: Serve) -> None:
+    rows = [{"day": "2024-01-01", "at": "2024-01-01T10:00:00", "code": "007", "yes": "true", "empty": ""}]
+    assert client.rows(serve({"train.jsonl": lines(*rows)})) == rows
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json"])
+def test_integers_of_any_size(client: HubClient, serve: Serve, suffix: str) -> None:
+    sizes = [2**63 - 1, 2**63, 2**64 - 1, 2**64, -(2**63) - 1, 10**40, 0]
+    rows: list[dict[str, Any]] = [{"n": size, "several": [size, 1], "in": {"n": size}} for size in sizes]
+    text = lines(*rows) if suffix == "jsonl" else json.dumps(rows)
+    if suffix == "csv":
+        rows = [{"n": size} for size in sizes]
+        text = "n\n" + "".join(f"{size}\n" for size in sizes)
+    assert client.rows(serve({f"train.{suffix}": text})) == rows
+
+
+ROWS_THAT_FAIL = {
+    "a key twice": (b'{"a": 1, "a": 2}', "invalid_value"),
+    "a key twice inside": (b'{"a": {"b": 1, "b": 1}}', "invalid_value"),
+    "no float": (b'{"a": 1e400}', "invalid_value"),
+    "digits": (b'{"a": ' + b"9" * 5000 + b"}", "invalid_value"),
+    "depth": (b'{"a": ' + b"[" * 5000 + b"]" * 5000 + b"}", "invalid_value"),
+    "surrogate": (b'{"a": "\\ud800"}', "invalid_text"),
+    "surrogate in a key": (b'{"\\ud800": 1}', "invalid_text"),
+    "latin-1": ('{"a": "\xfc"}'.encode("latin-1"), "invalid_text"),
+}
+
+
+@pytest.mark.parametrize("name", ROWS_THAT_FAIL)
+def test_a_value_that_cannot_be_kept_costs_its_row(client: HubClient, serve: Serve, name: str) -> None:
+    bad, reason = ROWS_THAT_FAIL[name]
+    rows = client.rows(serve({"train.jsonl": b'{"a": 1}\n' + bad + b'\n{"a": 3}\n'}))
+    assert [row.get("failed") for row in rows] == [None, reason, None]
+    assert [rows[0], rows[2]] == [{"a": 1}, {"a": 3}]
+
+
+def test_nan_and_infinity_become_null(client: HubClient, serve: Serve) -> None:
+    rows = client.rows(serve({"train.jsonl": '{"a": NaN, "b": [Infinity, 1, "x"]}\n{"a": 0.5, "b": [-Infinity]}\n'}))
+    strict = json.loads(json.dumps(rows), parse_constant=lambda _: None)
+    assert strict == [{"a": None, "b": [None, 1, "x"]}, {"a": 0.5, "b": [None]}]
+
+
+def test_keys_that_are_missing_and_keys_that_are_null(client: HubClient, serve: Serve) -> None:
+    """Inside of values they are told apart; a column that a row lacks is null."""
+    rows = [{"in": {"a": 1}, "b": 1}, {"in": {"a": None}, "b": None}, {"in": {"a": 1, "c": None}}, {"in": {}, "b": 2}]
+    found = client.rows(serve({"train.jsonl": lines(*rows)}))
+    assert found == [{"b": None} | row for row in rows]
+
+
+def test_one_json_object_over_several_lines_is_a_row(client: HubClient, serve: Serve) -> None:
+    rows = [{"a": [1, "x"], "n": BIG}, {"a": [], "n": 1}]
+    text = "\n".join(json.dumps(row, indent=2) for row in rows)
+    assert client.rows(serve({"train.json": text})) == rows
+
+
+def test_lines_that_are_no_objects_become_texts(client: HubClient, serve: Serve) -> None:
+    assert client.rows(serve({"train.jsonl": '"a"\n1\n[2]\n'})) == [{"text": "a"}, {"text": 1}, {"text": [2]}]
+
+
+def test_json_in_a_zip_archive_is_as_exact(client: HubClient, serve: Serve) -> None:
+    rows = [{"v": BIG}, {"v": 0.5}, {"v": "1"}]
+    members = {"b.jsonl": lines(*rows[2:]), "a/c.jsonl": lines(*rows[:2]), "__MACOSX/a.jsonl": "x"}
+    hf_id = serve({"README.md": one_config("all.zip"), "all.zip": zip_bytes(members)})
+    assert client.rows(hf_id) == rows
+
+
+def arrow_bytes(table: pa.Table) -> bytes:
+    file = io.BytesIO()
+    with pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("write", [parquet_bytes, arrow_bytes])
+def test_columns_of_json_are_values(client: HubClient, serve: Serve, write: Callable[[pa.Table], bytes]) -> None:
+    """As `datasets` stores values of several types: the extension type `arrow.json`, at any depth."""
+    values = [1, "x", None, {"a": [1, "y"]}, BIG, 2**70]
+    texts = pa.array([None if value is None else json.dumps(value) for value in values])
+    column = pa.ExtensionArray.from_storage(pa.json_(), texts)
+    listed = pa.ListArray.from_arrays(pa.array(range(7), pa.int32()), column)
+    table = pa.table({"v": column, "several": listed, "in": pa.StructArray.from_arrays([column], ["v"])})
+    rows = client.rows(serve({f"train.{write.__name__.partition('_')[0]}": write(table)}))
+    assert rows == [{"v": value, "several": [value], "in": {"v": value}} for value in values]
 
 
 # -- few rows, many files, odd names ---------------------------------------------------------------------------------
@@ -312,7 +406,30 @@ def test_json_members_of_a_webdataset_may_have_different_keys(client: HubClient,
     values: list[dict[str, Any]] = [{"n": 1}, {"n": 2.5, "who": "x"}, {"list": [1, 2]}, {}]
     members = [(f"k{number}.json", json.dumps(value).encode()) for number, value in enumerate(values)]
     rows = client.rows(serve({"train.tar": tar_bytes(*members)}))
-    assert [{k: v for k, v in (row["json"] or {}).items() if v is not None} for row in rows] == values
+    assert [row["json"] for row in rows] == values
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_members_of_a_webdataset_may_be_ordered_by_suffix(
+    client: HubClient, serve: Serve, pack: Callable[[bytes], bytes]
+) -> None:
+    """Also where the sounds come behind more texts than the first samples."""
+    members = [(f"{n}.{suffix}", f"{suffix}{n}".encode()) for suffix in ("txt", "wav") for n in range(100)]
+    answer = client.split(serve({"train.tar": pack(tar_bytes(*members))}), audio_column="wav")
+    assert answer["columns"]["wav"][0] == "audio"
+    assert [(row["__key__"], row["txt"]) for row in answer["rows"]] == [(f"{n}", f"txt{n}") for n in range(100)]
+    sounds = [hashlib.sha256(f"wav{n}".encode()).hexdigest() for n in range(100)]
+    assert [row["wav"]["bytes"]["sha256"] for row in answer["rows"]] == sounds
+
+
+def test_a_member_of_a_webdataset_that_cannot_be_read_costs_its_row(client: HubClient, serve: Serve) -> None:
+    members = [(f"{n}.{suffix}", b"1") for n in range(4) for suffix in ("wav", "txt", "cls", "json")]
+    bad = {"0.txt": b"\xff", "1.cls": b"one", "2.json": b"["}
+    rows = client.rows(
+        serve({"train.tar": tar_bytes(*((n, bad.get(n, data)) for n, data in members))}), audio_column="wav"
+    )
+    assert [row.get("failed") for row in rows] == ["invalid_text", "invalid_value", "invalid_value", None]
+    assert [name in row["message"] for name, row in zip(bad, rows, strict=False)] == [True] * 3
 
 
 # -- repositories that cannot be read --------------------------------------------------------------------------------

@@ -123,11 +123,15 @@ def split(
 
 
 def _shard(opened: Any, index: int, folder: Path) -> tuple[list[Any], list[str]]:
-    from hugflow.formats.parquet_rows import parquet_batches
+    from hugflow.formats.parquet_rows import parquet_batches, without_row_errors
     from hugflow.formats.rows import json_columns
 
     path = opened.fetch_rows(index, folder)
-    rows = [row for batch in parquet_batches(path, 0, 1 << 40, 16) for row in json_columns(batch)]
+    rows: list[Any] = []
+    for batch in parquet_batches(path, 0, 1 << 40, 16):
+        values, errors = without_row_errors(batch)
+        found = json_columns(values) if values.num_columns else [{}] * batch.num_rows
+        rows += [{"failed": e.reason, "message": e.message} if e else row for row, e in zip(found, errors, strict=True)]
     return rows, sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
 
 

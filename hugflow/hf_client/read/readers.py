@@ -1,78 +1,72 @@
-"""How the rows of a file are read: by the reader that `datasets` has for its format, where that reads all of them well.
+"""Readers for the files of a dataset: our own where they are exact, else those of `datasets`.
 
-Nothing is decoded, so neither torch nor torchcodec is needed. Each file is read by itself, with types of its own.
+Audio and images are never decoded, so neither torch nor torchcodec is needed. Each file has types of its own.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import datasets
 import pyarrow as pa
-from datasets.features.features import cast_to_python_objects
 from datasets.packaged_modules.webdataset.webdataset import WebDataset
+from datasets.table import table_cast
 
-from hugflow.formats.compression import decompressed
-from hugflow.formats.json_lines import elements, is_array
+from hugflow.formats.json_lines import Open, Row, contents, json_rows, json_tables
+from hugflow.formats.json_values import decoded, has_json
+from hugflow.formats.parquet_rows import ROW_ERROR, without_row_error_column
+from hugflow.formats.rows import json_array
+from hugflow.formats.webdataset import TarSamples, plain_tar
 
 READ_ROWS = 1000
 FIRST_SAMPLES = 20
+FIRST_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """How `datasets` reads a file: its packaged module, and the settings that the repository's card gives it."""
+    """The packaged module of `datasets` that files belong to, with the settings and features of the card."""
 
     module: str
     settings: Mapping[str, Any]
     features: datasets.Features | None = None
 
-    def tables(self, files: list[Path]) -> Iterator[pa.Table]:
-        """The rows of `files`, in order, as tables of their own types. Nothing is decoded."""
+    def tables(self, files: list[Path], url: str = "") -> Iterator[pa.Table]:
+        """Read the rows of `files`, in order, as tables with types of their own; `url` is `__url__` in webdatasets."""
         if self.module == "webdataset":
             for file in files:
-                yield from _samples(file, self.features)
+                yield from _samples(file, url, self.features)
         elif self.module == "json":
             for file in files:
-                yield from self._json(file)
+                yield from self.json_tables(partial(self.json_rows, partial(_open, file), file.name))
         else:
             yield from self.by_datasets(files)
 
-    def _json(self, file: Path) -> Iterator[pa.Table]:
-        field = self.settings.get("field")
-        with file.open("rb") as raw:
-            by_element = file.suffix != ".zip" and (field is not None or is_array(decompressed(raw, file.name)))
-        if not by_element:
-            yield from self.by_datasets([file])
-            return
-        with tempfile.TemporaryDirectory(prefix="hugflow-", dir=file.parent) as folder:
-            lines = Path(folder) / "rows.jsonl"
-            with file.open("rb") as raw, lines.open("w", encoding="utf-8") as target:
-                encoding = self.settings.get("encoding", "utf-8")
-                for element in elements(decompressed(raw, file.name), encoding=encoding, field=field):
-                    target.write(element + "\n")
-            yield from self.of_json_lines().by_datasets([lines])
+    def json_rows(self, open_file: Open, path: str) -> Iterator[tuple[Row, int]]:
+        """Read the rows of a JSON file, with the length of each in characters; `path` says how it is packed."""
+        for content in contents(open_file, path):
+            yield from json_rows(
+                content,
+                encoding=self.settings.get("encoding", "utf-8"),
+                errors=self.settings.get("encoding_errors"),
+                field=self.settings.get("field"),
+            )
 
-    def of_json_lines(self) -> Reader:
-        """The reader for what `json_lines.elements` makes of a document."""
-        return replace(self, settings={k: v for k, v in self.settings.items() if k not in {"field", "encoding"}})
-
-    def first_json_rows(self, content: BinaryIO) -> Iterator[pa.Table]:
-        """The first rows of a JSON document that is no JSON lines."""
-        field, encoding = self.settings.get("field"), self.settings.get("encoding", "utf-8")
-        first = islice(elements(content, encoding=encoding, field=field), READ_ROWS)
-        with tempfile.TemporaryDirectory(prefix="hugflow-") as folder:
-            lines = Path(folder) / "rows.jsonl"
-            lines.write_text("".join(element + "\n" for element in first), encoding="utf-8")
-            yield from self.of_json_lines().by_datasets([lines])
+    def json_tables(self, rows: Callable[[], Iterator[tuple[Row, int]]]) -> Iterator[pa.Table]:
+        """Return rows of JSON as tables; the card's features, where it has them, decide about the types."""
+        schema = self.features.arrow_schema if self.features is not None else pa.schema([])
+        declared = {field.name: field.type for field in schema if has_json(field.type)}
+        for table in json_tables(rows, declared):
+            yield table if self.features is None else _cast(table, schema)
 
     def by_datasets(self, files: list[Path]) -> Iterator[pa.Table]:
-        """The rows of `files` by the builder that `datasets` has for them, just as it would read them."""
+        """Read the rows of `files` by the builder that `datasets` has for them."""
         with tempfile.TemporaryDirectory(prefix="hugflow-") as cache:
             builder = datasets.load_dataset_builder(
                 self.module,
@@ -88,15 +82,33 @@ class Reader:
                 yield from builder.as_streaming_dataset(split="rows").with_format("arrow").iter(READ_ROWS)
 
     def _arrow_tables(self, builder: datasets.ArrowBasedBuilder) -> Iterator[pa.Table]:
-        """The tables as they are read: a stream of `datasets` would cast all of them to the types of the first."""
-        try:
-            (split,) = builder._split_generators(datasets.StreamingDownloadManager())  # noqa: SLF001 - as a stream does
-        except StopIteration:
-            return  # a JSON file without any row
-        if self.module == "json":
-            builder.info.features = self.features
+        """Yield tables, each with types of its own: a stream of `datasets` casts all to those of the first."""
+        (split,) = builder._split_generators(datasets.StreamingDownloadManager())  # noqa: SLF001 - as a stream does
         for _, table in builder._generate_tables(**split.gen_kwargs):  # noqa: SLF001 - as a stream does
             yield _without_guesses(table) if self.module == "csv" and self.features is None else table
+
+
+def _open(file: Path) -> BinaryIO:
+    return file.open("rb")
+
+
+def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return rows of JSON with the columns and types of the card's features, as `datasets` casts them."""
+    arrays: dict[str, Any] = {name: table.column(name) for name in table.column_names}
+    errors = arrays.pop(ROW_ERROR, None)
+    for field in schema:
+        array = arrays.get(field.name)
+        if array is None:
+            arrays[field.name] = pa.nulls(table.num_rows, field.type)
+        elif pa.types.is_string(field.type) and not pa.types.is_string(array.type):
+            values = [decoded(value, array.type) for value in array.to_pylist()]
+            arrays[field.name] = json_array(values, field.type)
+        elif has_json(array.type) and not has_json(field.type):
+            # numbers and objects with optional keys, which the features give types for
+            values = [decoded(value, array.type) for value in array.to_pylist()]
+            arrays[field.name] = pa.array(values, field.type if pa.types.is_primitive(field.type) else None)
+    cast = table_cast(pa.table(arrays), schema)
+    return cast if errors is None else cast.append_column(ROW_ERROR, errors)
 
 
 # pandas takes the nearest float only when asked to; parquet is read a few rows at a time, not by row group
@@ -104,7 +116,7 @@ _EXACT: dict[str, dict[str, Any]] = {"csv": {"float_precision": "round_trip"}, "
 
 
 def _without_guesses(table: pa.Table) -> pa.Table:
-    """Where a part of a CSV file has no value in a column, pandas calls it one of floats; it may be anything."""
+    """Give columns without any value the type null: pandas calls them floats, and a later part may hold anything."""
     for i, field in enumerate(table.schema):
         if table.num_rows and table.column(i).null_count == table.num_rows:
             table = table.set_column(i, field.name, pa.nulls(table.num_rows))
@@ -129,42 +141,39 @@ _MEDIA: dict[str, type] = {
     **dict.fromkeys(WebDataset.IMAGE_EXTENSIONS, datasets.Image),
     **dict.fromkeys(WebDataset.AUDIO_EXTENSIONS, datasets.Audio),
 }
-_FILE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
-def first_samples(addresses: list[str], token: str | None, features: datasets.Features | None) -> pa.Schema:
-    """The schema of the first samples of some tars on the Hub: it names the members that most samples have."""
-    manager = datasets.StreamingDownloadManager(download_config=datasets.DownloadConfig(token=token or False))
-    schema = pa.schema([])
-    for address in addresses:
-        samples = WebDataset._get_pipeline_from_tar(address, manager.iter_archive(address))  # noqa: SLF001 - see below
-        for sample in islice(samples, FIRST_SAMPLES):
-            found = _sample_table(sample, features).schema
-            schema = pa.unify_schemas([schema, found], promote_options="permissive")
-        if schema.names:
-            break
-    return schema
+def first_samples(open_file: Open, features: datasets.Features | None) -> pa.Schema:
+    """Return the schema of the first samples of a tar on the Hub: it names the members that most samples have."""
+    with open_file() as file, _seekable(file, FIRST_BYTES) as content:
+        samples = TarSamples.open(content, "", partial(_is_media, features), WebDataset.DECODERS, FIRST_SAMPLES)
+        tables = samples.tables()
+        return without_row_error_column(next(tables, pa.table({})).schema)
 
 
-def _samples(file: Path, features: datasets.Features | None) -> Iterator[pa.Table]:
-    """The samples of a tar, each as a table of its own: they need not have the same members.
-
-    `datasets` wants the first five of a tar to have the same, and takes the columns of all from them.
-    """
-    members = datasets.StreamingDownloadManager().iter_archive(str(file))
-    for sample in WebDataset._get_pipeline_from_tar(str(file), members):  # noqa: SLF001 - its rules for names
-        yield _sample_table(sample, features)
+def _samples(file: Path, url: str, features: datasets.Features | None) -> Iterator[pa.Table]:
+    with file.open("rb") as raw, _seekable(raw, None, file.parent) as content:
+        yield from TarSamples.open(content, url, partial(_is_media, features), WebDataset.DECODERS).tables()
 
 
-def _sample_table(sample: dict[str, Any], features: datasets.Features | None) -> pa.Table:
-    columns = {}
-    for name, value in sample.items():
-        if media_feature(name, features) is not None:
-            cell = {"bytes": value, "path": f"{sample['__key__']}.{name}"}
-            columns[name] = pa.array([cell], _FILE)
-        else:
-            columns[name] = pa.array(cast_to_python_objects([value], only_1d_for_numpy=True))
-    return pa.table(columns)
+@contextmanager
+def _seekable(file: BinaryIO, most: int | None, folder: Path | None = None) -> Iterator[BinaryIO]:
+    """Give the content of a tar for reading at any place; of a compressed one `most` bytes are unpacked to a file."""
+    content = plain_tar(file)
+    if content is file:
+        yield file
+        return
+    with tempfile.TemporaryFile(prefix="hugflow-", dir=folder) as unpacked:
+        left = most
+        while block := content.read(min(1 << 20, left) if left is not None else 1 << 20):
+            unpacked.write(block)
+            left = None if left is None else left - len(block)
+        unpacked.seek(0)
+        yield cast("BinaryIO", unpacked)
+
+
+def _is_media(features: datasets.Features | None, name: str) -> bool:
+    return media_feature(name, features) is not None
 
 
 def media_feature(name: str, features: datasets.Features | None = None) -> datasets.Audio | datasets.Image | None:

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub.hf_api import DatasetInfo, RepoSibling
 
-from hugflow.formats.compression import decompressed
-from hugflow.formats.json_lines import is_array
+from hugflow.formats.parquet_rows import without_row_error_column
 from hugflow.hf_client.http import Hub
 from hugflow.hf_client.read.fetch import fetch_shard
 from hugflow.hf_client.read.folders import Folder
@@ -35,6 +35,8 @@ from hugflow.model.plan import Column, Shard
 TRANSCODED = frozenset({"arrow", "csv", "json", "parquet", "text", "webdataset", "xml"})
 FOLDERS = frozenset({"audiofolder", "imagefolder"})
 ROWS = "rows.parquet"
+FIRST_ROWS = 100
+"""Rows of JSON that are read for the plan: they name the columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ class SplitFiles:
             return target
         file = self.files[index]
         fetched = fetch_shard(self.hub, self.hf_id, self.sha, file, folder / "source")
-        transcode(doing, lambda: _named(self.reader.tables([fetched]), file.path), target)
+        transcode(doing, lambda: self.reader.tables([fetched], file.path), target)
         fetched.unlink()
         return target
 
@@ -192,53 +194,32 @@ class SplitFiles:
             with readable(doing):
                 if self.module == "webdataset":
                     return self._first_samples()
-                document = self._json_document()
-                return self._first_of_stream() if document is None else self._first_of_document(document)
+                return self._first_of_json() if self.module == "json" else self._first_of_stream()
 
         return self.hub.call(doing, ask)
 
     def _first_of_stream(self) -> tuple[pa.Schema, datasets.Features | None]:
-        try:
-            rows = self.builder.as_streaming_dataset(split=self.name)
-        except StopIteration:  # the JSON reader's, for files without any row
-            return pa.schema([]), None
+        rows = self.builder.as_streaming_dataset(split=self.name)
         first = next(iter(rows.with_format("arrow").iter(1)), None)
         return pa.schema([]) if first is None else first.schema.remove_metadata(), rows.features
 
-    def _json_document(self) -> Shard | None:
-        """The first file, if it is a JSON array or has one under a key, and not JSON lines."""
-        if self.module != "json" or not self.files or self.files[0].path.endswith(".zip"):
-            return None
-        first = self.files[0]
-        if "field" in self.reader.settings or is_array(self._content(first)):
-            return first
-        return None
+    def _first_of_json(self) -> tuple[pa.Schema, datasets.Features | None]:
+        rows = list(
+            islice(chain.from_iterable(self.reader.json_rows(*self._opened(f)) for f in self.files), FIRST_ROWS)
+        )
+        first = next(self.reader.json_tables(lambda: iter(rows)), pa.table({}))
+        return without_row_error_column(first.schema.remove_metadata()), self.reader.features
 
-    def _content(self, file: Shard) -> BinaryIO:
-        """A file on the Hub as it is read from its beginning, decompressed."""
-        return decompressed(io.BufferedReader(RemoteFile(self._remote(file))), file.path)
-
-    def _first_of_document(self, file: Shard) -> tuple[pa.Schema, datasets.Features | None]:
-        first = next(self.reader.first_json_rows(self._content(file)), pa.table({}))
-        return first.schema.remove_metadata(), self.reader.features
+    def _opened(self, file: Shard) -> tuple[Callable[[], BinaryIO], str]:
+        """Return how to open a file on the Hub, and its path."""
+        return lambda: cast("BinaryIO", io.BufferedReader(RemoteFile(self._remote(file)))), file.path
 
     def _first_samples(self) -> tuple[pa.Schema, datasets.Features | None]:
-        tars = self.builder.config.data_files[self.name]
-        schema = first_samples([str(tar) for tar in tars], self.hub.token, self.reader.features)
+        schemas = (first_samples(self._opened(file)[0], self.reader.features) for file in self.files)
+        schema = next((schema for schema in schemas if schema.names), pa.schema([]))
         features = datasets.Features.from_arrow_schema(schema)
         special = {name: media_feature(name, self.reader.features) for name in schema.names}
         return schema, datasets.Features(features | {name: kind for name, kind in special.items() if kind is not None})
-
-
-def _named(tables: Iterator[pa.Table], path: str) -> Iterator[pa.Table]:
-    """Rows of webdatasets name their tar; they name it as the repository does, not as this machine."""
-    for table in tables:
-        i = table.schema.get_field_index("__url__")
-        if i < 0:
-            yield table
-        else:
-            urls = pa.array([path] * table.num_rows, table.schema.field(i).type)
-            yield table.set_column(i, "__url__", urls)
 
 
 def _settings(builder: datasets.DatasetBuilder) -> dict[str, Any]:
@@ -263,10 +244,16 @@ def _columns(
     known = features or _known_features(schema)
     return tuple(
         Column(
-            name=f.name, kind="audio" if f.name == audio_struct else _kind(known.get(f.name), f.type), type=str(f.type)
+            name=f.name,
+            kind="audio" if f.name == audio_struct else _kind(known.get(f.name), f.type),
+            type=_type_name(f.type),
         )
         for f in schema
     )
+
+
+def _type_name(kind: pa.DataType) -> str:
+    return str(kind).replace("extension<arrow.json>", "json")
 
 
 def _known_features(schema: pa.Schema) -> dict[str, Any]:

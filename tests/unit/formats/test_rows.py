@@ -218,13 +218,28 @@ def test_what_json_cannot_say_is_an_error_of_its_row() -> None:
     with pytest.raises(RowError) as caught:
         row_json({"x": object()})
     assert caught.value.reason == "invalid_value"
-    with pytest.raises(RowError):
-        row_json({"x": 2**70})
+
+
+def test_integers_of_any_size_and_deep_values_are_exact() -> None:
+    value: dict[str, Any] = {"n": 2**70, "text": "é", "nan": [math.nan, 1.5], "empty": [[], {}]}
+    assert strict_json(row_json({"x": value}).decode()) == {"x": value | {"nan": [None, 1.5]}}
+    deep: list[Any] = []
+    for _ in range(400):
+        deep = [deep]
+    assert strict_json(row_json({"x": deep}).decode()) == {"x": deep}
 
 
 def test_a_row_with_lone_surrogates_is_an_error_of_its_row() -> None:
     with pytest.raises(RowError):
         row_json({"x": "\ud800"})
+
+
+def test_a_column_of_json_with_a_text_that_is_no_json_is_an_error_of_its_row() -> None:
+    column = pa.ExtensionArray.from_storage(pa.json_(), pa.array(["1", "{"]))
+    assert document(column.slice(0, 1)) == [1]
+    with pytest.raises(RowError) as caught:
+        document(column)
+    assert caught.value.reason == "invalid_value"
 
 
 def test_the_form_of_a_file() -> None:
