@@ -23,11 +23,11 @@ from benchmarks.measure import Sample, Target, print_fact, print_ratio, print_sa
 from hugflow.audio import to_mp3
 from hugflow.download.run import group_rows
 from hugflow.model.records import EncoderSettings
-from hugflow.storage.disk import sync_directory, write_all_synced, write_synced
+from hugflow.storage.disk import open_folder, sync_directory, write_all_synced
 
 SMOKE = ("--rows", "40", "--json-rows", "80", "--rounds", "1")
 TARGET = Target("at least", 0.7)
-Write = Callable[[list[tuple[str, bytes]]], None]
+Write = Callable[[int, list[tuple[str, bytes]]], None]
 
 
 @dataclass(slots=True)
@@ -93,16 +93,17 @@ def _rows(dataset: Path, count: int) -> list[list[tuple[str, bytes]]]:
 def _loop(rows: list[list[tuple[str, bytes]]], target: str, group: int, write: Write) -> None:
     for first in range(0, len(rows), group):
         files = [file for row in rows[first : first + group] for file in row]
-        write([(f"{target}/tmp/{number}", data) for number, (_, data) in enumerate(files)])
+        with open_folder(Path(target) / "tmp") as tmp:
+            write(tmp, [(str(number), data) for number, (_, data) in enumerate(files)])
         for number, (path, _) in enumerate(files):
             os.rename(f"{target}/tmp/{number}", f"{target}/{path}")  # noqa: PTH104 - a bare loop
         for folder in {path.partition("/")[0] for path, _ in files}:
             sync_directory(f"{target}/{folder}")
 
 
-def _one_by_one(files: list[tuple[str, bytes]]) -> None:
-    for path, data in files:
-        write_synced(path, data)
+def _one_by_one(folder: int, files: list[tuple[str, bytes]]) -> None:
+    for file in files:
+        write_all_synced(folder, [file])
 
 
 def _print(name: str, results: Results) -> None:

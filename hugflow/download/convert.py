@@ -11,10 +11,12 @@ import hashlib
 import logging
 import os
 import queue
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,8 +30,8 @@ from hugflow.formats.parquet_rows import parquet_batches, without_row_errors
 from hugflow.formats.rows import audio_file_name, compute, json_columns, row_json
 from hugflow.model.errors import HugflowError, RowError, Transient
 from hugflow.model.records import EncoderSettings, RowRecord
-from hugflow.storage.dataset_folder import DatasetFolder
-from hugflow.storage.disk import faults, sync_directory, write_all_synced
+from hugflow.storage.dataset_folder import TMP, DatasetFolder
+from hugflow.storage.disk import faults, open_folder, write_all_synced
 from hugflow.storage.failpoints import Failpoints
 
 log = logging.getLogger(__name__)
@@ -410,23 +412,25 @@ def write_rows(dataset: DatasetFolder, rows: list[_Converted], failpoints: Failp
 
     Raises StorageFault; files that were renamed before it have no line in the journal and are written again.
     """
-    with faults(f"writing rows of {dataset.path.name}"):
-        tmp, audio, json = os.fspath(dataset.tmp), os.fspath(dataset.audio), os.fspath(dataset.json)
-        files = [
-            (f"{tmp}/{row.record.row}.mp3", f"{audio}/{row.record.audio}", row.audio)
-            for row in rows
-            if row.audio is not None
-        ]
-        audio_files = len(files)
-        files += [(f"{tmp}/{row.record.row}.json", f"{json}/{row.record.row}.json", row.json) for row in rows]
-        write_all_synced((temporary, data) for temporary, _, data in files)
+    # O_EXCL and a name that nobody can guess: a file or link that somebody puts there is never opened
+    token = secrets.token_hex(8)
+    files = [
+        (f"{token}.{row.record.row}.mp3", "audio", row.record.audio, row.audio)
+        for row in rows
+        if row.audio is not None and row.record.audio is not None
+    ]
+    audio_files = len(files)
+    files += [(f"{token}.{row.record.row}.json", "json", f"{row.record.row}.json", row.json) for row in rows]
+    with faults(f"writing rows of {dataset.path.name}"), ExitStack() as opened:
+        tmp = opened.enter_context(open_folder(dataset.path, TMP))
+        folders = {name: opened.enter_context(open_folder(dataset.path, name)) for name in {file[1] for file in files}}
+        write_all_synced(tmp, ((temporary, data) for temporary, _, _, data in files))
         failpoints.reach("group_written")
-        for number, (temporary, target, _) in enumerate(files, start=1):
-            os.rename(temporary, target)  # noqa: PTH104 - twice per row: no Path objects on the hot path
+        for number, (temporary, folder, name, _) in enumerate(files, start=1):
+            os.rename(temporary, name, src_dir_fd=tmp, dst_dir_fd=folders[folder])
             if number == audio_files:
                 failpoints.reach("group_audio_moved")
         failpoints.reach("group_moved")
-        if files:
-            sync_directory(audio)
-            sync_directory(json)
+        for descriptor in folders.values():
+            os.fsync(descriptor)
         failpoints.reach("group_durable")

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hugflow.model.errors import StorageFault
-from hugflow.storage.disk import faults, refuse_links, sync_directory
+from hugflow.storage.disk import faults, make_folder, refuse_links, sync_directory
 
 META = ".hugflow"
+TMP = f"{META}/tmp"  # noqa: S108 - a folder of the dataset, not the system's
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class DatasetFolder:
     @property
     def tmp(self) -> Path:
         """Files that are not yet renamed into `audio/` and `json/`."""
-        return self.meta / "tmp"
+        return self.path / TMP
 
     @property
     def scratch(self) -> Path:
@@ -94,8 +95,9 @@ class DatasetFolder:
                 reason="foreign_directory",
             )
         with faults(doing):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             for folder in (self.path, self.meta, self.audio, self.json, self.tmp, self.scratch):
-                folder.mkdir(parents=folder is self.path, exist_ok=True)
+                make_folder(folder)
             for folder in (self.path.parent, self.path, self.meta):
                 sync_directory(folder)
 

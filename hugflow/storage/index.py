@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 from hugflow.model.errors import StorageFault
 from hugflow.model.records import RowRecord
 from hugflow.storage.dataset_folder import DatasetFolder
-from hugflow.storage.disk import faults, sync_directory
+from hugflow.storage.disk import faults, open_regular, replacing
 from hugflow.storage.journal import RowTally
 
 BATCH_ROWS = 1000
@@ -72,7 +71,7 @@ def read_index(dataset: DatasetFolder) -> Iterator[RowRecord]:
     """The rows of `.hugflow/index.parquet`, in order. Raises StorageFault (`damaged_index`) when it cannot be read."""
     doing = f"reading the index of {dataset.path.name}"
     try:
-        with pq.ParquetFile(dataset.index) as file:
+        with open_regular(dataset.index) as opened, pq.ParquetFile(opened) as file:
             for batch in file.iter_batches(BATCH_ROWS):
                 for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                     yield RowRecord(*values)
@@ -87,19 +86,13 @@ def read_index(dataset: DatasetFolder) -> Iterator[RowRecord]:
 
 def write_parquet(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
     """Replace a parquet file by streamed tables, durably."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with faults(f"writing {path.name}"):
-        try:
-            with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-                for table in tables:
-                    writer.write_table(table)
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync_directory(path.parent)
+    with (
+        faults(f"writing {path.name}"),
+        replacing(path) as file,
+        pq.ParquetWriter(file, schema, compression="zstd") as writer,
+    ):
+        for table in tables:
+            writer.write_table(table)
 
 
 def batched_rows(rows: Iterable[RowRecord]) -> Iterator[tuple[RowRecord, ...]]:

@@ -8,6 +8,7 @@ before it is refused.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import os
 import zlib
@@ -23,7 +24,15 @@ from hugflow.model.errors import StorageFault
 from hugflow.model.plan import ShardCount
 from hugflow.model.ranges import RowRanges
 from hugflow.model.records import RowRecord
-from hugflow.storage.disk import faults, open_regular, sync_directory
+from hugflow.storage.disk import (
+    faults,
+    new_file,
+    open_folder,
+    open_regular,
+    remove_temporaries,
+    sync_directory,
+    temporary_name,
+)
 
 JOURNAL_SCHEMA_VERSION = 1
 _PREFIX = b'{"crc":"'
@@ -153,11 +162,17 @@ class Journal:
             )
         with faults(f"opening the journal {path}"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = os.open(path, flags, 0o644)
-            os.ftruncate(descriptor, state.valid_bytes if state else 0)
-            os.fsync(descriptor)
-            sync_directory(path.parent)
+            with open_folder(path.parent) as folder:
+                remove_temporaries(path.name, folder)
+                if state is None:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(path.name, dir_fd=folder)  # not even a whole header
+                    descriptor = new_file(path.name, folder)
+                else:
+                    descriptor = os.open(path.name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+                    os.ftruncate(descriptor, state.valid_bytes)
+                os.fsync(descriptor)
+                os.fsync(folder)
         journal = cls(path, descriptor, state or JournalState(name, sha), is_new=state is None)
         if state is None:
             header = {
@@ -281,9 +296,7 @@ def salvage(path: Path) -> Iterator[RowRecord]:
 
 def rewrite(path: Path, state: JournalState, rows: Iterable[RowRecord]) -> None:
     """Replace a journal by one of the same dataset with only these rows, atomically."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with faults(f"rewriting the journal {path}"):
-        temporary.unlink(missing_ok=True)
+    temporary = path.with_name(temporary_name(path.name))
     journal = Journal.open(temporary, state.name, state.sha)
     try:
         for index, count in sorted(state.shards.items()):
@@ -291,11 +304,12 @@ def rewrite(path: Path, state: JournalState, rows: Iterable[RowRecord]) -> None:
         rows = iter(rows)
         while group := list(islice(rows, _REWRITTEN_ROWS)):
             journal.append_rows(group)
+        with faults(f"rewriting the journal {path}"):
+            temporary.replace(path)
+            sync_directory(path.parent)
     finally:
         journal.close()
-    with faults(f"rewriting the journal {path}"):
-        temporary.replace(path)
-        sync_directory(path.parent)
+        temporary.unlink(missing_ok=True)
 
 
 def records(path: Path, groups: list[tuple[int, int]]) -> Iterator[RowRecord]:

@@ -36,14 +36,29 @@ static int fails(const char *call, const char *path) {
     return 1;
 }
 
-static int fails_at(const char *call, int descriptor) {
-    char link[64], path[PATH_MAX];
-    if (getenv("FAIL_CALL") == NULL) return 0;
+/* The path of an open file or folder; 0 if it has none. */
+static int path_of(int descriptor, char *path, size_t size) {
+    char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
-    ssize_t length = readlink(link, path, sizeof path - 1);
+    ssize_t length = readlink(link, path, size - 1);
     if (length < 0) return 0;
     path[length] = 0;
-    return fails(call, path);
+    return 1;
+}
+
+static int fails_at(const char *call, int descriptor) {
+    char path[PATH_MAX];
+    return getenv("FAIL_CALL") != NULL && path_of(descriptor, path, sizeof path) && fails(call, path);
+}
+
+/* The same for a path that may be relative to an open folder. */
+static int fails_in(const char *call, int folder, const char *name) {
+    char path[PATH_MAX], whole[2 * PATH_MAX];
+    if (getenv("FAIL_CALL") == NULL) return 0;
+    if (name[0] == '/' || folder == AT_FDCWD) return fails(call, name);
+    if (!path_of(folder, path, sizeof path)) return 0;
+    snprintf(whole, sizeof whole, "%s/%s", path, name);
+    return fails(call, whole);
 }
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
@@ -65,6 +80,14 @@ int fsync(int descriptor) { return fails_at("fsync", descriptor) ? -1 : REAL(fsy
 int fdatasync(int descriptor) { return fails_at("fdatasync", descriptor) ? -1 : REAL(fdatasync)(descriptor); }
 
 int rename(const char *from, const char *to) { return fails("rename", to) ? -1 : REAL(rename)(from, to); }
+
+int renameat(int from_folder, const char *from, int to_folder, const char *to) {
+    return fails_in("rename", to_folder, to) ? -1 : REAL(renameat)(from_folder, from, to_folder, to);
+}
+
+int unlinkat(int folder, const char *name, int flags) {
+    return !(flags & AT_REMOVEDIR) && fails_in("unlink", folder, name) ? -1 : REAL(unlinkat)(folder, name, flags);
+}
 
 int unlink(const char *path) { return fails("unlink", path) ? -1 : REAL(unlink)(path); }
 
@@ -89,4 +112,24 @@ int open64(const char *path, int flags, ...) {
     mode_t mode = va_arg(more, mode_t);
     va_end(more);
     return open_fails(path, flags) ? -1 : REAL(open64)(path, flags, mode);
+}
+
+static int open_fails_in(int folder, const char *name, int flags) {
+    return (flags & O_ACCMODE) != O_RDONLY && fails_in("open", folder, name);
+}
+
+int openat(int folder, const char *name, int flags, ...) {
+    va_list more;
+    va_start(more, flags);
+    mode_t mode = va_arg(more, mode_t);
+    va_end(more);
+    return open_fails_in(folder, name, flags) ? -1 : REAL(openat)(folder, name, flags, mode);
+}
+
+int openat64(int folder, const char *name, int flags, ...) {
+    va_list more;
+    va_start(more, flags);
+    mode_t mode = va_arg(more, mode_t);
+    va_end(more);
+    return open_fails_in(folder, name, flags) ? -1 : REAL(openat64)(folder, name, flags, mode);
 }

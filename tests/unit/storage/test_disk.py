@@ -15,7 +15,7 @@ import pytest
 
 from hugflow.model.errors import ExitCode, Locked, StorageFault
 from hugflow.storage.dataset_folder import DatasetFolder
-from hugflow.storage.disk import faults, read_regular, write_durably, write_synced
+from hugflow.storage.disk import faults, open_folder, read_regular, replacing, write_all_synced, write_durably
 from hugflow.storage.locks import is_locked, lock
 from hugflow.storage.storage_root import Storage
 from tests.support.world import tree
@@ -65,15 +65,42 @@ def test_a_link_in_the_place_of_a_temporary_file_is_not_followed(tmp_path: Path)
     target = tmp_path / "target"
     target.write_text("somebody's")
     (tmp_path / "new").symlink_to(target)
-    with pytest.raises(OSError, match="symbolic links"):
-        write_synced(tmp_path / "new", b"ours")
+    with open_folder(tmp_path) as folder, pytest.raises(FileExistsError):
+        write_all_synced(folder, [("new", b"ours")])
     assert target.read_text() == "somebody's"
 
 
-def test_a_leftover_of_a_kill_is_written_over(tmp_path: Path) -> None:
-    (tmp_path / "new").write_text("half a file that was longer")
-    write_synced(tmp_path / "new", b"whole")
-    assert (tmp_path / "new").read_bytes() == b"whole"
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_a_file_that_somebody_put_at_a_temporary_name_is_not_opened(tmp_path: Path, link: str) -> None:
+    target = tmp_path / "target"
+    target.write_text("somebody's")
+    getattr(tmp_path / "new", link)(target)
+    with open_folder(tmp_path) as folder, pytest.raises(FileExistsError):
+        write_all_synced(folder, [("first", b"ours"), ("new", b"ours")])
+    assert target.read_text() == "somebody's"
+
+
+def test_temporary_names_are_not_guessed_from_the_process(tmp_path: Path) -> None:
+    names = []
+    for _ in range(2):
+        with replacing(tmp_path / "file") as file:
+            names += [entry.name for entry in tmp_path.iterdir() if entry.name != "file"]
+            file.write(b"content")
+    assert len(set(names)) == 2
+    for name in names:
+        token = re.fullmatch(r"\.file\.([0-9a-f]{16})\.tmp", name)
+        assert token, name
+        assert str(os.getpid()) not in name
+
+
+@pytest.mark.parametrize("inside", ["", "below"])
+def test_a_link_in_the_place_of_a_folder_is_not_followed(tmp_path: Path, inside: str) -> None:
+    (tmp_path / "elsewhere" / "below").mkdir(parents=True)
+    (tmp_path / "root").mkdir()
+    link = tmp_path / "root" / inside if inside else tmp_path / "link"
+    link.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(NotADirectoryError), open_folder(tmp_path / "root" if inside else link, inside):
+        pass
 
 
 def test_what_was_left_by_a_killed_write_does_not_stay(tmp_path: Path) -> None:
@@ -81,7 +108,7 @@ def test_what_was_left_by_a_killed_write_does_not_stay(tmp_path: Path) -> None:
     killed = "import os, sys; from pathlib import Path; import hugflow.storage.disk as s\n"
     killed += "from hugflow.storage.disk import *\n"
     killed += "s.sync_directory = None; p = Path(sys.argv[1])\n"
-    killed += "os.replace = None; Path.replace = lambda *_: os._exit(9); write_durably(p, b'half')"
+    killed += "os.replace = os.rename = lambda *_, **__: os._exit(9); write_durably(p, b'half')"
     assert subprocess.run([sys.executable, "-c", killed, path], check=False).returncode == 9
     assert not path.exists()
     write_durably(path, b"whole")
