@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,6 +21,9 @@ from hugflow.model.errors import InvalidRequest
 from hugflow.text.printable import shown
 
 _FILES = frozenset({"Audio", "Image", "Video", "Pdf", "Nifti", "Mesh", "BioSequence", "BioStructure"})
+
+# of the types that programs add to Arrow's, those whose stored values are the values
+_EXTENSIONS = frozenset({"arrow.json", "arrow.uuid"})
 
 Complain = Callable[[str, str], InvalidRequest]
 """Makes an error of a problem and its fix; it knows the file."""
@@ -65,7 +69,7 @@ def _column(
     field: pa.Field, declared: Mapping[str, tuple[dict[str, Any], pa.DataType]], complain: Complain
 ) -> tuple[dict[str, Any], pa.DataType]:
     try:
-        kind = plain_type(field.type)
+        kind = _plain_field(field)
         if field.name in declared:
             feature, of_feature = declared[field.name]
             wanted = plain_type(of_feature)
@@ -74,10 +78,16 @@ def _column(
         return features_of(pa.schema([pa.field("x", kind)]))["x"], kind
     except ValueError as error:
         raise complain(
-            f"its column {shown(field.name)} is of the type {shown(str(field.type))}, which datasets on the Hub cannot"
-            " have",
-            "Make it another type, or leave the column out.",
+            f"its column {shown(field.name)} is of the type {shown(_type_name(field))}, which datasets on the Hub"
+            " cannot have",
+            "Make it another type, such as text or numbers, or leave the column out.",
         ) from error
+
+
+def _type_name(field: pa.Field) -> str:
+    """A type as its program calls it."""
+    extension = (field.metadata or {}).get(b"ARROW:extension:name")
+    return extension.decode(errors="replace") if extension else str(field.type)
 
 
 def _holds(feature: Mapping[str, Any], kind: pa.DataType) -> bool:
@@ -118,25 +128,35 @@ def has_files(feature: Any) -> bool:
 
 def plain_type(kind: pa.DataType) -> pa.DataType:
     """The type in which values of `kind` are published. Raises ValueError where there is none (unions, intervals)."""
-    return _plain_inside(kind.value_type if pa.types.is_run_end_encoded(kind) else kind)
-
-
-def _plain_inside(kind: pa.DataType) -> pa.DataType:
     if isinstance(kind, pa.BaseExtensionType):
-        return _plain_inside(kind.storage_type)
-    if pa.types.is_dictionary(kind):
-        return _plain_inside(kind.value_type)
+        if kind.extension_name not in _EXTENSIONS and not kind.extension_name.startswith("datasets."):
+            raise ValueError(f"no feature for {kind}")
+        return plain_type(kind.storage_type)
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return plain_type(kind.value_type)
     if pa.types.is_struct(kind) and kind.num_fields:
-        return pa.struct([pa.field(field.name, _plain_inside(field.type)) for field in kind])
+        return pa.struct([pa.field(field.name, _plain_field(field)) for field in kind])
     if pa.types.is_map(kind):
-        return pa.list_(pa.struct([("key", _plain_inside(kind.key_type)), ("value", _plain_inside(kind.item_type))]))
+        pair = [("key", _plain_field(kind.key_field)), ("value", _plain_field(kind.item_field))]
+        return pa.list_(pa.struct(pair))
     if pa.types.is_fixed_size_list(kind):
-        return pa.list_(_plain_inside(kind.value_type), kind.list_size)
+        return pa.list_(_plain_field(kind.value_field), kind.list_size)
     if pa.types.is_list(kind) or pa.types.is_list_view(kind):
-        return pa.list_(_plain_inside(kind.value_type))
+        return pa.list_(_plain_field(kind.value_field))
     if pa.types.is_large_list(kind) or pa.types.is_large_list_view(kind):
-        return pa.large_list(_plain_inside(kind.value_type))
+        return pa.large_list(_plain_field(kind.value_field))
     return _plain_leaf(kind)
+
+
+def _plain_field(field: pa.Field) -> pa.DataType:
+    """The type in which values of a field are published; what Arrow does not know of a type is in its metadata.
+
+    Raises ValueError for a type that a program has added to Arrow's: its numbers or bytes alone mean nothing.
+    """
+    name = (field.metadata or {}).get(b"ARROW:extension:name", b"").decode(errors="replace")
+    if name and name not in _EXTENSIONS and not name.startswith("datasets."):
+        raise ValueError(f"no feature for {name}")
+    return plain_type(field.type)
 
 
 def _plain_leaf(kind: pa.DataType) -> pa.DataType:
@@ -152,8 +172,8 @@ def _plain_leaf(kind: pa.DataType) -> pa.DataType:
         return pa.binary()
     if pa.types.is_decimal32(kind) or pa.types.is_decimal64(kind):
         return pa.decimal128(kind.precision, kind.scale)
-    if pa.types.is_nested(kind) or pa.types.is_interval(kind) or pa.types.is_run_end_encoded(kind):
-        # unions, objects without any key, run-ends inside of other types: parquet cannot hold them either
+    if pa.types.is_nested(kind) or pa.types.is_interval(kind):
+        # unions, objects without any key: parquet cannot store them either
         raise ValueError(f"no feature for {kind}")
     return kind
 
@@ -172,21 +192,64 @@ def fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def as_type(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Values as another type that holds each of them exactly; raises pa.ArrowInvalid where it does not."""
-    if pa.types.is_run_end_encoded(array.type):
-        array = pc.run_end_decode(array)
-    if array.type == kind:
+    """Values as another type that holds each of them exactly; raises pa.ArrowInvalid where it does not.
+
+    Arrow's cast has no way from views inside of dictionaries, and makes arrays that are too short from lists of nulls
+    and list views: so nested types are taken apart here.
+    """
+    have = array.type
+    if have == kind:
         return array
-    if _is_cast_wrong(array.type):
-        return pa.array(array.to_pylist(), kind)
+    if isinstance(have, pa.BaseExtensionType):
+        return as_type(array.storage, kind)
+    if pa.types.is_dictionary(have):
+        return as_type(array.dictionary, kind).take(array.indices)
+    if pa.types.is_run_end_encoded(have):
+        whole = pa.RunEndEncodedArray.from_arrays(array.run_ends, as_type(array.values, kind))
+        return pc.run_end_decode(whole.slice(array.offset, len(array)))
+    if pa.types.is_struct(have) and pa.types.is_struct(kind):
+        return _as_struct(array, kind)
+    if pa.types.is_map(have):
+        pairs = pa.struct([("key", have.key_type), ("value", have.item_type)])
+        return as_type(array.cast(pa.list_(pairs)), kind)
+    if _is_list(have) and _is_list(kind):
+        return _as_list(array, kind)
     return array.cast(kind)
 
 
-def _is_cast_wrong(kind: pa.DataType) -> bool:
-    """Test for lists of nulls or list views inside: Arrow's cast makes arrays of them that are too short."""
-    if not pa.types.is_nested(kind):
-        return False
-    inner = [kind.field(i).type for i in range(kind.num_fields)]
-    is_null_list = not pa.types.is_struct(kind) and any(map(pa.types.is_null, inner))
+def _is_list(kind: pa.DataType) -> bool:
     is_view = pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind)
-    return is_null_list or is_view or any(map(_is_cast_wrong, inner))
+    return bool(is_view or pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _as_struct(array: pa.StructArray, kind: pa.StructType) -> pa.Array:
+    parts = dict(zip([field.name for field in array.type], array.flatten(), strict=True))
+    if not parts.keys() <= {field.name for field in kind}:
+        raise pa.ArrowInvalid(f"{array.type} has fields that {kind} does not have")
+    children = [
+        as_type(parts[field.name], field.type) if field.name in parts else pa.nulls(len(array), field.type)
+        for field in kind
+    ]
+    return pa.StructArray.from_arrays(children, fields=list(kind), mask=array.is_null())
+
+
+def _as_list(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    is_null = array.is_null()
+    if pa.types.is_fixed_size_list(kind):
+        if not pa.types.is_fixed_size_list(array.type) or array.type.list_size != kind.list_size:
+            return array.cast(kind)
+        values = array.values.slice(array.offset * kind.list_size, len(array) * kind.list_size)
+        return pa.FixedSizeListArray.from_arrays(as_type(values, kind.value_type), type=kind, mask=is_null)
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        # not flattened: that copies, and knows no extension types
+        offsets = array.offsets.to_numpy()
+        values = array.values.slice(offsets[0], offsets[-1] - offsets[0])
+        offsets = offsets - offsets[0]
+    else:
+        values = array.flatten()
+        lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+    large = pa.types.is_large_list(kind)
+    places = pa.array(offsets, pa.int64()).cast(pa.int64() if large else pa.int32())
+    make = pa.LargeListArray.from_arrays if large else pa.ListArray.from_arrays
+    return make(places, as_type(values, kind.value_type), type=kind, mask=is_null)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -115,6 +117,36 @@ CHANGED: dict[str, tuple[pa.Array, pa.DataType]] = {
     "large list view": (pa.array([[1], None], pa.large_list_view(pa.int8())), pa.large_list(pa.int8())),
     "run ends": (pa.compute.run_end_encode(pa.array([1, 1, None, 2])), pa.int64()),
     "uuid": (pa.ExtensionArray.from_storage(pa.uuid(), pa.array([b"0" * 16], pa.binary(16))), pa.binary(16)),
+    "text views in a dictionary": (
+        pa.DictionaryArray.from_arrays(pa.array([1, None, 0], pa.uint32()), pa.array(["a", "b"], pa.string_view())),
+        pa.string(),
+    ),
+    "text views in run ends": (
+        pa.RunEndEncodedArray.from_arrays([2, 3], pa.array(["a", None], pa.string_view())).slice(1),
+        pa.string(),
+    ),
+    "run ends in a struct": (
+        pa.StructArray.from_arrays([pa.RunEndEncodedArray.from_arrays([2, 3], [1, 2])], names=["a"]).slice(1),
+        pa.struct([("a", pa.int64())]),
+    ),
+    "views in views": (
+        pa.array([[["x"], None], None, [], [["y", None]]], pa.list_view(pa.large_list_view(pa.string_view()))),
+        pa.list_(pa.large_list(pa.string())),
+    ),
+    "views in a fixed list": (
+        pa.array([["x", "y"], None, ["z", None]], pa.list_(pa.string_view(), 2)),
+        pa.list_(pa.string(), 2),
+    ),
+    "views in a struct": (
+        pa.array(
+            [{"a": "x", "b": [b"y"]}, None], pa.struct([("a", pa.string_view()), ("b", pa.list_(pa.binary_view()))])
+        ),
+        pa.struct([("a", pa.string()), ("b", pa.list_(pa.binary()))]),
+    ),
+    "a dictionary of lists": (
+        pa.DictionaryArray.from_arrays([0, 1, 0], pa.array([["a"], ["b", None]], pa.list_(pa.string_view()))),
+        pa.list_(pa.string()),
+    ),
     "nested dictionary": (
         pa.ListArray.from_arrays([0, 2], pa.array(["a", "b"]).dictionary_encode()),
         pa.list_(pa.string()),
@@ -137,6 +169,18 @@ def test_types_that_the_hub_does_not_have_become_others_with_the_same_values(tmp
     assert loaded(table, tmp_path / "out").with_format("arrow")[:].column("v").to_pylist() == expected
 
 
+@pytest.mark.parametrize("name", CHANGED)
+def test_every_part_of_an_array_has_its_own_values(name: str) -> None:
+    array, kind = CHANGED[name]
+    for start in range(len(array) + 1):
+        for rows in range(len(array) - start + 1):
+            part = array.slice(start, rows)
+            found = as_type(part, kind)
+            found.validate(full=True)
+            assert found.type == kind
+            assert found.to_pylist() == [value.bytes if name == "uuid" else value for value in part.to_pylist()]
+
+
 def test_maps_become_lists_of_pairs(tmp_path: Path) -> None:
     values = [[("a", 1), ("b", None)], None, []]
     table = pa.table({"m": pa.array([[("x", 0)], *values], pa.map_(pa.string(), pa.int8()))}).slice(1)
@@ -151,7 +195,10 @@ def test_maps_become_lists_of_pairs(tmp_path: Path) -> None:
         pa.struct([]),
         pa.list_(pa.struct([])),
         pa.dense_union([pa.field("a", pa.int8())]),
-        pa.list_(pa.run_end_encoded(pa.int32(), pa.int8())),
+        pa.list_(pa.month_day_nano_interval()),
+        pa.bool8(),
+        pa.fixed_shape_tensor(pa.int8(), (2, 3)),
+        pa.struct([("a", pa.opaque(pa.int64(), "money", "vendor"))]),
     ],
 )
 def test_types_that_cannot_be_published_are_named(kind: pa.DataType) -> None:
@@ -159,6 +206,65 @@ def test_types_that_cannot_be_published_are_named(kind: pa.DataType) -> None:
         columns(pa.schema([("ok", pa.int8()), ("bad", kind)]))
     assert "its column `bad` is of the type" in caught.value.problem
     assert (caught.value.field, caught.value.reason) == ("path", "unsupported_type")
+
+
+def test_a_type_of_a_program_is_named_also_where_arrow_does_not_know_it(tmp_path: Path) -> None:
+    """In a file that another process wrote, a Period of pandas is a number with a note beside it."""
+    metadata = {"ARROW:extension:name": "vendor.period", "ARROW:extension:metadata": "{}"}
+    field = pa.field("p", pa.int64(), metadata=metadata)
+    table = pa.Table.from_arrays([pa.array([648])], schema=pa.schema([field]))
+    pq.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(InvalidRequest, match=r"its column `p` is of the type `vendor\.period`"):
+        open_tables(PublishSpec.model_validate({"repo_id": "a/b", "path": "x.parquet"}), tmp_path)
+    nested = pa.schema([("deep", pa.list_(pa.field("item", pa.int64(), metadata=metadata)))])
+    with pytest.raises(InvalidRequest, match="its column `deep` is of the type"):
+        columns(nested)
+
+
+@pytest.mark.parametrize("kind", ["period", "interval"])
+def test_types_of_pandas_are_not_turned_into_numbers(kind: str) -> None:
+    values = pd.period_range("2024-01", periods=2, freq="M") if kind == "period" else pd.interval_range(0, 2)
+    with pytest.raises(InvalidRequest, match=f"its column `v` is of the type `.*pandas.{kind}"):
+        of_arrow(pa.table(pd.DataFrame({"v": values})), "default", "train")
+
+
+def polars_table() -> pl.DataFrame:
+    """A column of every type of polars that is not plain."""
+    return pl.DataFrame(
+        {
+            "category": pl.Series(["a", None, "a"], dtype=pl.Categorical),
+            "enum": pl.Series(["x", "y", None], dtype=pl.Enum(["x", "y"])),
+            "categories": pl.Series([["a"], None, []], dtype=pl.List(pl.Categorical)),
+            "record": [{"k": "x"}, None, {"k": None}],
+            "bytes": [b"x", b"", None],
+            "pair": pl.Series([[1, 2], None, [3, 4]], dtype=pl.Array(pl.Int8, 2)),
+            "price": pl.Series([Decimal("1.10"), None, Decimal("-2.00")], dtype=pl.Decimal(10, 2)),
+            "took": [dt.timedelta(microseconds=1), None, dt.timedelta(days=1)],
+            "at": [dt.time(1, 2, 3), None, dt.time(0)],
+            "day": [dt.date(2024, 2, 29), None, dt.date(1, 1, 1)],
+            "nothing": [None, None, None],
+        }
+    )
+
+
+@pytest.mark.parametrize("form", ["frame", "ipc", "compressed", "parquet"])
+def test_polars(tmp_path: Path, form: str) -> None:
+    frame = polars_table()
+    file = tmp_path / ("x.parquet" if form == "parquet" else "x.arrow")
+    if form == "frame":
+        source = of_arrow(frame, "default", "train", scratch=tmp_path)
+    else:
+        frame.write_parquet(file) if form == "parquet" else frame.write_ipc(
+            file, compression="zstd" if form == "compressed" else "uncompressed"
+        )
+        (source,) = open_tables(PublishSpec.model_validate({"repo_id": "a/b", "path": file.name}), tmp_path)
+    (tmp_path / "out").mkdir()
+    (shard,) = write_shards(source, ShardOptions(None, 1), tmp_path / "out")
+    expected = frame.to_dicts()
+    assert pl.read_parquet(shard.file).to_dicts() == expected
+    loaded = datasets.load_dataset("parquet", data_files=str(shard.file), split="train", cache_dir=str(tmp_path / "c"))
+    assert loaded.with_format("arrow")[:].to_pylist() == expected
+    assert loaded.features["category"] == loaded.features["enum"] == datasets.Value("string")
 
 
 # -- what a file declares ---------------------------------------------------------------------------------------------
