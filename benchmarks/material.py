@@ -22,6 +22,8 @@ from hugflow.download.pool import PoolSettings
 from hugflow.download.run import DownloadRun, RunContext
 from hugflow.formats.rows import schema_text
 from hugflow.hf_client.http import Hub
+from hugflow.hf_client.read.limited_process import ProcessLimits
+from hugflow.hf_client.read.repository_reader import RepositoryReader
 from hugflow.model.events import Event, Progress
 from hugflow.model.plan import AddPlan, Column, DownloadPlan, HubFacts, Shard
 from hugflow.model.records import EncoderSettings
@@ -173,6 +175,7 @@ class Dataset:
         commits = Commits()
         context = RunContext(
             hub=Hub("http://127.0.0.1:9"),
+            reader=RepositoryReader({}, ProcessLimits(700_000_000, 40), ProcessLimits(2_000_000_000, 600)),
             storage=Storage(self.folder / "storage"),
             state=StateDir(self.folder / "state"),
             pool=PoolSettings(workers, row_timeout_s=300, memory_bytes=0),

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from hugflow.download.preflight import estimate, memory, space
 from hugflow.download.repair import Repairer
 from hugflow.download.run import DownloadRun, RunContext, manifest_entry
-from hugflow.hf_client.read.resolve import audio_column, repository, resolve
+from hugflow.hf_client.read.repository_reader import audio_column
+from hugflow.hf_client.read.revisions import newest_commit
 from hugflow.model.errors import Bug, ExitCode, HugflowError, InvalidRequest, StorageFault
 from hugflow.model.events import Result, RunFinished, RunStarted, Warned
 from hugflow.model.outcome import failed_result
@@ -144,7 +145,7 @@ class Orchestrator:
             )
 
     def _resolve(self, request: ParsedRequest, spec: AddSpec, encoder: EncoderSettings) -> PlanFile:
-        resolved = resolve(self.context.hub, request, spec, encoder)
+        resolved = self.context.reader.resolve(self.context.hub, request, spec, encoder)
         return PlanFile(facts=resolved.facts, download=resolved.download)
 
     def _kept_action(self, name: str) -> AddAction:
@@ -251,7 +252,7 @@ class Orchestrator:
                     f"checking the free space for {plan.name}", "; ".join(errors), fix, reason="preflight"
                 )
             if plan.action == "resume" and self.validate_hf_id:
-                repository(self.context.hub, plan.spec.hf_id, plan.download.sha)
+                newest_commit(self.context.hub, plan.spec.hf_id, plan.download.sha)
             if self.options.restart:
                 self._forget(plan.name)
             return DownloadRun(plan, self.context, self.options.retry_failed, _quota_left(plan.storage)).run()

@@ -39,7 +39,6 @@ def inspect(
 
     from pydantic import TypeAdapter, ValidationError
 
-    from hugflow.hf_client.read.resolve import inspect as look
     from hugflow.model.spec_types import HfId, Revision
     from hugflow.render.tables import inspection_text
 
@@ -49,7 +48,7 @@ def inspect(
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
             raise UsageError("inspecting a dataset", f"{value!r} {problem}", "For example: acme/speech.") from error
-    facts, splits = look(session.hub(), hf_id, revision)
+    facts, splits = session.reader().inspect(session.hub(), hf_id, revision)
     session.output.say(inspection_text(hf_id, revision, facts, splits))
     described = [asdict(split) | {"columns": [column.model_dump() for column in split.columns]} for split in splits]
     session.output.document(document("inspect", 0, hf_id=hf_id, **facts.model_dump(), details=described))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hugflow.gitops.reporter import PullRequestReporter
     from hugflow.gitops.run import Ended, RequestRunner
     from hugflow.hf_client.http import Hub
+    from hugflow.hf_client.read.repository_reader import RepositoryReader
     from hugflow.model.events import Event, Reporter
     from hugflow.render.views import PullRequestView
     from hugflow.report.outbox import Outbox
@@ -143,6 +144,18 @@ class Session:
         hub.connect()
         return hub
 
+    def reader(self) -> RepositoryReader:
+        """What reads repositories of the Hub, with the limits that the settings set."""
+        from hugflow.hf_client.read.limited_process import ProcessLimits, child_environment
+        from hugflow.hf_client.read.repository_reader import RepositoryReader
+
+        settings = self.settings
+        return RepositoryReader(
+            environment=child_environment({**self.shell.environ, **_library_environment(settings)}),
+            plan_limits=ProcessLimits(settings.plan_memory_mb * 1_000_000, settings.plan_timeout),
+            row_limits=ProcessLimits(settings.worker_memory_mb * 1_000_000, settings.row_timeout),
+        )
+
     def engine(
         self,
         reporters: tuple[Reporter, ...],
@@ -170,6 +183,7 @@ class Session:
         hub = self.hub(interrupts)
         context = RunContext(
             hub=hub,
+            reader=self.reader(),
             storage=storage,
             state=state,
             pool=PoolSettings(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hugflow.download.run import DownloadRun, RunContext
-from hugflow.hf_client.read.resolve import resolve
 from hugflow.model.errors import ExitCode
 from hugflow.model.events import Result
 from hugflow.model.plan import AddPlan, PlanFile
@@ -87,7 +86,7 @@ class Repairer:
         kept = None if verified.is_damaged(PLAN) else read_plan(self.context.storage, record.name)
         if kept is None:
             request = ParsedRequest(record.request, spec, {})
-            resolved = resolve(self.context.hub, request, spec, record.encoder, sha=record.sha)
+            resolved = self.context.reader.resolve(self.context.hub, request, spec, record.encoder, sha=record.sha)
             kept = PlanFile(facts=resolved.facts, download=resolved.download)
         return AddPlan(
             request=record.request,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -17,12 +18,12 @@ from hugflow.download.adopt import adopt, is_intact
 from hugflow.download.convert import Conversion
 from hugflow.download.finish import finish, remove_unrecorded
 from hugflow.download.pool import PoolSettings
-from hugflow.download.shard_queue import FetchRows, ShardQueue, is_pending
+from hugflow.download.shard_queue import ShardQueue, is_pending
 from hugflow.formats.rows import common_schema
 from hugflow.hf_client.http import Hub
 from hugflow.hf_client.read.audio_paths import RepositoryFiles
 from hugflow.hf_client.read.fetch import fetch_shard
-from hugflow.hf_client.read.resolve import open_split
+from hugflow.hf_client.read.repository_reader import FetchRows, RepositoryReader
 from hugflow.model.errors import ExitCode, HugflowError, Paused, StorageFault
 from hugflow.model.events import FailedRow, Preview, Progress, Reporter, Result, RowFailed, Warned
 from hugflow.model.plan import AddPlan, DownloadPlan, PlanFile
@@ -59,6 +60,7 @@ class RunContext:
     """Collaborators and settings of a run. `actor` is the person or program that requested it."""
 
     hub: Hub
+    reader: RepositoryReader
     storage: Storage
     state: StateDir
     pool: PoolSettings
@@ -191,16 +193,6 @@ class DownloadRun:
         workers = self.context.pool.workers
         # a shard of another format is in scratch twice while it is converted to parquet: one at a time
         is_parquet = download.format == "parquet"
-        shards = ShardQueue(
-            plan=download,
-            dataset=self._dataset,
-            skipped=skipped,
-            fetch_rows=self._fetch_rows(),
-            counted=self._journal.count_shard,
-            workers=workers,
-            ahead=workers + 1 if is_parquet else workers,
-            threads=self.context.max_concurrent_downloads if is_parquet else 1,
-        )
         conversion = Conversion(
             self._dataset.path,
             download.audio_column,
@@ -211,18 +203,29 @@ class DownloadRun:
         # the waits of workers are not ended by signals: workers are asked to stop between rows
         hub = replace(self.context.hub, sleep=time.sleep)
         files = RepositoryFiles(hub, download.identity.hf_id, download.sha)
-        pool.run(shards, conversion, files, self.context.pool, self._record, self.context.should_stop)
+        with self._fetch_rows() as fetch_rows:
+            shards = ShardQueue(
+                plan=download,
+                dataset=self._dataset,
+                skipped=skipped,
+                fetch_rows=fetch_rows,
+                counted=self._journal.count_shard,
+                workers=workers,
+                ahead=workers + 1 if is_parquet else workers,
+                threads=self.context.max_concurrent_downloads if is_parquet else 1,
+            )
+            pool.run(shards, conversion, files, self.context.pool, self._record, self.context.should_stop)
 
-    def _fetch_rows(self) -> FetchRows:
+    def _fetch_rows(self) -> AbstractContextManager[FetchRows]:
         """The function that fetches a shard into scratch, as a parquet file."""
         hub, download = self.context.hub, self.plan.download
         if download.format != "parquet":
-            return open_split(hub, download).fetch_rows
+            return self.context.reader.rows(hub, download)
 
         def fetch(index: int, folder: Path) -> Path:
             return fetch_shard(hub, download.identity.hf_id, download.sha, download.shards[index], folder)
 
-        return fetch
+        return nullcontext(fetch)
 
     def _record(self, records: list[RowRecord]) -> None:
         self.context.failpoints.reach("journal_before")

@@ -17,6 +17,7 @@ from pathlib import Path
 from hugflow.download.convert import Slice
 from hugflow.formats.parquet_rows import count_rows
 from hugflow.hf_client.read.fetch import discard
+from hugflow.hf_client.read.repository_reader import FetchRows
 from hugflow.model.errors import Terminal
 from hugflow.model.plan import DownloadPlan, Shard, ShardCount
 from hugflow.model.ranges import RowRanges
@@ -29,8 +30,6 @@ MIN_WORKER_ROWS = 16
 SLICES_PER_WORKER = 3
 PIECES_OF_A_GROUP = 64
 """A piece that begins inside a row group reads the rows before it there, too, so a group is cut into few of them."""
-
-FetchRows = Callable[[int, Path], Path]
 
 
 def is_pending(shard: Shard, skipped: RowRanges) -> bool:

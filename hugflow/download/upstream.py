@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from hugflow.hf_client.http import Hub
-from hugflow.hf_client.read.resolve import newest_commit
+from hugflow.hf_client.read.revisions import newest_commit
 from hugflow.model.errors import AuthenticationError, NotFoundError, Transient
 from hugflow.storage.inventory import DatasetStatus
 

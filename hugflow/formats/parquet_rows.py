@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hugflow.formats.rows import schema_text
-from hugflow.model.errors import RowError, Terminal
+from hugflow.model.errors import RowError, Terminal, UnreadableSource
 from hugflow.storage.disk import faults
 
 ROW_ERROR = "__hugflow_row_error__"
@@ -79,7 +79,7 @@ def _readable(path: Path) -> Iterator[None]:
             with faults(f"reading {path.name}"):
                 raise
         # pyarrow says OSError, without a number, also for broken pages
-        raise Terminal(
+        raise UnreadableSource(
             f"reading {path.name}",
             f"it is no valid parquet file: {str(error).splitlines()[0]}",
             "Report it to the dataset's owners.",

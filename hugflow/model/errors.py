@@ -219,6 +219,12 @@ class InvalidRequest(Terminal):
         self.field = field
 
 
+class UnreadableSource(Terminal):
+    """What a dataset's owners published cannot be read, or not within the limits for reading it."""
+
+    default_reason = "unreadable"
+
+
 class NotFoundError(InvalidRequest):
     """The repository, revision, config, split or column that a request names does not exist."""
 

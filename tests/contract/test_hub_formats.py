@@ -466,7 +466,7 @@ FOREIGN = ["https://example.org/rows.jsonl", "hf://datasets/acme/other/rows.json
 @pytest.mark.parametrize("path", FOREIGN)
 def test_a_card_that_names_files_elsewhere(client: HubClient, serve: Serve, path: str) -> None:
     error = client.refusal(serve({"README.md": one_config(path), "train.jsonl": lines({"a": 1})}))
-    assert error["type"] in ("InvalidRequest", "Terminal"), error
+    assert error["type"] in ("InvalidRequest", "UnreadableSource"), error
     assert error["reason"] in ("foreign_files", "no_data"), error
 
 
@@ -507,7 +507,7 @@ CORRUPT: dict[str, Content] = {
 @pytest.mark.parametrize("name", CORRUPT)
 def test_broken_files_are_an_error_that_says_so(client: HubClient, serve: Serve, name: str) -> None:
     error = client.refusal(serve(CORRUPT[name]))
-    assert error["type"] in ("InvalidRequest", "Terminal"), error
+    assert error["type"] in ("InvalidRequest", "UnreadableSource"), error
     assert error["reason"] in ("unreadable", "mixed_schema", "no_data"), error
     assert error["fix"]
     assert "/tmp" not in error["problem"], error

@@ -144,7 +144,7 @@ def files(
 ) -> Answer:
     """What `RepositoryFiles` reads at some paths: the content's hash, or the reason why there is none."""
     from hugflow.hf_client.read.audio_paths import RepositoryFiles
-    from hugflow.hf_client.read.resolve import newest_commit
+    from hugflow.hf_client.read.revisions import newest_commit
     from hugflow.model.errors import RowError
 
     ours, _ = _hub(hub)
@@ -168,7 +168,7 @@ def inspect(hf_id: str, revision: str = "main", hub: Mapping[str, Any] | None = 
 
 def newest_commit(hf_id: str, revision: str = "main", hub: Mapping[str, Any] | None = None) -> Answer:
     """The commit of a revision, and what was waited for it."""
-    from hugflow.hf_client.read.resolve import newest_commit as newest
+    from hugflow.hf_client.read.revisions import newest_commit as newest
 
     ours, slept = _hub(hub)
     return {"sha": newest(ours, hf_id, revision), "slept": slept}

@@ -1,6 +1,7 @@
-"""A repository's card may name data files anywhere; only those of the repository itself are ever opened.
+"""Checks a repository's card before `datasets` reads it: its size, its YAML, and which files it names.
 
-This is looked at before `datasets` reads the card: it would follow an address to other hosts, or to this machine.
+`datasets` would follow an address in `data_files` to other hosts, other repositories or this machine's files. The card
+is parsed here by the same code as there, so that no spelling means one thing to the check and another to the reader.
 """
 
 from __future__ import annotations
@@ -10,69 +11,117 @@ from collections.abc import Iterator
 from typing import Any
 
 import yaml
+from huggingface_hub import DatasetCard
 from huggingface_hub.hf_api import DatasetInfo
+from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
 from hugflow.hf_client.http import Hub
 from hugflow.hf_client.remote_file import RepositoryFile
-from hugflow.model.errors import InvalidRequest
+from hugflow.model.errors import InvalidRequest, UnreadableSource
 
-_CARD = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)\r?\n---", re.DOTALL)
-MAX_CARD_BYTES = 20 << 20
+CARD, STANDALONE, LEGACY = "README.md", ".huggingface.yaml", "dataset_infos.json"
+"""The files of a repository that `datasets` reads by itself."""
+MAX_CARD_BYTES = 20_000_000
+MAX_YAML_NODES = 300_000
+MAX_YAML_DEPTH = 100
+
+_PATH_KEYS = frozenset({"data_files", "data_dir"})
+_FIX = "Report it to the dataset's owners."
 
 
-def check_addresses(hub: Hub, info: DatasetInfo) -> None:
-    """Refuse a repository whose card names data files outside of it.
+def check_card(hub: Hub, info: DatasetInfo) -> None:
+    """Refuse a repository whose card names data files outside of it, or cannot be read within bounds.
 
-    Raises InvalidRequest (`foreign_files`), Transient.
+    Raises InvalidRequest (`foreign_files`), UnreadableSource, Transient.
     """
-    for name in ("README.md", ".huggingface.yaml"):
-        text = _read(hub, info, name)
-        card = _CARD.match(text) if name == "README.md" else None
-        foreign = next(_foreign(_parsed(card.group(1) if card else "" if name == "README.md" else text)), None)
+    doing = f"reading the card of {info.id}"
+    sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or []}
+    for name in (CARD, STANDALONE, LEGACY):
+        if sizes.get(name, 0) > MAX_CARD_BYTES:
+            problem = f"its {name} has {sizes[name]:,} bytes, over {MAX_CARD_BYTES:,}"
+            raise UnreadableSource(doing, problem, _FIX, reason="reader_limit")
+    for name in (CARD, STANDALONE):
+        if not sizes.get(name) or info.sha is None:
+            continue
+        data = RepositoryFile(hub, info.id, info.sha, name, sizes[name]).read(0, sizes[name])
+        try:
+            metadata = card_metadata(data.decode("utf-8-sig" if name == CARD else "utf-8"), name)
+        except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+            problem = f"its {name} cannot be read: {' '.join(str(error).split())[:300]}"
+            raise UnreadableSource(doing, problem, _FIX) from error
+        foreign = next((path for path in named_paths(metadata) if leads_out(path)), None)
         if foreign is not None:
             raise InvalidRequest(
                 f"reading the files of {info.id}",
-                f"its card names files that are not in the repository: {foreign}",
+                f"its card names files that are not in the repository: {foreign[:300]}",
                 "Only datasets whose files are in their own repository can be downloaded.",
                 reason="foreign_files",
                 field="hf_id",
             )
 
 
-def _read(hub: Hub, info: DatasetInfo, path: str) -> str:
-    file = next((sibling for sibling in info.siblings or [] if sibling.rfilename == path), None)
-    if file is None or not file.size or info.sha is None:
-        return ""
-    size = min(file.size, MAX_CARD_BYTES)
-    return RepositoryFile(hub, info.id, info.sha, path, file.size).read(0, size).decode(errors="replace")
+def card_metadata(text: str, name: str = CARD) -> Any:
+    """The metadata in a card's YAML block, or in the standalone YAML file, as `datasets` finds them.
 
-
-def _parsed(text: str) -> Any:
-    try:
+    Raises yaml.YAMLError, ValueError (also for YAML of too many nodes), TypeError.
+    """
+    if name != CARD:
+        _check_yaml(text)
         return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
-        return None  # `datasets` says what is wrong with it
+    if block := REGEX_YAML_BLOCK.search(text):
+        _check_yaml(block.group(2))
+    metadata: Any = DatasetCard(text).data.to_dict()  # type: ignore[no-untyped-call]  # theirs has no types
+    return metadata
 
 
-def _foreign(card: Any) -> Iterator[str]:
-    configs = card.get("configs") if isinstance(card, dict) else None
-    for config in configs if isinstance(configs, list) else ():
-        if isinstance(config, dict):
-            for key in ("data_files", "data_dir"):
-                yield from filter(leads_out, _texts(config.get(key)))
+def _check_yaml(text: str) -> None:
+    """Bound depth and nodes, each alias counted as what it stands for, before anything is built of them."""
+    sizes: dict[str, int] = {}
+    # of each collection that is open: its anchor, and its nodes
+    unclosed: list[tuple[str | None, int]] = [(None, 0)]
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            unclosed.append((event.anchor, 1))
+            if len(unclosed) > MAX_YAML_DEPTH:
+                raise ValueError(f"its YAML is nested deeper than {MAX_YAML_DEPTH} levels")
+            continue
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, nodes = unclosed.pop()
+        elif isinstance(event, yaml.NodeEvent):
+            anchor = event.anchor
+            nodes = sizes.get(anchor or "", 1) if isinstance(event, yaml.AliasEvent) else 1
+        else:
+            continue
+        if anchor:
+            sizes[anchor] = nodes
+        unclosed[-1] = (unclosed[-1][0], unclosed[-1][1] + nodes)
+        if unclosed[-1][1] > MAX_YAML_NODES:
+            raise ValueError(f"its YAML has more than {MAX_YAML_NODES:,} nodes")
+
+
+def named_paths(value: Any) -> Iterator[str]:
+    """The paths, patterns and addresses under every `data_files` and `data_dir` of a card's metadata."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _texts(item) if key in _PATH_KEYS else named_paths(item)
+    elif isinstance(value, list | tuple | set):
+        for item in value:
+            yield from named_paths(item)
 
 
 def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield str(key)
             yield from _texts(item)
-    elif isinstance(value, list):
+    elif isinstance(value, list | tuple | set):
         for item in value:
             yield from _texts(item)
+    elif value is not None:
+        yield value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def leads_out(path: str) -> bool:
     """Whether a path or pattern of a card is an address, absolute, or climbs out of its folder."""
-    return "://" in path or "::" in path or path.startswith(("/", "~", "\\")) or ".." in re.split(r"[/\\]", path)
+    is_address = "://" in path or "::" in path or re.match(r"\s*[A-Za-z][A-Za-z0-9+.-]*:", path) is not None
+    return is_address or path.lstrip().startswith(("/", "~", "\\")) or ".." in re.split(r"[/\\]", path)

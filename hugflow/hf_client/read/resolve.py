@@ -8,7 +8,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import datasets
 from datasets.exceptions import DatasetsError
@@ -16,36 +15,17 @@ from huggingface_hub.hf_api import DatasetInfo
 
 from hugflow.formats.rows import schema_text
 from hugflow.hf_client.http import Hub, chain, explain, gated
-from hugflow.hf_client.read.card_files import check_addresses
+from hugflow.hf_client.read.card_files import check_card
+from hugflow.hf_client.read.repository_reader import Resolved, SplitSummary, audio_column
+from hugflow.hf_client.read.revisions import commit_of
 from hugflow.hf_client.read.splits import SplitFiles
 from hugflow.hf_client.read.transcode import UNREADABLE
-from hugflow.model.errors import HugflowError, InvalidRequest, Terminal
-from hugflow.model.plan import Column, DownloadPlan, HubFacts
+from hugflow.model.errors import HugflowError, InvalidRequest, Terminal, UnreadableSource
+from hugflow.model.plan import DownloadPlan, HubFacts
 from hugflow.model.records import EncoderSettings
 from hugflow.model.specs import AddSpec, DatasetIdentity
 from hugflow.request.file import InvalidRequestFile, ParsedRequest, Problem
 from hugflow.request.validator import check_columns, check_repository
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """A request's dataset at one commit: facts for people, and the plan that all its runs share."""
-
-    facts: HubFacts
-    download: DownloadPlan
-
-
-@dataclass(frozen=True, slots=True)
-class SplitSummary:
-    """One split, as `hugflow inspect` shows it. `rows` is None where only a download can tell."""
-
-    config: str
-    split: str
-    format: str
-    rows: int | None
-    size_bytes: int
-    shards: int
-    columns: tuple[Column, ...]
 
 
 def resolve(
@@ -57,7 +37,7 @@ def resolve(
     Transient.
     """
     info = repository(hub, spec.hf_id, sha or spec.revision)
-    commit = _sha(info)
+    commit = commit_of(info)
     builder = _requested_builder(hub, request, spec, commit)
     configs, splits = _configs(builder), _splits(builder)
     _refuse(check_repository(request, configs=configs, default_config=builder.config.name, splits=splits))
@@ -80,7 +60,7 @@ def resolve(
 def inspect(hub: Hub, hf_id: str, revision: str) -> tuple[HubFacts, list[SplitSummary]]:
     """The facts of a repository, and each split of each config."""
     info = repository(hub, hf_id, revision)
-    commit = _sha(info)
+    commit = commit_of(info)
     configs, all_splits, summaries = config_names(hub, hf_id, commit), dict[str, None](), []
     for config in configs:
         builder = _builder(hub, hf_id, commit, config)
@@ -101,22 +81,8 @@ def repository(hub: Hub, hf_id: str, revision: str) -> DatasetInfo:
         return hub.api().dataset_info(hf_id, revision=revision, files_metadata=True, timeout=hub.read_timeout_s)
 
     info = hub.call(f"resolving {hf_id} at {revision}", ask)
-    check_addresses(hub, info)
+    check_card(hub, info)
     return info
-
-
-def newest_commit(hub: Hub, hf_id: str, revision: str) -> str:
-    """The current commit of a revision."""
-
-    def ask() -> DatasetInfo:
-        return hub.api().dataset_info(hf_id, revision=revision, timeout=hub.read_timeout_s)
-
-    return _sha(hub.call(f"asking for {hf_id} at {revision}", ask))
-
-
-def audio_column(spec: AddSpec, columns: Iterable[Column]) -> str | None:
-    """The column that becomes MP3 files, None for a dataset without audio. `check_columns` has refused the rest."""
-    return spec.audio_column if any(column.name == spec.audio_column for column in columns) else None
 
 
 def config_names(hub: Hub, hf_id: str, sha: str) -> list[str]:
@@ -187,7 +153,7 @@ def _translated(hub: Hub, doing: str) -> Iterator[None]:
         if "BuilderConfig" in text or "Config name is missing" in text:
             raise _WrongConfig(doing, text) from error
         problem = f"`datasets` cannot read the repository: {text.partition(chr(10))[0]}"
-        raise Terminal(doing, problem, _CARD_FIX, reason="unreadable") from error
+        raise UnreadableSource(doing, problem, _CARD_FIX) from error
     except RuntimeError as error:
         if "Dataset scripts are no longer supported" not in str(error):
             raise
@@ -208,7 +174,7 @@ def _translated(hub: Hub, doing: str) -> Iterator[None]:
         raise InvalidRequest(doing, explained.problem, _CARD_FIX, reason="no_data", field="hf_id") from error
     except UNREADABLE as error:
         problem = f"`datasets` cannot read the repository: {error}"
-        raise Terminal(doing, problem, _CARD_FIX, reason="unreadable") from error
+        raise UnreadableSource(doing, problem, _CARD_FIX) from error
 
 
 _CARD_FIX = "Look at the dataset's page on the Hub: its files and the `configs` of its card decide what can be loaded."
@@ -223,17 +189,12 @@ def _token(hub: Hub) -> str | bool:
     return hub.token or False
 
 
-def _sha(info: DatasetInfo) -> str:
-    if info.sha is None:
-        raise Terminal(f"resolving {info.id}", "the Hub named no commit", "Try again, or report it to the Hub.")
-    return info.sha
-
-
 def _facts(info: DatasetInfo, configs: Iterable[str], splits: Iterable[str]) -> HubFacts:
-    licence = info.card_data.get("license") if info.card_data else None
+    stated = info.card_data.get("license") if info.card_data else None
+    licences = [each for each in (stated if isinstance(stated, list) else [stated]) if isinstance(each, str)]
     return HubFacts(
-        sha=_sha(info),
-        licence=", ".join(licence) if isinstance(licence, list) else licence,
+        sha=commit_of(info),
+        licence=", ".join(licences) or None,
         gated=bool(info.gated),
         private=bool(info.private),
         configs=tuple(configs),

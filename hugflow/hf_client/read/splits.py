@@ -27,13 +27,13 @@ from hugflow.hf_client.http import Hub
 from hugflow.hf_client.read.fetch import fetch_shard
 from hugflow.hf_client.read.folders import Folder
 from hugflow.hf_client.read.readers import Reader, first_samples, media_feature
+from hugflow.hf_client.read.repository_reader import FOLDERS
 from hugflow.hf_client.read.transcode import read_ranges, readable, transcode
 from hugflow.hf_client.remote_file import RemoteFile, RepositoryFile
-from hugflow.model.errors import InvalidRequest, Terminal
+from hugflow.model.errors import InvalidRequest, Terminal, UnreadableSource
 from hugflow.model.plan import Column, Shard
 
 TRANSCODED = frozenset({"arrow", "csv", "json", "parquet", "text", "webdataset", "xml"})
-FOLDERS = frozenset({"audiofolder", "imagefolder"})
 ROWS = "rows.parquet"
 FIRST_ROWS = 100
 """Rows of JSON that are read for the plan: they name the columns."""
@@ -160,7 +160,7 @@ class SplitFiles:
         try:
             return pa.unify_schemas(schemas, promote_options="permissive") if schemas else pa.schema([])
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise Terminal(
+            raise UnreadableSource(
                 f"comparing the columns of {self.hf_id}",
                 f"its files have different types for the same column: {error}",
                 "Report it to the dataset's owners; `datasets` cannot load it either.",

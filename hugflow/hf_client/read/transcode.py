@@ -21,7 +21,8 @@ from datasets.exceptions import DatasetsError
 
 from hugflow.formats.parquet_writer import write_rows
 from hugflow.hf_client.http import HUB_ERRORS, Answer
-from hugflow.model.errors import HugflowError, Terminal
+from hugflow.hf_client.read.limited_process import renew_time
+from hugflow.model.errors import HugflowError, UnreadableSource
 from hugflow.storage.disk import faults
 
 # Exceptions with which libraries report broken content; pyarrow's errors are subclasses of some.
@@ -48,7 +49,14 @@ def transcode(doing: str, tables: Callable[[], Iterator[pa.Table]], target: Path
     Raises Terminal when the rows cannot be read or have no common types, StorageFault when the disk is full.
     """
     with readable(doing):
-        write_rows(tables, target)
+        write_rows(lambda: _in_renewed_time(tables()), target)
+
+
+def _in_renewed_time(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Give out tables; the time limit of this process counts for each of them by itself."""
+    for table in tables:
+        renew_time()
+        yield table
 
 
 @contextmanager
@@ -75,15 +83,12 @@ def read_ranges(doing: str, read: Callable[[], Answer]) -> Answer:
     try:
         with readable(doing):
             return read()
-    except Terminal as error:
-        if error.reason != "unreadable":
-            raise
+    except UnreadableSource:
+        pass
     with readable(doing):
         return read()
 
 
-def _unreadable(doing: str, error: Exception) -> Terminal:
+def _unreadable(doing: str, error: Exception) -> UnreadableSource:
     lines = str(error.__cause__ or error).strip().splitlines() or [type(error).__name__]
-    return Terminal(
-        doing, f"its rows cannot be read: {lines[0][:300]}", "Report it to the dataset's owners.", reason="unreadable"
-    )
+    return UnreadableSource(doing, f"its rows cannot be read: {lines[0][:300]}", "Report it to the dataset's owners.")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hugflow.hf_client.read.resolve import SplitSummary
+from hugflow.hf_client.read.repository_reader import SplitSummary
 from hugflow.model.events import FailedRow
 from hugflow.model.plan import Column, HubFacts
 from hugflow.model.specs import DatasetIdentity
