@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from hugflow.audio import ffmpeg, flac, sndfile, wav
+from hugflow.audio import ffmpeg, flac, ogg, sndfile, wav
 from hugflow.audio.cells import Fetch, read_cell
-from hugflow.audio.containers import (
-    FLAC,
-    MPEG,
-    OGG,
-    WAV,
-    Container,
-    check_whole,
-    ends_in_flac_frame,
-    is_chained,
-    recognise,
-)
+from hugflow.audio.containers import FLAC, MPEG, OGG, WAV, Container, check_whole, recognise
 from hugflow.audio.encode import Mp3, encode, refuse_too_long
+from hugflow.audio.join import ended_at, open_joined
 from hugflow.audio.mpeg import Scan, scan
 from hugflow.audio.pcm import Sound
 from hugflow.audio.reasons import AudioReason
@@ -48,19 +42,110 @@ def _convert_file(data: bytes, encoder: EncoderSettings) -> Mp3:
     if container is MPEG:
         return _convert_mpeg(data, encoder)
     data = check_whole(data[start:], container)
-    if container is WAV and (sound := wav.open_sound(data)):
+    if container is WAV:
+        return _convert_wav(data, encoder)
+    if container is FLAC:
+        return _convert_flac(data, encoder)
+    if container is OGG:
+        return _convert_ogg(data, encoder)
+    return _decode(data, container, encoder)
+
+
+def _convert_wav(data: bytes, encoder: EncoderSettings) -> Mp3:
+    if sound := wav.open_sound(data):
         return encode(sound, encoder)
-    found = _convert_flac(data, encoder) if container is FLAC else None
-    return found or _decode(data, container, encoder)
+    files = wav.split(data)
+    if len(files) > 1:
+        with open_joined([partial(_open_wav, file) for file in files]) as joined:
+            return encode(joined, encoder)
+    return _decode(data, WAV, encoder, end=wav.last_frame(data))
 
 
-def _convert_flac(data: bytes, encoder: EncoderSettings) -> Mp3 | None:
-    """Take the quick way; None where it leads nowhere, so that libsndfile says what is wrong."""
+@contextmanager
+def _open_wav(data: bytes) -> Iterator[Sound]:
+    """Decode one of several WAV files in a row.
+
+    Raises RowError (truncated_audio, decode_failed, unsupported_audio), here and from the blocks.
+    """
+    end = wav.last_frame(data)
     try:
-        with flac.open_sound(data) as sound:
-            return encode(sound, encoder) if sound else None
-    except RowError:
-        return None
+        with sndfile.open_sound(check_whole(data, WAV)) as sound:
+            yield sound if end is None else ended_at(sound, end)
+    except sndfile.CannotDecode as error:
+        raise _not_decoded(WAV, error) from None
+
+
+def _convert_flac(data: bytes, encoder: EncoderSettings) -> Mp3:
+    files = flac.split(data)
+    if len(files) > 1:
+        with open_joined([partial(_open_flac, file) for file in files]) as sound:
+            return encode(sound, encoder)
+    try:
+        with flac.open_sound(data) as quick:
+            if quick:
+                return encode(quick, encoder)
+    except (RowError, flac.NotAsDeclared):
+        pass  # the frames are counted, and libsndfile says what is wrong
+    with _open_flac(data) as sound:
+        return encode(sound, encoder)
+
+
+@contextmanager
+def _open_flac(data: bytes) -> Iterator[Sound]:
+    """Decode one FLAC file, as many samples as its frames have.
+
+    Raises RowError (truncated_audio, decode_failed, unsupported_audio), here and from the blocks.
+    """
+    declared = flac.declared_samples(data)
+    if declared is not None and (counted := flac.count_samples(data)).samples > declared:
+        if counted.end is None:
+            raise _flac_is_cut_off()
+        data = flac.with_declared_samples(data, counted)
+    try:
+        with sndfile.open_sound(data) as sound:
+            yield sound
+    except sndfile.CannotDecode as error:
+        if declared is not None and flac.count_samples(data).end is None:
+            raise _flac_is_cut_off() from None
+        raise _not_decoded(FLAC, error) from None
+
+
+def _not_decoded(container: Container, error: sndfile.CannotDecode) -> RowError:
+    message = f"libsndfile cannot decode the {container.name} file: {error.message}"
+    return RowError(AudioReason.DECODE_FAILED, message)
+
+
+def _flac_is_cut_off() -> RowError:
+    return RowError(AudioReason.TRUNCATED, "the FLAC file is cut off: it does not end with a whole frame")
+
+
+def _convert_ogg(data: bytes, encoder: EncoderSettings) -> Mp3:
+    streams = ogg.audio_streams(data)
+    if len(streams) > 1:
+        with open_joined([partial(_open_ogg, stream) for stream in streams]) as sound:
+            return encode(sound, encoder)
+    if streams[0].codec == "flac":
+        return _convert_flac(streams[0].data, encoder)
+    return _decode(streams[0].data, OGG, encoder)
+
+
+@contextmanager
+def _open_ogg(stream: ogg.OggAudio) -> Iterator[Sound]:
+    """Decode one stream of a chained Ogg file.
+
+    Raises RowError (decode_failed and what the decoders raise), here and from the blocks.
+    """
+    if stream.codec == "flac":
+        opened = _open_flac(stream.data)
+    elif stream.codec in ("vorbis", "opus"):
+        opened = sndfile.open_sound(stream.data)
+    else:
+        opened = ffmpeg.open_sound(stream.data, "ogg")
+    try:
+        with opened as sound:
+            yield sound
+    except sndfile.CannotDecode as error:
+        raise _not_decoded(OGG, error) from None
 
 
 def _convert_mpeg(data: bytes, encoder: EncoderSettings) -> Mp3:
@@ -82,22 +167,16 @@ def _copied(data: bytes, found: Scan) -> Mp3:
     return Mp3(data, rate, rate, found.channels, found.samples, clipped=0, copied=True, peak=None)
 
 
-def _decode(data: bytes, container: Container, encoder: EncoderSettings, frames: int | None = None) -> Mp3:
-    """Decode and encode; `frames` is how many there are, where the frames of the file were counted."""
-    if container.libsndfile and not (container is OGG and is_chained(data)):
+def _decode(
+    data: bytes, container: Container, encoder: EncoderSettings, *, frames: int | None = None, end: int | None = None
+) -> Mp3:
+    """Decode and encode; `frames` is how many there are, `end` after how many the sound ends, where they are known."""
+    if container.libsndfile:
         try:
             with sndfile.open_sound(data, frames=frames) as sound:
-                return encode(sound, encoder)
-        except sndfile.CannotDecode as error:
-            if container.demuxer is None:
-                raise _failure(error, container, data) from None
+                return encode(sound if end is None else ended_at(sound, end), encoder)
+        except sndfile.CannotDecode:
+            pass  # ffmpeg knows more codecs
     assert container.demuxer is not None, "each container has a decoder"
     with ffmpeg.open_sound(data, container.demuxer) as sound:
-        return encode(replace(sound, frames=frames), encoder)
-
-
-def _failure(error: sndfile.CannotDecode, container: Container, data: bytes) -> RowError:
-    if container is FLAC and not ends_in_flac_frame(data):
-        return RowError(AudioReason.TRUNCATED, "the FLAC file is cut off: it does not end with a whole frame")
-    message = f"libsndfile cannot decode the {container.name} file: {error.message}"
-    return RowError(AudioReason.DECODE_FAILED, message)
+        return encode(replace(sound, frames=frames) if end is None else ended_at(sound, end), encoder)

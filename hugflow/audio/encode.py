@@ -11,6 +11,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from hugflow.audio.join import refuse_incomplete
 from hugflow.audio.mpeg import highest_kbps, info_frame, info_frame_size, nearest_rate
 from hugflow.audio.pcm import Sound, to_int16, to_mono, without_gaps
 from hugflow.audio.reasons import AudioReason
@@ -113,7 +114,7 @@ class _Mono:
             yield from self._rounded(resampler.resample_chunk(mono) if resampler else mono)
         if resampler:
             yield from self._rounded(resampler.resample_chunk(np.empty(0, np.float32), last=True))
-        self._check_complete()
+        refuse_incomplete(self.frames, self.sound.frames)
         self._check_gaps()
 
     def _rounded(self, mono: NDArray[np.float32]) -> Iterator[NDArray[np.int16]]:
@@ -121,13 +122,6 @@ class _Mono:
             pcm, clipped = to_int16(mono)
             self.clipped += clipped
             yield pcm
-
-    def _check_complete(self) -> None:
-        if self.frames < (self.sound.frames or 0):
-            message = (
-                f"it should have {self.sound.frames:,} samples per channel, and only {self.frames:,} can be decoded"
-            )
-            raise RowError(AudioReason.TRUNCATED, message)
 
     def _check_gaps(self) -> None:
         """A sound of which no sample is a number is damage, not silence."""

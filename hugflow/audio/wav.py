@@ -1,4 +1,4 @@
-"""Plain WAV of 16 bits: its samples as they lie in the file, without a decoder and without a copy."""
+"""WAV: plain 16-bit samples without a decoder and without a copy, and where the sound of others ends."""
 
 from __future__ import annotations
 
@@ -7,10 +7,20 @@ import struct
 import numpy as np
 
 from hugflow.audio.pcm import MAX_CHANNELS, MAX_RATE, MIN_RATE, Sound, from_array
+from hugflow.audio.sizes import chunks, integer, riff_order
+from hugflow.audio.tails import tail_end
 
 _PCM, _BITS = 1, 16
 _PASSED_OVER = (b"LIST", b"JUNK")
 """Chunks between `fmt ` and `data` that say nothing of the samples."""
+
+_WITH_BLOCKS = (0x02, 0x11, 0x31)
+"""MS ADPCM, IMA ADPCM, GSM: after their `fmt ` fields stands how many samples a block has."""
+
+
+def recognised(head: bytes) -> bool:
+    """Whether a file with these first 12 bytes is a WAV."""
+    return head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:12] == b"WAVE"
 
 
 def open_sound(data: bytes) -> Sound | None:
@@ -32,3 +42,30 @@ def open_sound(data: bytes) -> Sound | None:
         return None
     samples = np.frombuffer(data, "<i2", offset=start).astype(np.int16, copy=False)
     return from_array(samples if channels == 1 else samples.reshape(-1, channels), rate, planar=False)
+
+
+def split(data: bytes) -> list[bytes]:
+    """Take apart WAV files in a row."""
+    end = integer(data, 4, 4, riff_order(data)) + 8
+    start = tail_end(data, end) if end < len(data) else len(data)
+    if start + 12 <= len(data) and recognised(data[start : start + 12]):
+        return [data[:end], *split(data[start:])]
+    return [data]
+
+
+def last_frame(data: bytes) -> int | None:
+    """Return how many samples per channel a WAV of blocks (ADPCM, GSM) has; None for other codecs.
+
+    Its last block may be filled up; the `fact` chunk says to where. A `fact` that speaks of another block is wrong.
+    """
+    order = riff_order(data)
+    block_bytes = block_samples = fact = 0
+    for name, size, start in chunks(data, 12, order):
+        if name == b"fmt " and size >= 20 and integer(data, start, 2, order) in _WITH_BLOCKS:  # noqa: PLR2004 - its fields
+            block_bytes, block_samples = integer(data, start + 12, 2, order), integer(data, start + 18, 2, order)
+        elif name == b"fact":
+            fact = integer(data, start, 4, order)
+        elif name == b"data" and block_bytes and block_samples:
+            whole = min(size, len(data) - start) // block_bytes * block_samples
+            return fact if whole - block_samples < fact <= whole else None
+    return None

@@ -156,33 +156,15 @@ def test_a_flac_that_was_streamed_has_no_length() -> None:
     assert reason(streamed[:-3]) == AudioReason.TRUNCATED
 
 
-# -- WAV headers -----------------------------------------------------------------------------------------------------
-
-
-def wav(declared: int, samples: int = SAMPLES, *, extra: bytes = b"") -> bytes:
-    """A 16 kHz WAV whose `data` chunk declares `declared` bytes."""
-    content = pcm16(voice(samples)).tobytes()
-    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 16000, 32000, 2, 16)
-    body = form + extra + struct.pack("<4sI", b"data", declared) + content
-    return struct.pack("<4sI4s", b"RIFF", (len(body) + 4) & 0xFFFFFFFF, b"WAVE") + body
-
-
-@pytest.mark.parametrize("declared", [2 * SAMPLES, 0, 0xFFFFFFFF, 0x7FFFF000])
-def test_a_wav_may_be_streamed(declared: int) -> None:
-    assert converted(wav(declared)).samples == SAMPLES
-
-
-@pytest.mark.parametrize(
-    "declared", [2 * SAMPLES + 1, 2 * SAMPLES + 2, 3 * SAMPLES, 0x7FFFFFFF, 0xFFFFFFFE, 0xF0000000]
-)
-def test_a_wav_that_declares_more_than_it_has(declared: int) -> None:
-    assert reason(wav(declared)) == AudioReason.TRUNCATED
+# -- WAV ---------------------------------------------------------------------------------------------------------------
 
 
 def test_a_wav_may_declare_less_and_have_other_chunks() -> None:
-    other = struct.pack("<4sI", b"LIST", 5) + b"abcde\0"
+    content = pcm16(voice(SAMPLES)).tobytes()
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 16000, 32000, 2, 16)
+    body = form + b"LIST\5\0\0\0abcde\0" + struct.pack("<4sI", b"data", 2 * 1000) + content
 
-    assert converted(wav(2 * 1000, extra=other)).samples == 1000
+    assert converted(struct.pack("<4sI4s", b"RIFF", len(body) + 4, b"WAVE") + body).samples == 1000
 
 
 @pytest.mark.parametrize(
@@ -200,7 +182,7 @@ def test_what_programs_write_to_a_pipe(command: list[str]) -> None:
 
 @pytest.mark.parametrize("behind", [b"", b"LIST\4\0\0\0abcd", b"LIST\3\0\0\0abc\0"])
 def test_a_wav_without_samples(behind: bytes) -> None:
-    assert reason(wav(0, 0) + behind) == AudioReason.EMPTY
+    assert reason(packed(np.zeros(0)) + behind) == AudioReason.EMPTY
 
 
 def test_a_flac_without_samples() -> None:
@@ -370,7 +352,9 @@ def test_what_ffmpeg_would_decode_in_part_is_refused(name: str) -> None:
 
     outcomes = {converted_or_reason(file[:cut]) for cut in (len(file) - 1, len(file) // 2, 60)}
 
-    assert outcomes <= BROKEN
+    # The last byte may be one of an index or a tag: nothing of the sound is lost with it.
+    assert outcomes <= {*BROKEN, converted(file)}
+    assert {converted_or_reason(file[:cut]) for cut in (len(file) // 2, 60)} <= BROKEN
 
 
 @needs_ffmpeg
@@ -440,17 +424,22 @@ def test_noise_is_no_sound(noise: bytes) -> None:
     assert converted_or_reason(noise) in set(AudioReason)
 
 
-@pytest.mark.parametrize("missing", [one.missing for _, one in containers._KNOWN], ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    "examine",
+    {one.examine.__name__: one.examine for _, one in containers._KNOWN}.values(),
+    ids=lambda one: one.__name__,
+)
 @given(st.binary(max_size=200))
 @settings(max_examples=100, deadline=None)
-def test_no_walk_over_noise_fails_or_hangs(missing: Callable[[bytes], int], noise: bytes) -> None:
+def test_no_walk_over_noise_fails_or_hangs(examine: Callable[[bytes], tuple[int, bytes]], noise: bytes) -> None:
     from hugflow.model.errors import RowError
 
     for start in (b"", b"#!AMR\n", b"RIFF\0\0\0\0WAVE", b"NIST_1A\n   1024\n", b"OggS\0", b"\xff\xf1"):
-        if missing is containers._missing_amr and not start.startswith(b"#!AMR"):
+        if examine is containers._examine_amr and not start.startswith(b"#!AMR"):
             continue
         try:
-            assert isinstance(missing(start + noise), int)
+            missing, _ = examine(start + noise)
+            assert isinstance(missing, int)
         except RowError as error:
             assert error.reason in BROKEN  # noqa: PT017 - either outcome is right
 
