@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field, replace
 
-from hugflow.download.preflight import estimate, memory, space
+from hugflow.download.preflight import estimate, left_out, memory, space
 from hugflow.download.repair import Repairer
 from hugflow.download.run import DownloadRun, RunContext, manifest_entry
 from hugflow.hf_client.read.repository_reader import audio_column
@@ -119,7 +119,7 @@ class Orchestrator:
             rows_done=done,
             storage=storage,
             estimate=needs,
-            findings=self._findings(spec, kept.download, action, needs, storage),
+            findings=self._findings(spec, kept, action, needs, storage),
         )
 
     def _check_agreement(self, request: ParsedRequest, spec: AddSpec, kept: PlanFile, encoder: EncoderSettings) -> None:
@@ -170,12 +170,15 @@ class Orchestrator:
         return len(state.done) if state else 0
 
     def _findings(
-        self, spec: AddSpec, download: DownloadPlan, action: AddAction, needs: Estimate, storage: StorageFacts
+        self, spec: AddSpec, kept: PlanFile, action: AddAction, needs: Estimate, storage: StorageFacts
     ) -> tuple[Finding, ...]:
         if action == "nothing":
             return (Finding(level="info", message="Dataset already exists in storage"),)
+        download = kept.download
         duplicates = self._duplicates(spec, download.sha) if self.check_duplicates else []
-        return (*space(needs, storage), *memory(download, self.context.pool.memory_bytes), *duplicates)
+        remarks = (Finding(level="warning", message=remark) for remark in kept.facts.remarks)
+        told = (*left_out(spec, download), *remarks)
+        return (*space(needs, storage), *memory(download, self.context.pool.memory_bytes), *duplicates, *told)
 
     def _duplicates(self, spec: AddSpec, sha: str) -> list[Finding]:
         """The same rows under another name, because two revisions mean the same commit."""

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import math
 
+import pyarrow as pa
+
+from hugflow.formats.rows import is_bytes, schema_of
 from hugflow.model.plan import DownloadPlan, Estimate, Finding, StorageFacts
+from hugflow.model.specs import AddSpec
+from hugflow.text.printable import listed, shown
 
 BLOCK_BYTES = 4096
 """Files take whole blocks on nearly every file system."""
@@ -22,15 +27,16 @@ JSON_GROWTH = 4.0
 def estimate(plan: DownloadPlan, rows_done: int, workers: int) -> Estimate:
     """Estimate the needs of the rows that are left: bytes and files in storage, scratch space, and time."""
     rows = plan.rows - rows_done
-    share = rows / plan.rows if plan.rows else 0.0
+    unread = plan.known_rows is None
+    share = 1.0 if unread else rows / plan.rows if plan.rows else 0.0
     size = plan.size_bytes * share
-    scratch = _scratch(plan, workers) if rows else 0
+    scratch = _scratch(plan, workers) if rows or unread else 0
     if plan.audio_column:
         stored, files = size * AUDIO_GROWTH + rows * BLOCK_BYTES, 2 * rows
         seconds = max(size / ENCODED_BYTES_PER_S / workers, rows / DURABLE_ROWS_PER_S)
     else:
         stored, files = max(size * JSON_GROWTH, rows * BLOCK_BYTES), rows
-        seconds = rows / DURABLE_ROWS_PER_S
+        seconds = max(rows / DURABLE_ROWS_PER_S, size / ENCODED_BYTES_PER_S / workers if unread else 0.0)
     return Estimate(stored_bytes=int(stored), files=files, scratch_bytes=scratch, seconds=seconds)
 
 
@@ -63,6 +69,53 @@ def memory(plan: DownloadPlan, worker_bytes: int) -> list[Finding]:
         f"set WORKER_MEMORY_MB to {needed} or more (and WORKERS to what the machine has memory for)"
     )
     return [_lacks("memory", message)] if size > worker_bytes else [Finding(level="warning", message=message)]
+
+
+def left_out(spec: AddSpec, plan: DownloadPlan) -> list[Finding]:
+    """Name the columns whose audio or bytes the dataset will not contain, and a text column that is missing."""
+    findings = []
+    columns = [column for column in plan.columns if column.name != plan.audio_column]
+    audio = [column.name for column in columns if column.kind == "audio"]
+    nested = [path for column in columns for path in column.nested_audio]
+    if audio or nested:
+        message = (
+            f"audio that is not extracted: {listed([*audio, *nested])}; the JSON has paths, sizes and SHA-256 only."
+        )
+        if audio:
+            message += f" For MP3 files write `audio_column: {audio[0]}`: one column for each dataset in storage."
+        if nested:
+            message += " Of audio inside of lists and structs no MP3 files are made."
+        findings.append(Finding(level="warning", message=message, field="audio_column"))
+    source = schema_of(plan.arrow_schema)
+    heard = {*audio, *(column.name for column in columns if column.nested_audio)}
+    files = [
+        column.name for column in columns if column.name not in heard and _has_bytes(source.field(column.name).type)
+    ]
+    if files:
+        kinds = {column.name: column.kind for column in columns}
+        names = listed(files)
+        message = f"bytes that are left out: {names}; the JSON has their size and SHA-256."
+        unknown = [name for name in files if kinds[name] == "value" and pa.types.is_struct(source.field(name).type)]
+        if unknown and plan.audio_column is None and spec.audio_column is not None:
+            message += f" If {listed(unknown)} is audio, write `audio_column: {unknown[0]}`."
+        findings.append(Finding(level="warning", message=message))
+    text = [column.name for column in columns if column.kind == "text"]
+    if text and spec.text_column not in {column.name for column in plan.columns}:
+        message = f"there is no column {shown(spec.text_column)}: previews and reports have no text. "
+        message += f"Columns of text: {listed(text)}; write `text_column: {text[0]}`, for example."
+        findings.append(Finding(level="info", message=message, field="text_column"))
+    return findings
+
+
+def _has_bytes(kind: pa.DataType) -> bool:
+    """Return True if values of the type hold bytes at any depth."""
+    if pa.types.is_dictionary(kind):
+        return _has_bytes(kind.value_type)
+    if isinstance(kind, pa.BaseExtensionType):
+        return _has_bytes(kind.storage_type)
+    if kind.num_fields:
+        return any(_has_bytes(kind.field(i).type) for i in range(kind.num_fields))
+    return is_bytes(kind)
 
 
 def space(needs: Estimate, storage: StorageFacts) -> list[Finding]:

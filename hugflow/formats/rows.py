@@ -138,7 +138,7 @@ def _json_leaf(array: pa.Array) -> pa.Array:
         return array.cast(pa.string())
     if pa.types.is_duration(kind):
         return _durations(array)
-    if _is_bytes(kind):
+    if is_bytes(kind):
         return pa.array([_omitted(scalar) for scalar in array], OMITTED)
     if pa.types.is_float16(kind):
         return array.cast(pa.float32())
@@ -220,7 +220,8 @@ def _is_list(kind: pa.DataType) -> bool:
     )
 
 
-def _is_bytes(kind: pa.DataType) -> bool:
+def is_bytes(kind: pa.DataType) -> bool:
+    """Return True for the types of bytes."""
     return bool(
         pa.types.is_binary(kind)
         or pa.types.is_large_binary(kind)

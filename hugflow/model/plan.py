@@ -23,11 +23,17 @@ class _Frozen(BaseModel):
 
 
 class Column(_Frozen):
-    """A column of the split. `kind` is what it holds: "audio", "image", "text" (strings) or "value" (anything else)."""
+    """A column of the split. `kind` is "audio", "image", "text" (strings) or "value" (anything else).
+
+    `nested_audio` are the dotted paths of audio inside of the column's lists and structs, such as `turn.audio`.
+    `class_names` are the names of class labels in the order of their ids, by the dotted path of the label.
+    """
 
     name: str
     kind: Literal["audio", "image", "text", "value"]
     type: str
+    nested_audio: tuple[str, ...] = ()
+    class_names: dict[str, tuple[str, ...]] = {}
 
 
 class Shard(_Frozen):
@@ -89,6 +95,11 @@ class DownloadPlan(_Frozen):
         known = sum(shard.rows for shard in self.shards)
         return known if self.is_counted else max(known, self.expected_rows or 0)
 
+    @property
+    def known_rows(self) -> int | None:
+        """The number of rows for people; None while neither a count nor the card tells it."""
+        return self.rows if self.is_counted or self.expected_rows else None
+
     def counted(self, counts: Mapping[int, ShardCount]) -> DownloadPlan:
         """The plan with the row counts of the shards that were fetched, by their index."""
         if not counts:
@@ -108,7 +119,10 @@ class DownloadPlan(_Frozen):
 
 
 class HubFacts(_Frozen):
-    """The Hub's facts about the repository at the resolved commit."""
+    """The Hub's facts about the repository at the resolved commit.
+
+    `remarks` are sentences about files of the repository that the dataset leaves out.
+    """
 
     sha: str
     licence: str | None = None
@@ -116,6 +130,7 @@ class HubFacts(_Frozen):
     private: bool = False
     configs: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 class PlanFile(_Frozen):

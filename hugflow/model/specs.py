@@ -32,8 +32,8 @@ class AddSpec(Request):
     """The config of the dataset, where it has several."""
     split: Split = "train"
     """The split to download."""
-    audio_column: Column = "audio"
-    """The column that becomes an MP3 file. A dataset without audio columns gives JSON only."""
+    audio_column: Column | None = "audio"
+    """The column that becomes an MP3 file. `null` asks for JSON only; a dataset without any audio needs no `null`."""
     text_column: Column = "text"
     """The column with the transcript; used for previews, reports and exports."""
     max_failed_rows: Count = 0

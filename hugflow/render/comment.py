@@ -266,7 +266,8 @@ def _numbers_of_plan(request: RequestView) -> tuple[str, str, str]:
         expected = (
             f"~{NBSP}{duration(plan.estimate.seconds)}" if plan.estimate and plan.action != "nothing" else NOTHING
         )
-        return count(plan.download.rows), size(plan.download.size_bytes), expected
+        rows = plan.download.known_rows
+        return "unknown" if rows is None else count(rows), size(plan.download.size_bytes), expected
     if isinstance(plan, RemovePlan):
         return count(plan.rows), size(plan.stored_bytes), NOTHING
     return count(plan.rows), size(plan.size_bytes), NOTHING

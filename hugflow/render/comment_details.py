@@ -10,7 +10,7 @@ from urllib.parse import quote
 from hugflow.model.events import Preview, Result
 from hugflow.model.plan import AddPlan, PublishPlan, RemovePlan
 from hugflow.render import markdown
-from hugflow.render.humanize import NOTHING, clock, count, duration, plural, size
+from hugflow.render.humanize import NOTHING, clock, count, duration, plural, row_count, size
 from hugflow.render.markdown import code, link, sentence
 from hugflow.render.views import Annotation, PullRequestView, RequestView
 
@@ -104,13 +104,14 @@ def _source_facts(plan: AddPlan, view: PullRequestView) -> Iterable[tuple[str, s
     columns = [f"{code(column.name, 40)} ({column.kind})" for column in plan.download.columns[:MAX_NAMES]]
     yield "Columns", ", ".join(columns + _more(len(plan.download.columns) - MAX_NAMES, "column"))
     files = plural(len(plan.download.shards), f"{plan.download.format} file")
-    yield "Source", f"{plural(plan.download.rows, 'row')}, {size(plan.download.size_bytes)} in {files}"
+    yield "Source", f"{row_count(plan.download.known_rows)}, {size(plan.download.size_bytes)} in {files}"
 
 
 def _storage_facts(plan: AddPlan) -> Iterable[tuple[str, str]]:
     yield "Location", code(plan.location, 300)
     if plan.action == "resume":
-        yield "Resumes", f"{plural(plan.rows_done, 'row')} of {count(plan.download.rows)} are stored already"
+        of = "" if plan.download.known_rows is None else f" of {count(plan.download.known_rows)}"
+        yield "Resumes", f"{plural(plan.rows_done, 'row')}{of} are stored already"
     if plan.action == "nothing":
         return
     estimate, storage = plan.estimate, plan.storage

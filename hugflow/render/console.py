@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from hugflow.model.events import Result
 from hugflow.model.plan import AddPlan, Finding, Plan, PublishPlan, RemovePlan
-from hugflow.render.humanize import count, duration, lines, one_line, plural, size
+from hugflow.render.humanize import count, duration, lines, one_line, plural, row_count, size
 from hugflow.render.views import RequestView, State
 
 _SIGNS = {"download": "+", "resume": "+", "nothing": "=", "remove": "-", "create": "^", "update": "^"}
@@ -50,15 +50,21 @@ def _add(plan: AddPlan) -> Iterator[str]:
     config = f", config {spec.subset}" if spec.subset else ""
     yield _field("dataset", f"{spec.hf_id}{config}, split {spec.split}")
     yield _field("revision", f"{spec.revision} at {download.sha[:12]}")
-    rows = plural(download.rows, "row")
+    rows = "unknown until they are read" if download.known_rows is None else row_count(download.known_rows)
     yield _field("rows", rows + (f", {count(plan.rows_done)} done already" if plan.rows_done else ""))
     yield _field("source", f"{size(download.size_bytes)} in {plural(len(download.shards), 'file')} ({download.format})")
     yield _field("audio", f"column {download.audio_column}" if download.audio_column else "none: JSON only")
+    yield from (
+        _field("classes", f"{path}: {', '.join(names)} ({len(names)})")
+        for column in download.columns
+        for path, names in column.class_names.items()
+    )
     access = [word for word, is_so in (("gated", plan.facts.gated), ("private", plan.facts.private)) if is_so]
     yield _field("licence", ", ".join([plan.facts.licence or "not stated", *access]))
     if plan.action != "nothing" and plan.estimate is not None and plan.storage is not None:
         yield _field("needs", f"about {size(plan.estimate.stored_bytes)} of {size(plan.storage.free_bytes)} free")
-        yield _field("takes", _span(plan.estimate.seconds, about="about "))
+        if download.known_rows is not None:
+            yield _field("takes", _span(plan.estimate.seconds, about="about "))
     yield _field("to", plan.location)
 
 

@@ -83,6 +83,11 @@ def plural(number: int, one: str, many: str | None = None) -> str:
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
 
 
+def row_count(number: int | None) -> str:
+    """A number of rows that may be unknown: `12 345 rows`, `unknown number of rows`."""
+    return "unknown number of rows" if number is None else plural(number, "row")
+
+
 def duration(seconds: float) -> str:
     """A time span in its two largest units: `42 s`, `3 min 07 s`, `1 h 05 min`, `2 d 03 h`."""
     whole = round(seconds)

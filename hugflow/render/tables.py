@@ -147,6 +147,16 @@ def inspection_text(hf_id: str, revision: str, facts: HubFacts, splits: Sequence
         lines = ((column.name, column.kind, column.type) for column in columns)
         title = f"Columns of {one_line(config, 80)} ({plural(len(columns), 'column')})"
         parts.append(f"{title}\n{table(('NAME', 'KIND', 'TYPE'), ('left', 'left', 'left'), lines)}")
+        classes = [(path, names) for column in columns for path, names in column.class_names.items()]
+        if classes:
+            labels = ((path, count(len(names)), ", ".join(names)) for path, names in classes)
+            parts.append(table(("CLASS LABEL", "CLASSES", "NAMES, FROM ID 0"), ("left", "right", "left"), labels))
+        nested = [path for column in columns for path in column.nested_audio]
+        if nested:
+            parts.append(
+                f"Audio inside of lists and structs, of which no MP3 files are made: {one_line(', '.join(nested), 500)}"
+            )
+    parts += [f"! {one_line(remark)}" for remark in facts.remarks]
     return "\n\n".join(parts) + "\n"
 
 

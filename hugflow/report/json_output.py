@@ -71,7 +71,7 @@ def _add_json(plan: AddPlan) -> dict[str, Any]:
         "format": download.format,
         "columns": [column.model_dump() for column in download.columns],
         "audio_column": download.audio_column,
-        "rows": download.rows,
+        "rows": download.known_rows,
         "rows_done": plan.rows_done,
         "shards": len(download.shards),
         "size_bytes": download.size_bytes,

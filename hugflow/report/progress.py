@@ -22,7 +22,7 @@ from rich.text import Text
 
 from hugflow.model.events import Event, Progress, RowFailed, RunFinished, RunStarted, Warned
 from hugflow.model.plan import AddPlan, PublishPlan
-from hugflow.render.humanize import count, duration, one_line, percent, size
+from hugflow.render.humanize import count, duration, one_line, percent, row_count, size
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class ProgressBar:
             transient=True,
         )
         if isinstance(plan, AddPlan):
-            name, total, done = plan.spec.hf_id, plan.download.rows, plan.rows_done
+            name, total, done = plan.spec.hf_id, plan.download.known_rows, plan.rows_done
         else:
             name, total, done = plan.repo_id, plan.rows, 0
         name = one_line(name, 40)
@@ -110,7 +110,7 @@ class ProgressLines:
                 self._rows, self._since = plan.rows_done, time.monotonic()
                 if plan.action != "nothing":
                     done = f", {count(plan.rows_done)} done already" if plan.rows_done else ""
-                    log.info("%s: %s rows to download%s", plan.name, count(plan.download.rows), done)
+                    log.info("%s: %s to download%s", plan.name, row_count(plan.download.known_rows), done)
             case RunStarted(plan=PublishPlan() as plan):
                 self._rows, self._since = 0, time.monotonic()
                 if plan.action != "nothing":

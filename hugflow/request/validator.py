@@ -15,6 +15,7 @@ from hugflow.request.file import ParsedRequest, Problem
 from hugflow.text.printable import closest, listed, printable, shown
 
 DEFAULT_CONFIG = "default"
+_JSON_ONLY = "`audio_column: null` for JSON only, without that audio"
 MAX_MATCHES = 10
 
 
@@ -165,17 +166,26 @@ def _config_problems(
 
 
 def _audio_problems(request: ParsedRequest, spec: AddSpec, columns: Sequence[Column]) -> Iterator[Problem]:
+    if spec.audio_column is None:
+        return
     audio = [column.name for column in columns if column.kind == "audio"]
+    nested = [path for column in columns for path in column.nested_audio]
     column = next((column for column in columns if column.name == spec.audio_column), None)
     if column is None and spec.names("audio_column"):
         yield request.problem("audio_column", message=_missing_column(spec.audio_column, columns, audio, "audio"))
     elif column is None and audio:
         line = f"`audio_column: {audio[0]}`" if len(audio) == 1 else f"`audio_column` with one of {listed(audio)}"
-        yield request.problem(
-            "audio_column", message=f"is missing; the split has audio, but no column `audio`: add {line}"
-        )
+        message = f"is missing; the split has audio, but no column `audio`: add {line}, or {_JSON_ONLY}"
+        yield request.problem("audio_column", message=message)
+    elif column is None and nested:
+        message = f"is missing; the split has audio, but only inside of lists or structs ({listed(nested)}), of which "
+        yield request.problem("audio_column", message=f"{message}no MP3 files are made: add {_JSON_ONLY}")
+    elif column is not None and column.nested_audio and column.kind != "audio":
+        message = f"must be a column of audio; {shown(column.name)} has audio inside of lists or structs "
+        message += f"({listed(column.nested_audio)}), of which no MP3 files are made: write {_JSON_ONLY}"
+        yield request.problem("audio_column", message=message)
     elif column is not None and column.kind == "image":
-        yield request.problem("audio_column", message=f"must hold audio; {shown(column.name)} holds images")
+        yield request.problem("audio_column", message=f"must be a column of audio; {shown(column.name)} has images")
 
 
 def _text_problems(request: ParsedRequest, spec: AddSpec, columns: Sequence[Column]) -> Iterator[Problem]:

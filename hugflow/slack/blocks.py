@@ -10,7 +10,7 @@ from slack_sdk.models.blocks import Block, ContextBlock, HeaderBlock, MarkdownTe
 
 from hugflow.model.events import Progress, Result
 from hugflow.model.plan import AddPlan, Plan, PublishPlan, name_of_plan
-from hugflow.render.humanize import bar, count, duration, one_line, percent, plural, size
+from hugflow.render.humanize import bar, count, duration, one_line, percent, plural, row_count, size
 from hugflow.render.mrkdwn import block, code, escape, link
 from hugflow.render.views import PullRequestView, RequestView, State
 
@@ -63,7 +63,7 @@ def started(plan: Plan) -> Message:
     """Message that a request started."""
     name, facts = name_of_plan(plan), ""
     if isinstance(plan, AddPlan):
-        facts = f": {plural(plan.download.rows, 'row')}, {size(plan.download.size_bytes)} to download"
+        facts = f": {row_count(plan.download.known_rows)}, {size(plan.download.size_bytes)} to download"
         if plan.action == "resume":
             facts += f", resumed at row {count(plan.rows_done)}"
     if isinstance(plan, PublishPlan):

@@ -375,6 +375,205 @@ def test_a_folder_of_2500_files(client: HubClient, serve: Serve) -> None:
     assert sum(answer["groups"][0]) == 2_500
 
 
+# -- class labels ----------------------------------------------------------------------------------------------------
+
+
+def labels(answer: Mapping[str, Any]) -> list[Any]:
+    return [row.get("label") for row in answer["rows"]]
+
+
+@pytest.mark.parametrize(
+    ("files", "split", "names", "ids"),
+    [
+        pytest.param(
+            ["train/a/1.wav", "train/b/2.wav", "train/c/3.wav", "test/c/4.wav", "test/b/5.wav"],
+            "test",
+            ["a", "b", "c"],
+            [1, 2],
+            id="the test split lacks a class",
+        ),
+        pytest.param(
+            ["train/a/1.wav", "train/b/2.wav", "test/0/3.wav", "test/b/4.wav"],
+            "train",
+            ["0", "a", "b"],
+            [1, 2],
+            id="a class that only another split has",
+        ),
+        pytest.param(["train/a/1.wav", "test/b/2.wav"], "test", ["a", "b"], [1], id="one class in each split"),
+        pytest.param(["data/a/1.wav", "data/b/2.wav"], "train", ["a", "b"], [0, 1], id="no folders of splits"),
+        pytest.param(["train/1.wav", "test/2.wav"], "train", None, [None], id="splits are no classes"),
+        pytest.param(["train/1.wav", "dev/2.wav"], "validation", None, [None], id="nor by another word"),
+        pytest.param(["train/a/1.wav", "train/2.wav"], "train", None, [None, None], id="folders of different depth"),
+        pytest.param(["train/a/1.wav", "test/a/2.wav"], "train", None, [None], id="one class in all"),
+    ],
+)
+def test_labels_of_folders_are_those_of_the_dataset(
+    client: HubClient, serve: Serve, files: list[str], split: str, names: list[str] | None, ids: list[int | None]
+) -> None:
+    answer = client.split(serve(dict.fromkeys(files, b"sound")), split=split)
+    assert answer["class_names"] == ({"label": names} if names else {})
+    assert labels(answer) == ids
+
+
+def test_labels_of_folders_inside_of_archives(client: HubClient, serve: Serve) -> None:
+    """`datasets` knows them by the archive's own folder, and fails."""
+    train = zip_bytes({"dog/1.wav": b"a", "cat/2.wav": b"b", "__MACOSX/dog/._1.wav": b"", "note.txt": b""})
+    hf_id = serve({"train.zip": train, "test.zip": zip_bytes({"dog/3.wav": b"c"})})
+    answer = client.split(hf_id, split="test")
+    assert (answer["class_names"], labels(answer)) == ({"label": ["cat", "dog"]}, [1])
+    assert [row["audio"]["path"] for row in answer["rows"]] == ["zip://dog/3.wav::test.zip"]
+
+
+def test_the_card_names_the_classes(client: HubClient, serve: Serve) -> None:
+    features = "dataset_info:\n  features:\n  - {name: audio, dtype: audio}\n"
+    features += "  - {name: label, dtype: {class_label: {names: {'0': zebra, '1': ape}}}}\n"
+    hf_id = serve({"README.md": card(features), "train/ape/1.wav": b"a", "train/zebra/2.wav": b"b"})
+    answer = client.split(hf_id)
+    assert (answer["class_names"], labels(answer)) == ({"label": ["zebra", "ape"]}, [1, 0])
+
+
+def test_a_card_that_does_not_know_all_classes_does_not_count(client: HubClient, serve: Serve) -> None:
+    features = "dataset_info:\n  features:\n  - {name: audio, dtype: audio}\n"
+    features += "  - {name: label, dtype: {class_label: {names: {'0': zebra}}}}\n"
+    hf_id = serve({"README.md": card(features), "train/ape/1.wav": b"a", "train/zebra/2.wav": b"b"})
+    answer = client.split(hf_id)
+    assert (answer["class_names"], labels(answer)) == ({"label": ["ape", "zebra"]}, [0, 1])
+
+
+def test_where_there_is_metadata_folders_are_no_classes(client: HubClient, serve: Serve) -> None:
+    metadata = lines({"file_name": "a/1.wav", "text": "one"}, {"file_name": "b/2.wav", "text": "two"})
+    files = {"train/a/1.wav": b"1", "train/b/2.wav": b"2", "train/metadata.jsonl": metadata, "test/a/3.wav": b"3"}
+    hf_id = serve(files | {"test/b/4.wav": b"4"})
+    assert [sorted(row) for row in client.rows(hf_id)] == [["audio", "text"]] * 2
+    answer = client.split(hf_id, split="test")
+    assert [row["audio"]["path"] for row in answer["rows"]] == ["test/a/3.wav", "test/b/4.wav"]
+    assert labels(answer) == [None, None]
+    assert answer["facts"]["remarks"] == [
+        "the split test has no metadata file, unlike train: its rows have no more columns"
+    ]
+
+
+CLASSES = {"_type": "ClassLabel", "names": ["no", "yes"]}
+INFO = {
+    "label": CLASSES,
+    "tags": {"_type": "List", "feature": CLASSES},
+    "old": [CLASSES],
+    "who": {"sure": CLASSES, "id": {"_type": "Value", "dtype": "int64"}},
+    "turns": [{"mood": CLASSES}],
+}
+
+
+def test_class_names_of_parquet_at_any_depth(client: HubClient, serve: Serve) -> None:
+    row = {"label": 1, "tags": [0, 1], "old": [1], "who": {"sure": 0, "id": 7}, "turns": [{"mood": 1}]}
+    meta = {b"huggingface": json.dumps({"info": {"features": INFO}}).encode()}
+    hf_id = serve({"train.parquet": parquet_bytes(pa.Table.from_pylist([row]).replace_schema_metadata(meta))})
+    answer = client.split(hf_id)
+    paths = ["label", "tags", "old", "who.sure", "turns.mood"]
+    assert answer["class_names"] == {path: ["no", "yes"] for path in paths}
+    assert answer["rows"] == [row]
+
+
+# -- audio that a request does not get -------------------------------------------------------------------------------
+
+SOUND = {"_type": "Audio"}
+CELL = {"bytes": b"sound", "path": "a.wav"}
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "named"),
+    [
+        pytest.param({"_type": "List", "feature": SOUND}, [CELL, CELL], ["x"], id="a list"),
+        pytest.param(
+            {"mic": SOUND, "n": {"_type": "Value", "dtype": "int64"}}, {"mic": CELL, "n": 1}, ["x.mic"], id="a struct"
+        ),
+        pytest.param([{"a": SOUND, "b": [SOUND]}], [{"a": CELL, "b": [CELL]}], ["x.a", "x.b"], id="a list of structs"),
+    ],
+)
+def test_audio_inside_of_columns_is_named(
+    client: HubClient, serve: Serve, feature: Any, value: Any, named: list[str]
+) -> None:
+    meta = {b"huggingface": json.dumps({"info": {"features": {"x": feature}}}).encode()}
+    hf_id = serve({"train.parquet": parquet_bytes(pa.Table.from_pylist([{"x": value}]).replace_schema_metadata(meta))})
+    error = client.refusal(hf_id)
+    assert all(f"`{path}`" in error["problem"] for path in named), error
+    answer = client.split(hf_id, audio_column=None)
+    assert (answer["audio_column"], answer["nested_audio"]) == (None, named)
+
+
+def test_audio_whose_bytes_have_a_wider_type_is_audio(client: HubClient, serve: Serve) -> None:
+    """Other writers use large_binary and large_string, from which `datasets` does not know its own feature again."""
+    kind = pa.struct([("bytes", pa.large_binary()), ("path", pa.large_string())])
+    table = pa.table({"speech": pa.array([CELL], kind)})
+    meta = {b"huggingface": json.dumps({"info": {"features": {"speech": SOUND}}}).encode()}
+    hf_id = serve({"train.parquet": parquet_bytes(table.replace_schema_metadata(meta))})
+    assert "`audio_column: speech`" in client.refusal(hf_id)["problem"]
+    assert client.split(hf_id, audio_column="speech")["columns"]["speech"][0] == "audio"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "columns"),
+    [
+        ({"file_names": ["0.wav", "1.wav"]}, {"audios": ["audios"]}),
+        ({"mic_file_names": ["0.wav"]}, {"mic": ["mic"]}),
+        ({"cat_file_name": "0.wav", "dog_file_name": "1.wav"}, {"cat": [], "dog": []}),
+    ],
+)
+def test_other_columns_of_metadata_that_name_files(
+    client: HubClient, serve: Serve, metadata: dict[str, Any], columns: dict[str, list[str]]
+) -> None:
+    hf_id = serve({"0.wav": b"0", "1.wav": b"1", "metadata.jsonl": lines({**metadata, "text": "a"})})
+    error = client.refusal(hf_id)
+    assert all(f"`{name}`" in error["problem"] for name in columns), error
+    answer = client.split(hf_id, audio_column=None)
+    assert answer["nested_audio"] == [path for paths in columns.values() for path in paths]
+    kinds = {name: kind for name, (kind, _) in answer["columns"].items() if name != "text"}
+    assert kinds == {name: "value" if paths else "audio" for name, paths in columns.items()}
+
+
+# -- files that are in no split --------------------------------------------------------------------------------------
+
+
+def test_files_in_no_split_are_named(client: HubClient, serve: Serve) -> None:
+    text = "configs:\n- config_name: one\n  data_files: one/*.jsonl\n- config_name: two\n  data_files: two/**\n"
+    files: dict[str, bytes | str] = {
+        "README.md": card(text),
+        "LICENSE.txt": "x",
+        "one/a.jsonl": lines({"x": 1}),
+        "two/deep/b.jsonl": lines({"x": 1}),
+        "clips/a.wav": b"a",
+        "clips/b.wav": b"b",
+        "old.csv": "x",
+    }
+    remark = (
+        "3 files of the repository are in no split, and not downloaded (2 .wav, 1 .csv): "
+        "`clips/a.wav`, `clips/b.wav`, `old.csv`"
+    )
+    answer = client.split(serve(files), subset="one")
+    assert answer["facts"]["remarks"] == [remark]
+
+
+def test_a_repository_whose_files_are_all_used_has_no_remark(client: HubClient, serve: Serve) -> None:
+    files = {"README.md": "words", "train/a/1.wav": b"1", "train/b/2.wav": b"2", "test/a/3.wav": b"3"}
+    assert client.split(serve(files))["facts"]["remarks"] == []
+
+
+def test_files_that_no_line_of_the_metadata_names(client: HubClient, serve: Serve) -> None:
+    archive = zip_bytes({"metadata.jsonl": lines({"file_name": "d.wav"}), "d.wav": b"d", "e.wav": b"e"})
+    metadata = lines({"file_name": "a.wav"}, {"file_name": "deep/b.wav"})
+    files = {"metadata.jsonl": metadata, "a.wav": b"a", "deep/b.wav": b"b", "deep/c.wav": b"c", "more.zip": archive}
+    answer = client.split(serve(files))
+    assert len(answer["rows"]) == 3
+    assert answer["facts"]["remarks"] == [
+        "2 files of the split in no line of the metadata, and so in no row: `deep/c.wav`, `zip://e.wav::more.zip`"
+    ]
+
+
+@pytest.mark.parametrize("name", ["a[1].wav", "b*.wav", "c?.wav", "{d}.wav"])
+def test_names_that_look_like_patterns(client: HubClient, serve: Serve, name: str) -> None:
+    hf_id = serve({f"train/{name}": b"x", "train/plain.wav": b"y"})
+    assert {row["audio"]["path"] for row in client.rows(hf_id)} == {f"train/{name}", "train/plain.wav"}
+
+
 # -- webdatasets -----------------------------------------------------------------------------------------------------
 
 

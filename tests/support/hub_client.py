@@ -103,6 +103,8 @@ def split(
         "format": plan.format,
         "sha": plan.sha,
         "columns": {column.name: [column.kind, column.type] for column in plan.columns},
+        "class_names": {path: names for column in plan.columns for path, names in column.class_names.items()},
+        "nested_audio": [path for column in plan.columns for path in column.nested_audio],
         "audio_column": plan.audio_column,
         "files": [shard.path for shard in plan.shards],
         "expected_rows": plan.expected_rows,

@@ -20,6 +20,7 @@ from hugflow.hf_client.read.repository_reader import Resolved, SplitSummary, aud
 from hugflow.hf_client.read.revisions import commit_of
 from hugflow.hf_client.read.splits import SplitFiles
 from hugflow.hf_client.read.transcode import UNREADABLE
+from hugflow.hf_client.read.unused_files import unused_files
 from hugflow.model.errors import HugflowError, InvalidRequest, Terminal, UnreadableSource
 from hugflow.model.plan import DownloadPlan, HubFacts
 from hugflow.model.records import EncoderSettings
@@ -54,7 +55,8 @@ def resolve(
         encoder=encoder,
         expected_rows=found.expected_rows,
     )
-    return Resolved(_facts(info, configs, splits), download)
+    remarks = (*found.remarks, *unused_files(info, [builder.config, *_other_configs(builder)]))
+    return Resolved(_facts(info, configs, splits, remarks), download)
 
 
 def inspect(hub: Hub, hf_id: str, revision: str) -> tuple[HubFacts, list[SplitSummary]]:
@@ -62,16 +64,20 @@ def inspect(hub: Hub, hf_id: str, revision: str) -> tuple[HubFacts, list[SplitSu
     info = repository(hub, hf_id, revision)
     commit = commit_of(info)
     configs, all_splits, summaries = config_names(hub, hf_id, commit), dict[str, None](), []
+    remarks: dict[str, None] = {}
+    read: list[datasets.BuilderConfig] = []
     for config in configs:
         builder = _builder(hub, hf_id, commit, config)
+        read.append(builder.config)
         for split in _splits(builder):
             all_splits[split] = None
             found = SplitFiles.of(hub, info, builder, split).describe()
+            remarks |= dict.fromkeys(found.remarks)
             size = sum(shard.size_bytes for shard in found.shards)
             counted = all(shard.groups is not None for shard in found.shards)
             rows = sum(shard.rows for shard in found.shards) if counted else found.expected_rows
             summaries.append(SplitSummary(config, split, found.format, rows, size, len(found.shards), found.columns))
-    return _facts(info, configs, all_splits), summaries
+    return _facts(info, configs, all_splits, (*remarks, *unused_files(info, read))), summaries
 
 
 def repository(hub: Hub, hf_id: str, revision: str) -> DatasetInfo:
@@ -135,6 +141,10 @@ def open_split(hub: Hub, plan: DownloadPlan) -> SplitFiles:
     return SplitFiles.of(hub, info, _builder(hub, identity.hf_id, plan.sha, identity.subset), identity.split)
 
 
+def _other_configs(builder: datasets.DatasetBuilder) -> list[datasets.BuilderConfig]:
+    return [config for name, config in type(builder).builder_configs.items() if name != builder.config.name]
+
+
 def _splits(builder: datasets.DatasetBuilder) -> list[str]:
     return [str(split) for split in builder.config.data_files or {}]
 
@@ -189,7 +199,7 @@ def _token(hub: Hub) -> str | bool:
     return hub.token or False
 
 
-def _facts(info: DatasetInfo, configs: Iterable[str], splits: Iterable[str]) -> HubFacts:
+def _facts(info: DatasetInfo, configs: Iterable[str], splits: Iterable[str], remarks: Iterable[str]) -> HubFacts:
     stated = info.card_data.get("license") if info.card_data else None
     licences = [each for each in (stated if isinstance(stated, list) else [stated]) if isinstance(each, str)]
     return HubFacts(
@@ -199,4 +209,5 @@ def _facts(info: DatasetInfo, configs: Iterable[str], splits: Iterable[str]) -> 
         private=bool(info.private),
         configs=tuple(configs),
         splits=tuple(splits),
+        remarks=tuple(remarks),
     )

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, cast
 
 import datasets
 import pyarrow as pa
@@ -24,6 +23,7 @@ from huggingface_hub.hf_api import DatasetInfo, RepoSibling
 
 from hugflow.formats.parquet_rows import without_row_error_column
 from hugflow.hf_client.http import Hub
+from hugflow.hf_client.read.columns import columns_of
 from hugflow.hf_client.read.fetch import fetch_shard
 from hugflow.hf_client.read.folders import Folder
 from hugflow.hf_client.read.readers import Reader, first_samples, media_feature
@@ -48,6 +48,7 @@ class Description:
     schema: pa.Schema
     shards: tuple[Shard, ...]
     expected_rows: int | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +63,14 @@ class SplitFiles:
     files: tuple[Shard, ...]
     reader: Reader
     builder: datasets.DatasetBuilder
+    other_splits: Mapping[str, tuple[Shard, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, hub: Hub, info: DatasetInfo, builder: datasets.DatasetBuilder, split: str) -> SplitFiles:
         """The files that `builder` lists for `split`. Raises InvalidRequest for a format that cannot be read."""
         known = {sibling.rfilename: sibling for sibling in info.siblings or []}
         prefix = f"hf://datasets/{info.id}@{info.sha}/"
-        paths = [str(address).removeprefix(prefix) for address in builder.config.data_files[split]]
+        paths = _in_repository(builder.config.data_files[split], prefix)
         module = type(builder).__module__.rsplit(".", 1)[-1]
         doing = f"reading the files of {info.id}"
         if module not in TRANSCODED | FOLDERS:
@@ -90,7 +92,12 @@ class SplitFiles:
             )
         files = tuple(_shard(known[path]) for path in paths)
         reader = Reader(module, _settings(builder), builder.info.features)
-        return cls(hub, info.id, info.sha or "", split, module, files, reader, builder)
+        others = {
+            str(other): tuple(_shard(known[path]) for path in _in_repository(addresses, prefix) if path in known)
+            for other, addresses in builder.config.data_files.items()
+            if module in FOLDERS and str(other) != split
+        }
+        return cls(hub, info.id, info.sha or "", split, module, files, reader, builder, others)
 
     @property
     def is_folder(self) -> bool:
@@ -113,7 +120,7 @@ class SplitFiles:
         counts = self.builder.info.splits or {}
         expected = counts[self.name].num_examples if self.name in counts else None
         module = "parquet-view" if self.module == "parquet" else self.module
-        return Description(module, _columns(schema, features), schema, self.files, expected or None)
+        return Description(module, columns_of(schema, features), schema, self.files, expected or None)
 
     def fetch_rows(self, index: int, folder: Path) -> Path:
         """Make shard `index` of the split a parquet file of rows in `folder`, a folder of its own in scratch.
@@ -126,7 +133,9 @@ class SplitFiles:
         doing = f"reading {self.files[index].path if not self.is_folder else 'the folders'} of {self.hf_id}"
         if self.is_folder:
             folder.mkdir(parents=True, exist_ok=True)
-            transcode(doing, self._folder().tables(folder), target)
+            with readable(doing):
+                tables = self._folder().rows(folder).tables
+            transcode(doing, tables, target)
             return target
         file = self.files[index]
         fetched = fetch_shard(self.hub, self.hf_id, self.sha, file, folder / "source")
@@ -146,7 +155,7 @@ class SplitFiles:
             known = {"first_row": first_row, "groups": groups, "largest_group_bytes": largest}
             shards.append(file.model_copy(update=known))
             first_row += sum(groups)
-        return Description("parquet", _columns(schema, self.reader.features), schema, tuple(shards))
+        return Description("parquet", columns_of(schema, self.reader.features), schema, tuple(shards))
 
     def _footer(self, file: Shard) -> pq.FileMetaData:
         """A parquet file's footer, by one range request (two for the few that are longer than 64 KiB)."""
@@ -171,20 +180,21 @@ class SplitFiles:
         """The whole table of rows is made, as it is small: names and metadata."""
         with TemporaryDirectory(prefix="hugflow-") as scratch:
             rows = Path(scratch) / ROWS
-            transcode(f"listing the rows of {self.hf_id}", self._folder().tables(Path(scratch)), rows)
+            doing = f"listing the rows of {self.hf_id}"
+            with readable(doing):
+                found = self._folder().rows(Path(scratch))
+            transcode(doing, found.tables, rows)
             metadata = pq.read_metadata(rows)
         groups = tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
         size = sum(file.size_bytes for file in self.files)
         shard = Shard(path="", size_bytes=size, sha256=None, blob_id=None, first_row=0, groups=groups)
         schema = metadata.schema.to_arrow_schema()
-        return Description(self.module, _columns(schema, self.reader.features, self._audio_name()), schema, (shard,))
-
-    def _audio_name(self) -> str | None:
-        """The column that audio folders make of their files' names."""
-        return "audio" if self.module == "audiofolder" else None
+        columns = columns_of(schema, found.features)
+        return Description(self.module, columns, schema, (shard,), remarks=tuple(found.remarks))
 
     def _folder(self) -> Folder:
-        return Folder(self.hub, self.hf_id, self.sha, self.files, self.reader)
+        splits = {self.name: self.files, **self.other_splits}
+        return Folder(self.hub, self.hf_id, self.sha, splits, self.name, self.reader)
 
     def _first_rows(self) -> tuple[pa.Schema, datasets.Features | None]:
         """The schema of the first rows, streamed from the Hub: it names the columns; their types may widen later."""
@@ -222,6 +232,10 @@ class SplitFiles:
         return schema, datasets.Features(features | {name: kind for name, kind in special.items() if kind is not None})
 
 
+def _in_repository(addresses: Iterable[str], prefix: str) -> list[str]:
+    return [str(address).removeprefix(prefix) for address in addresses]
+
+
 def _settings(builder: datasets.DatasetBuilder) -> dict[str, Any]:
     """What the repository's card sets for the reader: those fields of its config that are not as by default."""
     config = builder.config
@@ -236,38 +250,3 @@ def _shard(file: RepoSibling) -> Shard:
         raise Terminal(f"reading the size of {file.rfilename}", "the Hub does not tell it", "Try again later.")
     sha256 = file.lfs.sha256 if file.lfs else None
     return Shard(path=file.rfilename, size_bytes=file.size, sha256=sha256, blob_id=file.blob_id)
-
-
-def _columns(
-    schema: pa.Schema, features: datasets.Features | None, audio_struct: str | None = None
-) -> tuple[Column, ...]:
-    known = features or _known_features(schema)
-    return tuple(
-        Column(
-            name=f.name,
-            kind="audio" if f.name == audio_struct else _kind(known.get(f.name), f.type),
-            type=_type_name(f.type),
-        )
-        for f in schema
-    )
-
-
-def _type_name(kind: pa.DataType) -> str:
-    return str(kind).replace("extension<arrow.json>", "json")
-
-
-def _known_features(schema: pa.Schema) -> dict[str, Any]:
-    """What a file says of its columns. One by one: `datasets` has no feature for some types (maps), and raises."""
-    known: dict[str, Any] = {}
-    for field in schema:
-        with suppress(ValueError, TypeError, KeyError):
-            known |= datasets.Features.from_arrow_schema(pa.schema([field], metadata=schema.metadata))
-    return known
-
-
-def _kind(feature: Any, kind: pa.DataType) -> Literal["audio", "image", "text", "value"]:
-    if isinstance(feature, datasets.Audio):
-        return "audio"
-    if isinstance(feature, datasets.Image):
-        return "image"
-    return "text" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else "value"

@@ -84,6 +84,22 @@ def test_inspection() -> None:
     check("inspect", inspection_text("acme/voices", "main", facts, splits))
 
 
+def test_inspection_of_classes_nested_audio_and_unused_files() -> None:
+    columns = (
+        Column(name="label", kind="value", type="int64", class_names={"label": ("no", "yes")}),
+        Column(
+            name="turn",
+            kind="value",
+            type="struct<...>",
+            nested_audio=("turn.mic",),
+            class_names={"turn.mood": tuple(f"mood {number}" for number in range(30))},
+        ),
+    )
+    facts = HubFacts(sha=SHA, remarks=("2 files of the repository are in no split: `a\x1b[0m.wav`, `b.wav`",))
+    split = SplitSummary("default", "train", "parquet", None, 2_000, 1, columns)
+    check("inspect-labels", inspection_text("acme/moods", "main", facts, [split]))
+
+
 def test_inspection_of_a_repository_without_splits() -> None:
     check("inspect-nothing", inspection_text("acme/empty", "v1", HubFacts(sha=SHA, private=True), []))
 

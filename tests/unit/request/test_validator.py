@@ -269,20 +269,49 @@ def test_the_default_audio_column_is_missing_though_there_is_audio() -> None:
     assert columns({}, among=COLUMNS[1:]) == [
         (
             "add/a.yaml:1:1: audio_column: is missing; the split has audio, but no column `audio`: "
-            "add `audio_column: noise`"
+            "add `audio_column: noise`, or `audio_column: null` for JSON only, without that audio"
         )
     ]
     assert columns({}, among=COLUMNS) == [
         (
             "add/a.yaml:1:1: audio_column: is missing; the split has audio, but no column `audio`: "
-            "add `audio_column` with one of `speech`, `noise`"
+            "add `audio_column` with one of `speech`, `noise`, "
+            "or `audio_column: null` for JSON only, without that audio"
         )
     ]
 
 
+NESTED = [
+    Column(name="audio", kind="value", type="list<struct>", nested_audio=("audio",)),
+    Column(name="turn", kind="value", type="struct", nested_audio=("turn.user.sound", "turn.replies")),
+    Column(name="text", kind="text", type="string"),
+]
+
+
+def test_audio_inside_of_lists_and_structs_is_no_audio_column() -> None:
+    assert columns({}, among=NESTED[1:]) == [
+        (
+            "add/a.yaml:1:1: audio_column: is missing; the split has audio, but only inside of lists or structs "
+            "(`turn.user.sound`, `turn.replies`), of which no MP3 files are made: "
+            "add `audio_column: null` for JSON only, without that audio"
+        )
+    ]
+    of_lists = (
+        "must be a column of audio; `audio` has audio inside of lists or structs (`audio`), of which no MP3 files "
+        "are made: write `audio_column: null` for JSON only, without that audio"
+    )
+    assert columns({}, among=NESTED) == [f"add/a.yaml:1:1: audio_column: {of_lists}"]
+    assert columns({"audio_column": "audio"}, among=NESTED) == [f"add/a.yaml:3:15: audio_column: {of_lists}"]
+
+
+@pytest.mark.parametrize("among", [NESTED, COLUMNS, COLUMNS[2:]])
+def test_null_asks_for_json_only(among: list[Column]) -> None:
+    assert shown(check_columns(request("add/a", hf_id="acme/speech", audio_column="null"), among)) == []
+
+
 def test_images_are_no_audio() -> None:
     assert columns({"audio_column": "portrait"}, among=COLUMNS) == [
-        "add/a.yaml:3:15: audio_column: must hold audio; `portrait` holds images"
+        "add/a.yaml:3:15: audio_column: must be a column of audio; `portrait` has images"
     ]
 
 

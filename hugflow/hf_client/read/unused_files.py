@@ -1,0 +1,60 @@
+"""Files of a repository that look like data and are in no split of any config."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+import datasets
+from datasets.data_files import DataFilesDict
+from fsspec.utils import glob_translate
+from huggingface_hub.hf_api import DatasetInfo
+
+from hugflow.hf_client.features import AUDIO_SUFFIXES
+from hugflow.text.printable import listed
+
+_DATA = re.compile(
+    r"(?i)\.(?:arrow|7z|bz2|csv|feather|gz|h5|hdf5|json|jsonl|lz4|ndjson|npy|npz|orc|parquet|pickle|pkl|rar|tar|tgz|trans"
+    r"|tsv|txt|xlsx?|xml|xz|zip|zst)\Z"
+)
+_ABOUT_THE_DATA = re.compile(r"(?i)(?:read.?me|licen[cs]e|copying|citation|changelog|requirements|notice|authors)\b.*")
+_NO_DATA = {"dataset_infos.json", "dataset_info.json", "state.json", "dataset_dict.json", "spec.json"}
+
+
+def unused_files(info: DatasetInfo, configs: Iterable[datasets.BuilderConfig]) -> list[str]:
+    """Return a sentence about data files that no split of these configs has, if there are any."""
+    left = {file.rfilename for file in info.siblings or [] if _is_data(file.rfilename)}
+    for config in configs:
+        left -= set(_files_of(config, f"hf://datasets/{info.id}@{info.sha}/", left))
+    if not left:
+        return []
+    kinds = Counter(posixpath.splitext(path)[1].lower() for path in sorted(left))
+    counts = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common(4))
+    what = "1 file of the repository is" if len(left) == 1 else f"{len(left)} files of the repository are"
+    return [f"{what} in no split, and not downloaded ({counts}): {listed(sorted(left))}"]
+
+
+def _files_of(config: datasets.BuilderConfig, prefix: str, paths: set[str]) -> Iterator[str]:
+    """Those of `paths` that a config names; a config that was not loaded has patterns instead of files."""
+    for files in (config.data_files or {}).values():
+        if isinstance(config.data_files, DataFilesDict):
+            yield from (str(address).removeprefix(prefix) for address in files)
+            continue
+        for pattern in files:
+            relative = str(pattern).removeprefix(prefix)
+            inside = posixpath.normpath(posixpath.join(config.data_dir or "", relative))
+            with suppress(ValueError, re.error):
+                match = re.compile(glob_translate(inside)).match
+                yield from (path for path in paths if match(path))
+
+
+def _is_data(path: str) -> bool:
+    """Judge by the suffix; files about the data, such as README.txt, and hidden ones are none."""
+    name = posixpath.basename(path)
+    hidden = any(part.startswith(".") for part in path.split("/"))
+    if hidden or name in _NO_DATA or _ABOUT_THE_DATA.fullmatch(name):
+        return False
+    return posixpath.splitext(name)[1].lower() in AUDIO_SUFFIXES or bool(_DATA.search(name))
