@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-import datasets
 import orjson
 import pyarrow as pa
-from datasets.packaged_modules.audiofolder.audiofolder import AudioFolder
-from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
 
-AUDIO_SUFFIXES = frozenset(AudioFolder.EXTENSIONS)
-IMAGE_SUFFIXES = frozenset(ImageFolder.EXTENSIONS) - AUDIO_SUFFIXES
+if TYPE_CHECKING:
+    from datasets import Features
 
 _KEY = b"huggingface"
+
+
+def _features() -> Any:
+    """Return the class of `datasets`, which takes half a second to import: planning does without it."""
+    from datasets import Features  # noqa: PLC0415 - as above
+
+    return Features
+
+
+@cache
+def media_suffixes() -> Mapping[str, str]:
+    """Return the suffixes of media files, each with its kind: "audio" or "image"."""
+    from datasets.packaged_modules.audiofolder.audiofolder import AudioFolder  # noqa: PLC0415 - as above
+    from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder  # noqa: PLC0415 - as above
+
+    return {**dict.fromkeys(ImageFolder.EXTENSIONS, "image"), **dict.fromkeys(AudioFolder.EXTENSIONS, "audio")}
 
 
 def features_of(schema: pa.Schema) -> dict[str, Any]:
@@ -23,7 +37,7 @@ def features_of(schema: pa.Schema) -> dict[str, Any]:
 
     Raises ValueError for a type that `datasets` has no feature for.
     """
-    return _as_json(datasets.Features.from_arrow_schema(schema.remove_metadata()))
+    return _as_json(_features().from_arrow_schema(schema.remove_metadata()))
 
 
 def declared_features(schema: pa.Schema) -> dict[str, tuple[dict[str, Any], pa.DataType]]:
@@ -32,12 +46,12 @@ def declared_features(schema: pa.Schema) -> dict[str, tuple[dict[str, Any], pa.D
     for name, feature in _declared(schema).items():
         # features of a newer `datasets`, or written by hand
         with suppress(ValueError, TypeError, KeyError, AttributeError):
-            features = datasets.Features.from_dict({name: feature})
+            features = _features().from_dict({name: feature})
             found[name] = _as_json(features)[name], features.arrow_schema.field(name).type
     return found
 
 
-def _as_json(features: datasets.Features) -> dict[str, Any]:
+def _as_json(features: Features) -> dict[str, Any]:
     found: dict[str, Any] = orjson.loads(orjson.dumps(features.to_dict()))
     return found
 
@@ -52,4 +66,4 @@ def _declared(schema: pa.Schema) -> dict[str, Any]:
 
 def arrow_schema(features: Mapping[str, Any]) -> pa.Schema:
     """Return the schema with which `datasets` stores these features, with the metadata from which it restores them."""
-    return datasets.Features.from_dict(dict(features)).arrow_schema
+    return _features().from_dict(dict(features)).arrow_schema

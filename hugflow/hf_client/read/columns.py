@@ -10,13 +10,23 @@ import datasets
 import orjson
 import pyarrow as pa
 
+from hugflow.formats.json_lines import MAX_COLUMNS
+from hugflow.model.errors import UnreadableSource
 from hugflow.model.plan import Column
 
 _KEY = b"huggingface"
 
 
 def columns_of(schema: pa.Schema, features: Mapping[str, Any] | None) -> tuple[Column, ...]:
-    """The columns of a split. `features` of the card or of the format's reader go before those in the schema."""
+    """The columns of a split. `features` of the card or of the format's reader go before those in the schema.
+
+    Raises UnreadableSource where there are too many.
+    """
+    if len(schema) > MAX_COLUMNS:
+        problem = f"it has {len(schema):,} columns, over {MAX_COLUMNS:,}"
+        raise UnreadableSource(
+            "reading the columns", problem, "Report it to the dataset's owners.", reason="reader_limit"
+        )
     known = {**_schema_features(schema), **(features or {})}
     return tuple(_column(field, known.get(field.name)) for field in schema)
 

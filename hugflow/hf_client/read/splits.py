@@ -145,22 +145,30 @@ class SplitFiles:
 
     def _describe_parquet(self) -> Description:
         with ThreadPoolExecutor(self.hub.max_concurrent_downloads) as threads:
-            footers = list(threads.map(self._footer, self.files))
-        schema = self._common_schema([footer.schema.to_arrow_schema() for footer in footers])
+            found = list(threads.map(self._counted, self.files))
+        schema = self._common_schema([schema for schema, _ in found])
         shards: list[Shard] = []
         first_row = 0
-        for file, footer in zip(self.files, footers, strict=True):
-            groups = tuple(footer.row_group(i).num_rows for i in range(footer.num_row_groups))
-            largest = max((footer.row_group(i).total_byte_size for i in range(footer.num_row_groups)), default=0)
-            known = {"first_row": first_row, "groups": groups, "largest_group_bytes": largest}
-            shards.append(file.model_copy(update=known))
-            first_row += sum(groups)
+        for _, shard in found:
+            shards.append(shard.model_copy(update={"first_row": first_row}))
+            first_row += shard.rows
         return Description("parquet", columns_of(schema, self.reader.features), schema, tuple(shards))
 
-    def _footer(self, file: Shard) -> pq.FileMetaData:
-        """A parquet file's footer, by one range request (two for the few that are longer than 64 KiB)."""
+    def _counted(self, file: Shard) -> tuple[pa.Schema, Shard]:
+        """Return the schema of a parquet file, and the file with the rows that its footer counts.
+
+        The footer costs one range request (two for the few that are longer than 64 KiB), and is not kept.
+        """
         doing = f"reading the footer of {file.path}"
-        return read_ranges(doing, lambda: pq.read_metadata(RemoteFile(self._remote(file))))
+        footer = read_ranges(doing, lambda: pq.read_metadata(RemoteFile(self._remote(file))))
+        row_groups = [footer.row_group(i) for i in range(footer.num_row_groups)]
+        groups = tuple(group.num_rows for group in row_groups)
+        if min(groups, default=0) < 0 or sum(groups) != footer.num_rows:
+            problem = f"it counts {footer.num_rows:,} rows, but {sum(groups):,} in its row groups"
+            raise UnreadableSource(doing, problem, "Report it to the dataset's owners.")
+        largest = max((group.total_byte_size for group in row_groups), default=0)
+        known = {"groups": groups, "largest_group_bytes": largest}
+        return footer.schema.to_arrow_schema(), file.model_copy(update=known)
 
     def _remote(self, file: Shard) -> RepositoryFile:
         return RepositoryFile(self.hub, self.hf_id, self.sha, file.path, file.size_bytes)

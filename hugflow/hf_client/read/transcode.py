@@ -7,40 +7,21 @@ access for slices and resumes, and keeps memory flat. Errors of readers become e
 
 from __future__ import annotations
 
-import lzma
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
-import zstandard
 from datasets.exceptions import DatasetsError
 
+from hugflow.formats.broken_content import BROKEN_CONTENT
 from hugflow.formats.parquet_writer import write_rows
 from hugflow.hf_client.http import HUB_ERRORS, Answer
 from hugflow.hf_client.read.limited_process import renew_time
 from hugflow.model.errors import HugflowError, UnreadableSource
 from hugflow.storage.disk import faults
 
-# Exceptions with which libraries report broken content; pyarrow's errors are subclasses of some.
-UNREADABLE = (
-    ArithmeticError,
-    DatasetsError,
-    EOFError,
-    LookupError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    lzma.LZMAError,
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-    zstandard.ZstdError,
-)
+UNREADABLE = (*BROKEN_CONTENT, DatasetsError)
 
 
 def transcode(doing: str, tables: Callable[[], Iterator[pa.Table]], target: Path) -> None:

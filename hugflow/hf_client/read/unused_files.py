@@ -13,7 +13,7 @@ from datasets.data_files import DataFilesDict
 from fsspec.utils import glob_translate
 from huggingface_hub.hf_api import DatasetInfo
 
-from hugflow.hf_client.features import AUDIO_SUFFIXES
+from hugflow.hf_client.features import media_suffixes
 from hugflow.text.printable import listed
 
 _DATA = re.compile(
@@ -57,4 +57,4 @@ def _is_data(path: str) -> bool:
     hidden = any(part.startswith(".") for part in path.split("/"))
     if hidden or name in _NO_DATA or _ABOUT_THE_DATA.fullmatch(name):
         return False
-    return posixpath.splitext(name)[1].lower() in AUDIO_SUFFIXES or bool(_DATA.search(name))
+    return media_suffixes().get(posixpath.splitext(name)[1].lower()) == "audio" or bool(_DATA.search(name))

@@ -16,8 +16,8 @@ from typing import BinaryIO, cast
 
 import pyarrow as pa
 
+from hugflow.formats.broken_content import BROKEN_CONTENT
 from hugflow.formats.compression import decompressed
-from hugflow.hf_client.read.transcode import UNREADABLE
 from hugflow.model.errors import HugflowError, InvalidRequest, TryAgain
 from hugflow.storage.disk import NotAFileError, faults, open_regular
 from hugflow.text.printable import shown
@@ -118,7 +118,7 @@ class DataFile:
                 with faults(self.doing):
                     raise
             raise self._unreadable(error) from error
-        except UNREADABLE as error:
+        except BROKEN_CONTENT as error:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> InvalidRequest:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from hugflow.hf_client.features import AUDIO_SUFFIXES, IMAGE_SUFFIXES
+from hugflow.hf_client.features import media_suffixes
 from hugflow.publish.sources.files import DataFile
 
 FILE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -16,8 +16,7 @@ FEATURES: Mapping[str, Mapping[str, Any]] = {"audio": {"_type": "Audio"}, "image
 
 def media_kind(file: DataFile) -> str | None:
     """The kind of a file by its name: "audio", "image", or None."""
-    suffix = file.suffixes[-1] if file.suffixes else ""
-    return "audio" if suffix in AUDIO_SUFFIXES else "image" if suffix in IMAGE_SUFFIXES else None
+    return media_suffixes().get(file.suffixes[-1] if file.suffixes else "")
 
 
 def as_files(paths: pa.Array) -> pa.Array:
