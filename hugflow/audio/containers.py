@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hugflow.audio import wav
+from hugflow.audio.mpeg import first_frame
 from hugflow.audio.reasons import AudioReason
 from hugflow.audio.sizes import complete_aiff, complete_au, complete_caf, complete_w64, complete_wav, integer
 from hugflow.audio.tails import id3v2_end, tail_end
@@ -47,7 +48,9 @@ class Container:
 
 
 def recognise(data: bytes) -> tuple[Container, int]:
-    """Say what `data` is, by its content and nothing else, and at which byte it begins (after tags and padding).
+    """Say what `data` is, by its content and nothing else, and at which byte it begins.
+
+    Before it may be tags, padding, and for MPEG audio a part of a frame.
 
     Raises RowError (empty_audio; unsupported_audio: not a file of sound that is known here).
     """
@@ -59,6 +62,10 @@ def recognise(data: bytes) -> tuple[Container, int]:
         for matches, container in _KNOWN:
             if matches(head):
                 return container, start
+    begin = None if data[:3].isalpha() else first_frame(data)  # letters are the name of another format
+    if begin is not None:
+        return MPEG, begin
+    head = data[tail_end(data, 0) :][:64]
     raise RowError(AudioReason.UNSUPPORTED, f"{_looks_like(head)}, not a file of sound in a known format")
 
 

@@ -8,14 +8,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from hugflow.audio import ffmpeg, flac, ogg, sndfile, wav
+from hugflow.audio import ffmpeg, flac, mpeg, ogg, sndfile, wav
 from hugflow.audio.cells import Fetch, read_cell
 from hugflow.audio.containers import FLAC, MPEG, OGG, WAV, Container, check_whole, recognise
 from hugflow.audio.encode import Mp3, encode, refuse_too_long
 from hugflow.audio.join import ended_at, open_joined
-from hugflow.audio.mpeg import Scan, scan
+from hugflow.audio.mpeg import Scan
 from hugflow.audio.pcm import Sound
 from hugflow.audio.reasons import AudioReason
+from hugflow.audio.tails import tail_end
 from hugflow.model.errors import RowError
 from hugflow.model.records import EncoderSettings
 
@@ -39,8 +40,10 @@ def to_mp3(cell: Any, encoder: EncoderSettings, *, fetch: Fetch | None = None) -
 
 def _convert_file(data: bytes, encoder: EncoderSettings) -> Mp3:
     container, start = recognise(data)
+    if container is MPEG and start <= tail_end(data, 0):
+        return _convert_mpeg(data, encoder)  # where it is copied, its tags are copied with it
     if container is MPEG:
-        return _convert_mpeg(data, encoder)
+        return _convert_mpeg(data[start:], replace(encoder, reencode=True))
     data = check_whole(data[start:], container)
     if container is WAV:
         return _convert_wav(data, encoder)
@@ -58,7 +61,12 @@ def _convert_wav(data: bytes, encoder: EncoderSettings) -> Mp3:
     if len(files) > 1:
         with open_joined([partial(_open_wav, file) for file in files]) as joined:
             return encode(joined, encoder)
-    return _decode(data, WAV, encoder, end=wav.last_frame(data))
+    mp3 = wav.mpeg_audio(data)
+    if mp3 is not None and (found := mpeg.scan(mp3[0])):
+        _refuse_damaged(found)
+        end = wav.fact_within(mp3[1], found.samples, found.samples // max(1, found.frames))
+        return _decode(mp3[0][found.decode_from : found.end], MPEG, encoder, frames=found.samples, end=end)
+    return _decode(data, WAV, encoder, end=wav.last_sample(data))
 
 
 @contextmanager
@@ -67,7 +75,7 @@ def _open_wav(data: bytes) -> Iterator[Sound]:
 
     Raises RowError (truncated_audio, decode_failed, unsupported_audio), here and from the blocks.
     """
-    end = wav.last_frame(data)
+    end = wav.last_sample(data)
     try:
         with sndfile.open_sound(check_whole(data, WAV)) as sound:
             yield sound if end is None else ended_at(sound, end)
@@ -149,17 +157,43 @@ def _open_ogg(stream: ogg.OggAudio) -> Iterator[Sound]:
 
 
 def _convert_mpeg(data: bytes, encoder: EncoderSettings) -> Mp3:
-    found = scan(data)
+    found = _scanned(data)
+    refuse_too_long(found.samples, found.sample_rate, encoder)
+    if not encoder.reencode and found.copyable(_COPY_UP_TO_KBPS):
+        return _copied(data, found)
+    if not found.uniform:
+        with open_joined([partial(_open_mpeg, part) for part in mpeg.split(data, found)]) as sound:
+            return encode(sound, encoder)
+    return _decode(data[found.decode_from : found.end], MPEG, encoder, frames=found.samples)
+
+
+def _scanned(data: bytes) -> Scan:
+    found = mpeg.scan(data)
     if found is None:
         raise RowError(AudioReason.UNSUPPORTED, "it begins like MPEG audio, but no frames follow")
+    _refuse_damaged(found)
+    return found
+
+
+def _refuse_damaged(found: Scan) -> None:
     if found.truncated:
         raise RowError(AudioReason.TRUNCATED, f"the MPEG audio is cut off: {found.truncated}")
     if found.corrupt:
         raise RowError(AudioReason.DECODE_FAILED, f"the MPEG audio is damaged: {found.corrupt}")
-    refuse_too_long(found.samples, found.sample_rate, encoder)
-    if not encoder.reencode and found.copyable(_COPY_UP_TO_KBPS):
-        return _copied(data, found)
-    return _decode(data[found.decode_from :], MPEG, encoder, frames=found.samples)
+
+
+@contextmanager
+def _open_mpeg(data: bytes) -> Iterator[Sound]:
+    """Decode one of several MPEG streams in a row.
+
+    Raises RowError (truncated_audio, decode_failed, unsupported_audio), here and from the blocks.
+    """
+    found = _scanned(data)
+    try:
+        with sndfile.open_sound(data[found.decode_from : found.end], frames=found.samples) as sound:
+            yield sound
+    except sndfile.CannotDecode as error:
+        raise _not_decoded(MPEG, error) from None
 
 
 def _copied(data: bytes, found: Scan) -> Mp3:

@@ -11,8 +11,9 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from hugflow.audio.info_frame import info_frame, info_frame_size
 from hugflow.audio.join import refuse_incomplete
-from hugflow.audio.mpeg import highest_kbps, info_frame, info_frame_size, nearest_rate
+from hugflow.audio.mpeg import highest_kbps, nearest_rate
 from hugflow.audio.pcm import Sound, to_int16, to_mono, without_gaps
 from hugflow.audio.reasons import AudioReason
 from hugflow.model.errors import RowError

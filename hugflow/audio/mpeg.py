@@ -1,21 +1,21 @@
-"""What MPEG audio frames say: walk an MP3 file, and write the Info header that makes its length exact.
+"""MPEG audio frames and their headers: walk an MP3 file without decoding it.
 
-The layout is that of ISO 11172-3 and 13818-3, and of the Xing and LAME headers as LAME 3.100 writes them.
+The layout is that of ISO 11172-3 and 13818-3, and of the Xing, LAME and VBRI headers.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
 
-from fastcrc import crc16
+from hugflow.audio.reasons import AudioReason
+from hugflow.audio.tails import id3v2_end, id3v2_size, tail_end
+from hugflow.model.errors import RowError
 
 SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 """Every sample rate in Hz that MPEG-1, MPEG-2 and MPEG-2.5 have."""
-
-ENCODER_DELAY = 576
-"""Samples of silence that LAME puts before the source."""
 
 DECODER_DELAY = 529
 """Samples by which every decoder of layer III is late; the Info header does not count them."""
@@ -32,7 +32,15 @@ _KBPS = {
 _VERSIONS = {0: 25, 2: 2, 3: 1}
 _SLOT_OF_NO_KBPS = 15
 _SIDE_INFO_BYTES = {(True, 1): 17, (True, 2): 32, (False, 1): 9, (False, 2): 17}
-_ZEROS_AT_THE_END = 4096
+_FREE_FORMAT_SLOT = 0
+_FRAMES_IN_A_ROW = 4
+_TEXT = re.compile(rb"[\t\n\r -~\0]*")
+_MAX_FRAME_BYTES = 8192
+_CHANGES = 64
+"""How often channels or sample rate may change; more is damage."""
+
+Key = tuple[int, int, int, int]
+"""Version, layer, sample rate and channels of frames that one decoder takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,11 @@ class Frame:
     size: int
 
     @property
+    def key(self) -> Key:
+        """What changes where another stream begins."""
+        return self.version, self.layer, self.sample_rate, self.channels
+
+    @property
     def info_offset(self) -> int:
         """Where an Info or Xing header stands in the frame: as if there were no checksum, also where there is one."""
         return 4 + _SIDE_INFO_BYTES[self.version == 1, self.channels]
@@ -58,9 +71,10 @@ class Scan:
     """What stands in a file, found without decoding it.
 
     `frames` and `samples` do not count an Info frame; `samples` is what decoders return, per channel. `uniform`: one
-    version, layer and rate throughout. `tidy`: there is nothing beside frames and tags, and the Info header is one
-    that all decoders read alike. `decode_from` is the byte from which a decoder returns everything: not the
-    beginning where zeros follow a tag, or where the header speaks of a part only. `truncated` and `corrupt` say in
+    version, layer, rate and number of channels throughout. `tidy`: there is nothing beside frames and tags, and the
+    Info header is one that all decoders read alike. From the byte `decode_from` to the byte `end` a decoder returns
+    everything: not from the beginning where zeros follow a tag, or where the header speaks of a part only. `truncated`
+    and `corrupt` say in
     a phrase what is wrong, or are None.
     """
 
@@ -75,6 +89,7 @@ class Scan:
     mono: bool
     tidy: bool
     decode_from: int = 0
+    end: int = 0
     truncated: str | None = None
     corrupt: str | None = None
 
@@ -96,13 +111,18 @@ def highest_kbps(sample_rate: int) -> int:
 
 
 @lru_cache(maxsize=4096)
-def parse_frame(head: bytes) -> Frame | None:
-    """Read a frame's first four bytes; None where they are no frame header (free format included)."""
+def parse_frame(head: bytes, free_bytes: int = 0) -> Frame | None:
+    """Read a frame's first four bytes; None where they are no frame header.
+
+    `free_bytes` is the size of a frame of free format without padding; 0 where there is none.
+    """
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:  # noqa: PLR2004 - the sync word
         return None
     version, layer = _VERSIONS.get(head[1] >> 3 & 3), 4 - (head[1] >> 1 & 3)
     slot, rate = head[2] >> 4, head[2] >> 2 & 3
-    if version is None or layer > _LAYER_3 or slot in (0, _SLOT_OF_NO_KBPS) or rate > 2:  # noqa: PLR2004 - reserved
+    if version is None or layer > _LAYER_3 or slot == _SLOT_OF_NO_KBPS or rate > 2:  # noqa: PLR2004 - reserved
+        return None
+    if slot == _FREE_FORMAT_SLOT and not free_bytes:
         return None
     kbps = _KBPS[1, layer][slot] if version == 1 else _KBPS[2, min(layer, 2)][slot]
     sample_rate = _MPEG_RATES[version][rate]
@@ -110,91 +130,15 @@ def parse_frame(head: bytes) -> Frame | None:
     padding = head[2] >> 1 & 1
     slot_bytes = 4 if layer == 1 else 1
     size = (samples // 8 * kbps * 1000 // sample_rate // slot_bytes + padding) * slot_bytes
+    if slot == _FREE_FORMAT_SLOT:
+        size = free_bytes + padding * slot_bytes
+        kbps = size * 8 * sample_rate // (samples * 1000)
     channels = 1 if head[3] >> 6 == 3 else 2  # noqa: PLR2004 - the channel mode "single channel"
     return Frame(version, layer, kbps, sample_rate, channels, samples, size)
 
 
-def id3v2_end(data: bytes, start: int = 0) -> int:
-    """Return the offset after the ID3v2 tags that begin at `start`, or `start` where there is none."""
-    return _skip_id3v2(data, start)[0]
-
-
-def scan(data: bytes) -> Scan | None:
-    """Walk the frames of an MP3 (any layer) without decoding; None where `data` does not begin with frames.
-
-    ID3v2, ID3v1 and APE tags are stepped over. It takes some 0.1 microseconds a frame.
-    """
-    start, plain_tags = _skip_id3v2(data, 0)
-    begin = _skip_zeros(data, start)
-    first = parse_frame(data[begin : begin + 4])
-    if first is None:
-        return None
-    counts, end, tags_inside = _walk(data, begin)
-    truncated, corrupt, junk = _judge_end(data, end, max(_tags_start(data), begin))
-    if corrupt and sum(counts.values()) < 2:  # noqa: PLR2004 - one header may be chance, two in a row are not
-        return None
-    found = _Found(
-        begin=begin,
-        size=end - begin,
-        kinds=tuple((frame, count) for head, count in counts.items() if (frame := parse_frame(head)) is not None),
-        info=_read_info(data, begin, first),
-        tidy=begin == start and plain_tags and not tags_inside and not junk,
-        truncated=truncated,
-        corrupt=corrupt,
-    )
-    return found.summary(first)
-
-
-def info_frame(
-    sample_rate: int, samples: int, quality: int, audio: bytes | bytearray | memoryview, lead: int = 0
-) -> bytes:
-    """Build the Info frame that goes before `audio`: the CBR mono frames that LAME made of `lead` + `samples` samples.
-
-    It states the frame and byte counts, a seek table, the delay (576, and the `lead` of silence put before the
-    source) and the padding that bring a decoder back to exactly `samples`, and LAME's checksums. The fields hold what
-    LAME 3.100 itself writes for these settings.
-    """
-    kbps = highest_kbps(sample_rate)
-    head = _frame_header(sample_rate, kbps)
-    frame = parse_frame(head)
-    assert frame is not None, "the header of our own frame is valid"
-    frames = round(len(audio) * 8 * sample_rate / (frame.samples * kbps * 1000))
-    total = frame.size + len(audio)
-    delay = ENCODER_DELAY + lead
-    padding = frames * frame.samples - delay - samples
-    body = bytearray(head + bytes(frame.info_offset - 4))
-    body += struct.pack(">4sIII", b"Info", 0b1111, frames, total)
-    body += _seek_table(frames, frame.size, len(audio))
-    body += struct.pack(">I9s", 100 - 10 * 4 - quality, b"LAME3.100")
-    body += _lame_tag(frame, quality, delay, padding)
-    body += struct.pack(">IH", total, crc16.arc(audio))
-    body += crc16.arc(body).to_bytes(2, "big")
-    return bytes(body) + bytes(frame.size - len(body))
-
-
-def info_frame_size(sample_rate: int) -> int:
-    """Return how many bytes `info_frame` returns at that rate."""
-    frame = parse_frame(_frame_header(sample_rate, highest_kbps(sample_rate)))
-    assert frame is not None, "the header of our own frame is valid"
-    return frame.size
-
-
-def _skip_id3v2(data: bytes, start: int) -> tuple[int, bool]:
-    """Return the offset after the tags, and whether they are of the usual kind, which libsndfile skips as well."""
-    plain = True
-    while data[start : start + 3] == b"ID3" and len(data) >= start + 10:
-        version, flags = data[start + 3], data[start + 5]
-        size = 0
-        for byte in data[start + 6 : start + 10]:
-            size = size << 7 | byte & 0x7F
-        footer = 10 if flags & 0x10 else 0
-        plain = plain and version in (2, 3, 4) and size > 4 and not footer  # noqa: PLR2004 - mpg123's least
-        start += 10 + size + footer
-    return start, plain
-
-
 @lru_cache
-def _frame_header(sample_rate: int, kbps: int) -> bytes:
+def frame_header(sample_rate: int, kbps: int) -> bytes:
     """Return the header of a mono layer III frame without checksum, as LAME writes it ("original" is set)."""
     version = next(version for version, rates in _MPEG_RATES.items() if sample_rate in rates)
     bits = next(bits for bits, name in _VERSIONS.items() if name == version)
@@ -203,26 +147,112 @@ def _frame_header(sample_rate: int, kbps: int) -> bytes:
     return bytes([0xFF, 0xE0 | bits << 3 | 0b011, slot << 4 | rate << 2, 0b1100_0100])
 
 
-def _lame_tag(frame: Frame, quality: int, delay: int, padding: int) -> bytes:
-    """Return the LAME header between version string and music length: CBR, no replay gain, delay and padding."""
-    lowpass = min(frame.sample_rate // 2, 20500) // 100
-    unwise = frame.sample_rate <= 32000  # noqa: PLR2004 - LAME calls it so up to this rate
-    source = 0 if unwise else 1 if frame.sample_rate == 44100 else 2  # noqa: PLR2004 - LAME's classes of rates
-    noise_shaping = 0 if quality > 6 else 1 if frame.version == 1 else 2  # noqa: PLR2004 - LAME turns it off there
-    misc = source << 6 | unwise << 5 | noise_shaping
-    delays = (delay << 12 | padding).to_bytes(3, "big")
-    psy_model_and_ath = 0x14
-    before = struct.pack(">BB8xBB", 0x01, lowpass, psy_model_and_ath, min(frame.kbps, 255))
-    return before + delays + struct.pack(">BBH", misc, 0, frame.kbps)
+def scan(data: bytes) -> Scan | None:
+    """Walk the frames of an MP3 (any layer) without decoding; None where `data` does not begin with frames.
+
+    Tags and padding before and behind are stepped over. It takes some 0.1 microseconds a frame.
+    """
+    start, plain_tags = _skip_id3v2(data, 0)
+    begin = start if data[start : start + 1] == b"\xff" else tail_end(data, start)
+    free_bytes = _free_format_bytes(data, begin)
+    first = parse_frame(data[begin : begin + 4], free_bytes)
+    if first is None:
+        return None
+    counts, end, tags_inside = _walk(data, begin, free_bytes)
+    kinds = tuple((frame, count) for head, count in counts.items() if (frame := parse_frame(head, free_bytes)))
+    info = _read_info(data, begin, first)
+    frames = sum(counts.values())
+    complete = info is not None and info.frames == frames - 1
+    cut = parse_frame(data[end : end + 4], free_bytes) is not None
+    truncated, corrupt, junk = _judge_end(
+        data, end, max(_tags_start(data), begin), min((frame.size for frame, _ in kinds), default=0), cut, complete
+    )
+    if (corrupt or junk) and frames < 2:  # noqa: PLR2004 - one header may be chance, two in a row are not
+        return None
+    found = _Found(
+        begin=begin,
+        end=end,
+        kinds=kinds,
+        info=info,
+        tidy=begin == start and plain_tags and not tags_inside and not junk and not free_bytes,
+        truncated=truncated,
+        corrupt=corrupt,
+    )
+    return found.summary(first)
 
 
-def _seek_table(frames: int, before: int, audio: int) -> bytes:
-    """For each percent of the time, the place in the file as a 256th of its length."""
-    total = before + audio
-    return bytes([256 * (before + audio * (percent * frames // 100) // frames) // total for percent in range(100)])
+def first_frame(data: bytes) -> int | None:
+    """Return where frames begin after a part of one, as in a recording of a running stream; None where none do."""
+    at = data.find(b"\xff", 1, _MAX_FRAME_BYTES)
+    while at >= 0:
+        first, start = parse_frame(data[at : at + 4]), at
+        for _ in range(_FRAMES_IN_A_ROW):
+            frame = parse_frame(data[start : start + 4])
+            if frame is None or first is None or frame.key != first.key:
+                break
+            start += frame.size
+        else:
+            return at if at < _MAX_FRAME_BYTES else None
+        at = data.find(b"\xff", at + 1, _MAX_FRAME_BYTES)
+    return None
 
 
-def _walk(data: bytes, start: int) -> tuple[dict[bytes, int], int, bool]:
+def split(data: bytes, found: Scan) -> list[bytes]:
+    """Take apart streams in a row that differ in version, layer, sample rate or channels.
+
+    Raises RowError (decode_failed) where that changes too often to be meant.
+    """
+    begins, key = [], None
+    position = tail_end(data, 0) if data[:1] != b"\xff" else 0
+    free_bytes = _free_format_bytes(data, position)
+    while position < found.end:
+        frame = parse_frame(data[position : position + 4], free_bytes)
+        if frame is None:
+            position = id3v2_end(data, position)
+            continue
+        if frame.key != key:
+            begins.append(position)
+            key = frame.key
+        position += frame.size
+    if len(begins) > _CHANGES:
+        message = f"the MPEG audio is damaged: its channels or sample rate change {len(begins):,} times"
+        raise RowError(AudioReason.DECODE_FAILED, message)
+    return [data[begin:end] for begin, end in zip(begins, [*begins[1:], found.end], strict=True)]
+
+
+def _skip_id3v2(data: bytes, start: int) -> tuple[int, bool]:
+    """Return the offset after the tags, and whether they are of the usual kind, which libsndfile skips as well."""
+    plain = True
+    while data[start : start + 3] == b"ID3" and len(data) >= start + 10:
+        version, flags = data[start + 3], data[start + 5]
+        size = id3v2_size(data, start)
+        footer = 10 if flags & 0x10 else 0
+        plain = plain and version in (2, 3, 4) and size > 4 and not footer  # noqa: PLR2004 - mpg123's least
+        start += 10 + size + footer
+    return start, plain
+
+
+def _free_format_bytes(data: bytes, start: int) -> int:
+    """Return the size without padding of the frames of free format from `start` on; 0 where they are of another.
+
+    Their headers do not say it: it is the distance to the next header that is alike, twice.
+    """
+    head = data[start : start + 4]
+    if parse_frame(head) is not None or parse_frame(head, _MAX_FRAME_BYTES) is None:
+        return 0
+    at = start + 4
+    while (at := data.find(head[:2], at, start + _MAX_FRAME_BYTES)) >= 0:
+        size, places = at - start - (head[2] >> 1 & 1), [at]
+        if at + 4 <= len(data):
+            places.append(at + size + (data[at + 2] >> 1 & 1))
+        heads = [data[place : place + 4] for place in places]
+        if all(len(other) < 4 or (other[:2] == head[:2] and other[2] ^ head[2] < 4) for other in heads):  # noqa: PLR2004 - padding, private bit
+            return size
+        at += 1
+    return 0
+
+
+def _walk(data: bytes, start: int, free_bytes: int) -> tuple[dict[bytes, int], int, bool]:
     """Count the frames from `start` on by their headers; return also where they end and whether tags lay between."""
     sizes: dict[bytes, int] = {}
     counts: dict[bytes, int] = {}
@@ -231,7 +261,7 @@ def _walk(data: bytes, start: int) -> tuple[dict[bytes, int], int, bool]:
         head = data[position : position + 4]
         size = sizes.get(head)
         if size is None:
-            frame = parse_frame(head)
+            frame = parse_frame(head, free_bytes)
             if frame is None:
                 after = id3v2_end(data, position)
                 if not position < after < limit:
@@ -258,15 +288,22 @@ def _tags_start(data: bytes) -> int:
     return end
 
 
-def _judge_end(data: bytes, end: int, tags: int) -> tuple[str | None, str | None, bool]:
-    """Say what the frames' end at `end` means, where the tags begin at `tags`: truncated, corrupt, or junk."""
+def _judge_end(
+    data: bytes, end: int, tags: int, frame_bytes: int, cut: bool, complete: bool
+) -> tuple[str | None, str | None, bool]:
+    """Say what the frames' end at `end` means, where the tags begin at `tags`: truncated, corrupt, or junk.
+
+    `frame_bytes` is the size of the smallest frame. `cut`: an incomplete frame begins at `end`. `complete`: the
+    header counts as many frames as there are, so that none is missing whatever follows.
+    """
     if end in (tags, len(data)):
         return None, None, False
-    cut = parse_frame(data[end : end + 4]) is not None or end > tags or 0 < tags - end < 4  # noqa: PLR2004 - a header
-    if cut:
-        return f"the last frame, at byte {end:,}, is incomplete", None, False
-    if tags - end <= _ZEROS_AT_THE_END and not any(data[end:tags]):
+    if tail_end(data, end) == len(data):
         return None, None, True
+    if cut or end > tags or 0 < tags - end < 4:  # noqa: PLR2004 - a frame's header
+        return f"the last frame, at byte {end:,}, is incomplete", None, False
+    if complete or tags - end < frame_bytes or _TEXT.fullmatch(data, end, tags):
+        return None, None, True  # too short for a frame, or no bytes of one
     return None, f"there is no frame at byte {end:,}", False
 
 
@@ -293,7 +330,9 @@ class _Info:
 
     def promises_more(self, frames: int, size: int) -> bool:
         """Whether there should be more; some encoders count the header itself, so the bytes decide where given."""
-        return (self.frames or 0) > frames and (not self.size or self.size > size)
+        if self.size:
+            return (self.frames or 0) > frames and self.size > size
+        return (self.frames or 0) > frames + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,12 +340,17 @@ class _Found:
     """What the walk found, before the header is weighed against it. `kinds` are the distinct frame headers, counted."""
 
     begin: int
-    size: int
+    end: int
     kinds: tuple[tuple[Frame, int], ...]
     info: _Info | None
     tidy: bool
     truncated: str | None
     corrupt: str | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the frames, with the tags between them."""
+        return self.end - self.begin
 
     def summary(self, first: Frame) -> Scan:
         """Weigh the header against the frames; `first` is the first frame's."""
@@ -324,10 +368,11 @@ class _Found:
             samples=info.samples(total) if info else total,
             max_kbps=max((frame.kbps for frame, _ in kinds), default=first.kbps),
             mean_kbps=audio * 8 * first.sample_rate / total / 1000 if total else 0.0,
-            uniform=len({(frame.version, frame.layer, frame.sample_rate) for frame, _ in kinds}) <= 1,
+            uniform=len({frame.key for frame, _ in kinds}) <= 1,
             mono=all(frame.channels == 1 for frame, _ in kinds),
             tidy=self.tidy and agrees,
             decode_from=(0 if self.tidy else self.begin) if trusted else self.begin + first.size,
+            end=self.end,
             truncated=self.truncated or self._missing(frames),
             corrupt=self.corrupt,
         )
@@ -348,7 +393,8 @@ def _read_info(data: bytes, start: int, first: Frame) -> _Info | None:
     if first.layer != _LAYER_3:
         return None
     if data[start + 36 : start + 40] == b"VBRI":
-        return _Info(None, None, None, 0)
+        size, frames = (int.from_bytes(data[start + at : start + at + 4], "big") for at in (46, 50))
+        return _Info(frames, size, None, 0)
     at = start + first.info_offset
     if data[at : at + 4] not in (b"Xing", b"Info"):
         return None
@@ -364,10 +410,3 @@ def _read_info(data: bytes, start: int, first: Frame) -> _Info | None:
     delays = int.from_bytes(data[at + 21 : at + 24], "big")
     known = data[at : at + 4] in (b"LAME", b"Lavf", b"Lavc") and 1 in values
     return _Info(values.get(1), values.get(2), delays >> 12 if known else None, delays & 0xFFF)
-
-
-def _skip_zeros(data: bytes, start: int) -> int:
-    """The offset of the first byte from `start` on that is not zero: some taggers leave room before the frames."""
-    if data[start : start + 1] != b"\0":
-        return start
-    return len(data) - len(data[start:].lstrip(b"\0"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,7 +16,10 @@ _PASSED_OVER = (b"LIST", b"JUNK")
 """Chunks between `fmt ` and `data` that say nothing of the samples."""
 
 _WITH_BLOCKS = (0x02, 0x11, 0x31)
-"""MS ADPCM, IMA ADPCM, GSM: after their `fmt ` fields stands how many samples a block has."""
+"""MS ADPCM, IMA ADPCM, GSM: their `fmt ` chunk says how many samples a block has."""
+
+_MPEG = (0x50, 0x55)
+"""Layers I and II; layer III."""
 
 
 def recognised(head: bytes) -> bool:
@@ -53,19 +57,47 @@ def split(data: bytes) -> list[bytes]:
     return [data]
 
 
-def last_frame(data: bytes) -> int | None:
-    """Return how many samples per channel a WAV of blocks (ADPCM, GSM) has; None for other codecs.
+def last_sample(data: bytes) -> int | None:
+    """Return after how many samples per channel a WAV of blocks (ADPCM, GSM) ends; None for other codecs.
 
-    Its last block may be filled up; the `fact` chunk says to where. A `fact` that speaks of another block is wrong.
+    Its last block may be filled up; the `fact` chunk says from where. A `fact` that speaks of another block is wrong.
     """
-    order = riff_order(data)
-    block_bytes = block_samples = fact = 0
+    fields = _fields(data)
+    if fields.codec not in _WITH_BLOCKS or not fields.block_bytes:
+        return None
+    samples = len(fields.content) // fields.block_bytes * fields.block_samples
+    return fact_within(fields.fact, samples, fields.block_samples)
+
+
+def mpeg_audio(data: bytes) -> tuple[bytes, int] | None:
+    """Return the MPEG audio in a WAV and the number in its `fact` chunk (0 without one); None for other codecs."""
+    fields = _fields(data)
+    return (bytes(fields.content), fields.fact) if fields.codec in _MPEG else None
+
+
+def fact_within(fact: int, samples: int, block_samples: int) -> int | None:
+    """Return `fact` where it is in the last block of `samples`; None where it speaks of something else."""
+    return fact if samples - block_samples < fact <= samples else None
+
+
+@dataclass(slots=True)
+class _Fields:
+    codec: int = 0
+    block_bytes: int = 0
+    block_samples: int = 0
+    fact: int = 0
+    content: memoryview = field(default_factory=lambda: memoryview(b""))
+
+
+def _fields(data: bytes) -> _Fields:
+    order, fields = riff_order(data), _Fields()
     for name, size, start in chunks(data, 12, order):
-        if name == b"fmt " and size >= 20 and integer(data, start, 2, order) in _WITH_BLOCKS:  # noqa: PLR2004 - its fields
-            block_bytes, block_samples = integer(data, start + 12, 2, order), integer(data, start + 18, 2, order)
+        if name == b"fmt ":
+            fields.codec, fields.block_bytes = integer(data, start, 2, order), integer(data, start + 12, 2, order)
+            fields.block_samples = integer(data, start + 18, 2, order) if size >= 20 else 0  # noqa: PLR2004 - its place
         elif name == b"fact":
-            fact = integer(data, start, 4, order)
-        elif name == b"data" and block_bytes and block_samples:
-            whole = min(size, len(data) - start) // block_bytes * block_samples
-            return fact if whole - block_samples < fact <= whole else None
-    return None
+            fields.fact = integer(data, start, 4, order)
+        elif name == b"data":
+            fields.content = memoryview(data)[start : start + size]
+            break
+    return fields

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from hugflow.audio import AudioReason
 from hugflow.audio.encode import encode
-from hugflow.audio.mpeg import SAMPLE_RATES, info_frame_size, scan
+from hugflow.audio.info_frame import info_frame_size
+from hugflow.audio.mpeg import SAMPLE_RATES, scan
 from hugflow.audio.pcm import Sound
 from hugflow.model.records import EncoderSettings
 from tests.support.sounds import (

@@ -21,6 +21,7 @@ from tests.support.sounds import (
     by_lame,
     converted,
     converted_or_reason,
+    correlation,
     damage,
     decoded,
     decoded_by_ffmpeg,
@@ -369,10 +370,66 @@ def test_amr() -> None:
 
 
 @needs_ffmpeg
-def test_mp3_in_wav_is_decoded() -> None:
-    file = by_ffmpeg(packed(voice(32000)), "-c:a", "libmp3lame", suffix=".wav")
+@pytest.mark.parametrize(("codec", "rate"), [("libmp3lame", 16000), ("libmp3lame", 44100), ("mp2", 44100)])
+def test_mpeg_audio_in_wav_is_decoded_to_where_its_fact_chunk_says(codec: str, rate: int) -> None:
+    file = by_ffmpeg(packed(voice(32000, rate), rate), "-c:a", codec, suffix=".wav")
+    at = file.index(b"fact") + 8
+    (fact,) = struct.unpack_from("<I", file, at)
+    theirs = np.frombuffer(by_ffmpeg(file, "-f", "f32le", suffix=".raw"), "f4")
 
-    assert converted(file).duration_s == pytest.approx(2, abs=0.12)
+    mp3 = converted(file)
+
+    assert len(theirs) - 1152 < fact <= len(theirs)
+    assert mp3.samples == fact
+    assert not mp3.copied
+    assert correlation(decoded(mp3.data)[0], theirs[:fact]) > 0.99
+    for wrong in (0, 1000, 10 * fact):
+        assert converted(file[:at] + struct.pack("<I", wrong) + file[at + 4 :]).samples == len(theirs)
+    assert reason(file[:-3]) == AudioReason.TRUNCATED
+
+
+TAILS = {
+    "ID3v1": b"TAG" + bytes(125),
+    "ID3v1 with text": b"TAG" + b"A title".ljust(125),
+    "a line break": b"\r\n",
+    "one zero": b"\0",
+    "10,001 zeros": bytes(10_001),
+    "Lyrics3": b"LYRICSBEGININD00002110000030LYRICS200TAG" + bytes(125),
+    "APE": b"APETAGEX\xd0\7\0\0\x20\0\0\0\0\0\0\0\0\0\0\0" + bytes(8),
+    "ID3v2": b"ID3\4\0\0\0\0\0\5hello",
+    "text": b"Downloaded from a place of the network, with thanks. ",
+}
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("tail", TAILS)
+@pytest.mark.parametrize(
+    "name", ["mp3", "mp3 stereo", "aac in mp4", "alac", "aac in mp4, index first", "opus in webm", "wavpack"]
+)
+def test_what_is_behind_a_whole_sound_changes_nothing(name: str, tail: str) -> None:
+    if name.startswith("mp3"):
+        channels = 2 if "stereo" in name else 1
+        file = by_lame(pcm16(voice(30000, 44100, channels=channels)), 44100, "-b", "96")
+    else:
+        file = by_ffmpeg_of(name)
+
+    mp3 = converted(file + TAILS[tail])
+
+    whole = converted(file, reencode=not mp3.copied)
+    assert (mp3.samples, mp3.data == whole.data or mp3.copied) == (whole.samples, True)
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("too_many", [1, 8, 40])
+def test_a_size_of_samples_in_an_mp4_that_is_a_little_too_large(too_many: int) -> None:
+    file = by_ffmpeg_of("aac in mp4, index first")
+    at = file.index(b"mdat") - 4
+    (size,) = struct.unpack_from(">I", file, at)
+    larger = file[:at] + struct.pack(">I", size + too_many) + file[at + 4 :]
+
+    assert converted(larger) == converted(file)
+    assert reason(larger[:-1]) in BROKEN
+    assert reason(file[:-1]) in BROKEN
 
 
 @needs_ffmpeg

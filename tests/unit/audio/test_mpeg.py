@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import struct
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
 import lameenc
 import numpy as np
 import pytest
+import soundfile
 from fastcrc import crc16
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from hugflow.audio import AudioReason
 from hugflow.audio import mpeg as mp3
+from hugflow.audio.info_frame import info_frame, info_frame_size
 from tests.support.sounds import (
     by_lame,
+    converted,
     correlation,
     damage,
     decoded,
@@ -22,6 +31,7 @@ from tests.support.sounds import (
     needs_mp3val,
     packed,
     pcm16,
+    reason,
     voice,
 )
 
@@ -42,7 +52,7 @@ def frames_of(sound: NDArray[np.int16], sample_rate: int, quality: int = 3) -> b
 
 def with_info(sound: NDArray[np.int16], sample_rate: int, quality: int = 3) -> bytes:
     frames = frames_of(sound, sample_rate, quality)
-    return mp3.info_frame(sample_rate, len(sound), quality, frames) + frames
+    return info_frame(sample_rate, len(sound), quality, frames) + frames
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +93,7 @@ def test_info_frame_is_the_one_that_lame_writes(sample_rate: int, quality: int) 
     theirs = by_lame(sound, sample_rate, *options)
     ours = with_info(sound, sample_rate, quality)
 
-    size = mp3.info_frame_size(sample_rate)
+    size = info_frame_size(sample_rate)
     first = mp3.parse_frame(ours[:4])
     assert first is not None
     table = range(first.info_offset + 16, first.info_offset + 116)  # LAME's seek points lie elsewhere
@@ -95,9 +105,9 @@ def test_info_frame_is_the_one_that_lame_writes(sample_rate: int, quality: int) 
 def test_checksums_of_the_info_frame_as_lame_computes_them() -> None:
     sound = pcm16(voice(30000, 44100))
     theirs = by_lame(sound, 44100, "-m", "m", "-b", "192", "--noreplaygain")
-    size = mp3.info_frame_size(44100)
+    size = info_frame_size(44100)
 
-    ours = mp3.info_frame(44100, len(sound), 3, theirs[size:])
+    ours = info_frame(44100, len(sound), 3, theirs[size:])
 
     music, tag = slice(21 + 152, 21 + 154), slice(21 + 154, 21 + 156)
     assert ours[music] == theirs[music]
@@ -143,6 +153,7 @@ def test_scan_of_our_own_file(plain: bytes) -> None:
         uniform=True,
         mono=True,
         tidy=True,
+        end=len(plain),
     )
 
 
@@ -229,10 +240,11 @@ def test_scan_sees_truncation(plain: bytes, name: str, damaged: object) -> None:
     [
         lambda file: _patched(file, 10 * SIZE, bytes(4)),
         lambda file: file[: 10 * SIZE] + b"x" + file[10 * SIZE :],
-        lambda file: file + b"something else",
-        lambda file: file + bytes(10_000),
+        lambda file: _patched(file, len(file) - SIZE, bytes(4)),
+        lambda file: _patched(file[SIZE:], len(file) - 2 * SIZE, b"oops"),
+        lambda file: file[SIZE:] + bytes(range(128, 255)) * 9,
     ],
-    ids=["header zeroed", "a byte inserted", "text at the end", "10,000 zeros at the end"],
+    ids=["header zeroed", "a byte inserted", "last header zeroed", "last header overwritten", "bytes behind, no count"],
 )
 def test_scan_sees_corruption(plain: bytes, damaged: object) -> None:
     assert callable(damaged)
@@ -285,7 +297,25 @@ def _ape() -> bytes:
         ("a tag of an unknown version", lambda file: b"ID3\x63\0\0\0\0\0\5" + bytes(5) + file),
         ("an empty tag", lambda file: b"ID3\4\0\0\0\0\0\0" + file),
         ("side information before the Info header", lambda file: _patched(file, 8, b"\1")),
-        ("a VBRI header", lambda file: file[:4] + bytes(32) + b"VBRI" + file[40:]),
+        ("a VBRI header", lambda file: _with_vbri(file, 38, len(file))),
+        ("a VBRI header that counts fewer frames", lambda file: _with_vbri(file, 9, len(file))),
+        ("a VBRI header that counts itself", lambda file: _with_vbri(file, 39, len(file))),
+        ("an Info header that counts itself, without bytes", lambda file: _info_without_bytes(file, 38)),
+        ("text behind the frames", lambda file: file + b"something else"),
+        ("10,000 zeros behind the frames", lambda file: file + bytes(10_000)),
+        ("a line break behind the frames", lambda file: file + b"\r\n"),
+        ("a zero behind the frames", lambda file: file + b"\0"),
+        ("Lyrics3 and ID3v1", lambda file: file + b"LYRICSBEGININD00002110000030LYRICS200TAG" + bytes(125)),
+        ("Lyrics3 of the first version", lambda file: file + b"LYRICSBEGIN[00:02]words\r\nLYRICSENDTAG" + bytes(125)),
+        ("the extended ID3v1 tag", lambda file: file + b"TAG+" + bytes(223) + b"TAG" + bytes(125)),
+        ("ID3v1, then zeros", lambda file: file + b"TAG" + b"a" * 125 + bytes(999)),
+        ("an APE tag without header", lambda file: file + _ape()[32:]),
+        ("an APE tag, then a line break", lambda file: file + _ape() + b"\n"),
+        ("bytes behind the frames that a header counts", lambda file: file + bytes(range(128, 255)) * 99),
+        ("a few bytes behind frames without a header", lambda file: file[SIZE:] + b"\x80\x90\xa0\xb0\xc0" * 20),
+        ("text behind frames without a header", lambda file: file[SIZE:] + b"any other words " * 999),
+        ("an APE tag before the frames", lambda file: _ape() + file),
+        ("a line break before the frames", lambda file: b"\r\n" + file),
     ],
 )
 def test_what_decoders_read_differently_is_not_copied_and_nothing_of_it_is_lost(
@@ -298,7 +328,33 @@ def test_what_decoders_read_differently_is_not_copied_and_nothing_of_it_is_lost(
 
     assert found is not None
     assert (found.truncated, found.corrupt, found.copyable(192)) == (None, None, False)
-    assert len(decoded(file[found.decode_from :])[0]) >= 20000
+    assert len(decoded(file[found.decode_from : found.end])[0]) >= 20000
+
+
+def _with_vbri(file: bytes, frames: int, size: int) -> bytes:
+    """The file with a VBRI header as the Fraunhofer encoder writes it, in place of the Info header."""
+    head = file[:4] + bytes(32) + b"VBRI" + struct.pack(">HHHII", 1, 1105, 75, size, frames)
+    return head.ljust(SIZE, b"\0") + file[SIZE:]
+
+
+def _info_without_bytes(file: bytes, frames: int) -> bytes:
+    return (file[:INFO] + b"Info" + struct.pack(">II", 1, frames)).ljust(SIZE, b"\0") + file[SIZE:]
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        lambda file: _with_vbri(file, 40, len(file) + 3 * SIZE),
+        lambda file: _with_vbri(file, 38, len(file))[: -4 * SIZE],
+        lambda file: _info_without_bytes(file, 39),
+    ],
+    ids=["VBRI", "cut between frames", "Info without bytes"],
+)
+def test_a_header_that_counts_more_frames_than_there_are(plain: bytes, damaged: Callable[[bytes], bytes]) -> None:
+    found = mp3.scan(damaged(plain))
+
+    assert found is not None
+    assert found.truncated
 
 
 def test_a_single_frame_is_too_little_for_decoders(plain: bytes) -> None:
@@ -328,6 +384,113 @@ def test_a_length_that_libsndfile_would_guess_too_low_is_not_copied() -> None:
         found = mp3.scan(file)
         assert found is not None
         assert (found.truncated, found.corrupt, found.tidy, found.copyable(192)) == (None, None, False, False)
+
+
+# -- free format -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kbps", ["24", "90", "400", "640"])
+@pytest.mark.parametrize("mode", ["m", "j"])
+@pytest.mark.parametrize("rate", [16000, 44100, 48000])
+@pytest.mark.parametrize("info", [(), ("-t",)])
+def test_free_format(kbps: str, mode: str, rate: int, info: tuple[str, ...], tmp_path: Path) -> None:
+    sound = pcm16(voice(30000, rate, channels=2 if mode == "j" else 1))
+    file = by_lame(sound, rate, "-m", mode, "--freeformat", "-b", kbps, *info)
+
+    found = mp3.scan(file)
+
+    assert found is not None
+    assert (found.truncated, found.corrupt, found.copyable(192)) == (None, None, False)
+    assert found.samples == len(decoded(file)[0])
+    assert found.channels == (2 if mode == "j" else 1)
+    assert abs(found.mean_kbps - int(kbps)) < 8
+    tagged = mp3.scan(b"ID3\4\0\0\0\0\0\5hello" + file + b"TAG" + bytes(125))
+    assert tagged is not None
+    assert (tagged.samples, tagged.truncated, tagged.corrupt) == (found.samples, None, None)
+    cut = mp3.scan(file[:-1])
+    assert cut is not None
+    assert cut.truncated
+
+
+def test_free_format_is_decoded_as_lame_decodes_it(tmp_path: Path) -> None:
+    sound = pcm16(voice(30000, 44100))
+    (tmp_path / "free.mp3").write_bytes(by_lame(sound, 44100, "-m", "m", "--freeformat", "-b", "400"))
+    subprocess.run(["lame", "--quiet", "--decode", "free.mp3", "lame.wav"], check=True, cwd=tmp_path)
+    theirs = soundfile.read(tmp_path / "lame.wav")[0]
+
+    ours = decoded(converted((tmp_path / "free.mp3").read_bytes()).data)[0]
+
+    assert (len(ours), lag(sound, ours)) == (30000, 0)
+    assert correlation(theirs[:30000], ours) > 0.99
+
+
+# -- streams in a row that differ --------------------------------------------------------------------------------------
+
+
+def _stream(length: int, rate: int = 44100, channels: int = 1, *options: str) -> bytes:
+    return by_lame(pcm16(voice(length, rate, seed=length, channels=channels)), rate, *options)
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [(60_000, 44100, 1), (50_000, 44100, 2)],
+        [(60_000, 44100, 2), (50_000, 44100, 1), (70_000, 44100, 2)],
+        [(60_000, 48000, 1), (50_000, 48000, 2), (60_001, 48000, 1)],
+    ],
+)
+@pytest.mark.parametrize("between", [b"", b"ID3\4\0\0\0\0\0\5hello"])
+def test_the_channels_may_change(parts: list[tuple[int, int, int]], between: bytes) -> None:
+    bare = between.join(_stream(*part, "-t", "-b", "128") for part in parts)
+    headed = between.join(_stream(*part, "-b", "128") for part in parts)
+    channels = parts[0][2]
+
+    theirs = len(decoded_by_ffmpeg([bare.replace(between, b"") if between else bare])[0]) // channels
+    assert converted(bare).samples == theirs
+    assert converted(headed).samples == sum(length for length, _, _ in parts)
+    pcm = np.concatenate(
+        [
+            voice(part[0], part[1], seed=part[0], channels=2).mean(1)
+            if part[2] == 2
+            else voice(*part[:2], seed=part[0])
+            for part in parts
+        ]
+    )
+    ours = decoded(converted(headed).data)[0]
+    assert (lag(pcm, ours), correlation(pcm, ours) > 0.98) == (0, True)
+
+
+def test_the_rate_may_change() -> None:
+    parts = [(44100, 44100, 1), (22050, 22050, 1), (16000, 16000, 2), (48000, 48000, 1)]
+
+    mp3_file = converted(b"".join(_stream(*part, "-b", "64") for part in parts))
+
+    assert (mp3_file.sample_rate, mp3_file.source_sample_rate) == (44100, 44100)
+    assert abs(mp3_file.samples - 4 * 44100) <= 3
+
+
+def test_one_part_of_a_row_that_is_cut() -> None:
+    first, second = _stream(60_000), _stream(50_000, 44100, 2)
+    frame = 417 * 3  # more than a frame of 128 kbit/s
+
+    assert reason(first[:-frame] + second) in {AudioReason.TRUNCATED, AudioReason.DECODE_FAILED}
+    assert reason(first + second[:-1]) == AudioReason.TRUNCATED
+    assert reason(first + second[: -2 * frame]) == AudioReason.TRUNCATED
+
+
+def test_a_recording_that_begins_within_a_frame() -> None:
+    whole = _stream(60_000, 44100, 1, "-t", "-b", "128")
+    header = mp3.parse_frame(whole[:4])
+    assert header is not None
+    first = 418 if whole[2] & 2 else 417
+
+    for lost in (1, 100, first - 1):
+        mp3_file = converted(whole[lost:])
+        assert not mp3_file.copied
+        assert mp3_file.samples == converted(whole[first:]).samples
+    assert reason(b"RIFF" + bytes(99) + whole) == AudioReason.UNSUPPORTED
+    assert reason(bytes(range(1, 255)) * 40 + whole) == AudioReason.UNSUPPORTED
 
 
 @pytest.mark.parametrize(
