@@ -9,11 +9,18 @@ from hugflow.gitops import pull_request
 from hugflow.gitops.cleanup import delete_requests
 from hugflow.gitops.client import GitHub
 from hugflow.gitops.dispatch import APPLY_WORKFLOW, dispatch
-from hugflow.gitops.pull_request import ChangedFile, PullRequest, TreeEntry
+from hugflow.gitops.pull_request import (
+    ChangedFile,
+    PullRequest,
+    PullRequestChanges,
+    TreeEntry,
+    is_part_of,
+    read_comparison,
+)
 from hugflow.gitops.reporter import PullRequestReporter
 from hugflow.gitops.requests import Loaded, plan_all, read_requests
 from hugflow.gitops.run import STOPS, Ended, RequestRunner, read_removal_approvals, unrunnable_result
-from hugflow.model.errors import HugflowError
+from hugflow.model.errors import HugflowError, Terminal
 from hugflow.model.events import Reporter, RunFinished, Warned
 from hugflow.model.plan import RemovePlan
 from hugflow.model.specs import AddSpec
@@ -22,6 +29,7 @@ from hugflow.render.views import PullRequestView, RequestView, exit_code
 from hugflow.request import policy as rules
 from hugflow.request.file import InvalidRequestFile, kind_of, parse
 from hugflow.request.policy import FILE, Policy
+from hugflow.text.printable import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +47,16 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """Changed request files, the tree of `requests/` at the commit, and the pull request that was merged."""
+    """Changed request files, the tree of `requests/` that was merged, and the pull request that was merged.
+
+    `reviewed` are the paths whose merged content is that of the pull request.
+    """
 
     sha: str
     files: tuple[ChangedFile, ...]
     tree: Mapping[str, TreeEntry]
     pull: PullRequest | None
+    reviewed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,26 +94,58 @@ class ApplyRun:
         return Ended(exit_code(view), comment.job_summary(replace(view, over=True)), view)
 
     def _read(self, push: Push) -> _Change:
-        if push.number is not None:
-            pull = pull_request.read_pull_request(self.github, push.number)
-            files = pull_request.read_changed_files(self.github, pull)
-            tree = pull_request.read_requests_tree(self.github, push.branch)
-            # a request that the branch no longer has was undone since, and is not run again
-            return _Change(push.branch, tuple(file for file in files if file.path in tree), tree, pull)
-        tree = pull_request.read_requests_tree(self.github, push.after)
-        before = pull_request.read_requests_tree(self.github, push.before) if push.before.strip("0") else {}
-        changed = tuple(file for file in pull_request.tree_changes(before, tree) if file.change != "removed")
-        return _Change(push.after, changed, tree, pull_request.read_merged_pull_request(self.github, push.after))
+        pull = self._merged_pull_request(push)
+        sha = pull.merge_sha if pull and pull.merge_sha else push.after
+        if not is_part_of(self.github, sha, push.branch):
+            raise Terminal(
+                f"applying {sha[:7]}",
+                f"the commit is not part of {shown(push.branch)}",
+                "Only what was merged is applied. Name the merged pull request with --pull-request.",
+            )
+        if pull is None:
+            pull = pull_request.read_merged_pull_request(self.github, sha)
+        own = pull_request.read_changes(self.github, pull) if pull else PullRequestChanges((), {})
+        tree = pull_request.read_requests_tree(self.github, sha)
+        files = own.files if push.number is not None else self._pushed_files(push, tree)
+        # what the branch no longer has in this form was changed or undone since, and is not run again
+        now = pull_request.read_requests_tree(self.github, push.branch)
+        files = tuple(file for file in files if file.path in tree and tree[file.path] == now.get(file.path))
+        paths = (file.path for file in own.files if file.path in tree)
+        reviewed = frozenset(path for path in paths if own.tree.get(path) == tree[path])
+        return _Change(sha, files, tree, pull, reviewed)
+
+    def _merged_pull_request(self, push: Push) -> PullRequest | None:
+        """The pull request to apply again, if the run is for one. Raises Terminal when it is not merged."""
+        if push.number is None:
+            return None
+        pull = pull_request.read_pull_request(self.github, push.number)
+        if pull.merge_sha is None or pull.base_ref != push.branch:
+            raise Terminal(
+                f"applying pull request #{push.number}",
+                f"it is not merged into {shown(push.branch)}",
+                "Merge it first: removals and publishes run after the merge.",
+            )
+        return pull
+
+    def _pushed_files(self, push: Push, tree: Mapping[str, TreeEntry]) -> tuple[ChangedFile, ...]:
+        """Files that differ from the last commit of the branch before the push."""
+        if not push.before.strip("0"):
+            return pull_request.tree_changes({}, tree)
+        before = read_comparison(self.github, push.before, push.after).merge_base_commit.sha
+        return pull_request.tree_changes(pull_request.read_requests_tree(self.github, before), tree)
 
     def _planned(self, loaded: Loaded, change: _Change, policy: Policy) -> tuple[RequestView, ...]:
         views = plan_all(loaded, self.engine.plan, policy)
-        if change.pull is None or not any(view.state == "waiting" for view in views):
+        if change.pull is None or not any(view.state == "waiting" and view.path in change.reviewed for view in views):
             return views
-        approved = read_removal_approvals(self.github, change.pull, change.pull.head_sha, policy)
+        approved = read_removal_approvals(self.github, change.pull, policy)
         if rules.approvals_missing(policy, len(approved)):
             return views
         names = tuple(each.by for each in approved)
-        return tuple(replace(view, approved_by=names) if view.state == "waiting" else view for view in views)
+        return tuple(
+            replace(view, approved_by=names) if view.state == "waiting" and view.path in change.reviewed else view
+            for view in views
+        )
 
     def _view(self, push: Push, change: _Change, requests: tuple[RequestView, ...], policy: Policy) -> PullRequestView:
         pull = change.pull

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from github.CommitStatus import CommitStatus
@@ -11,9 +13,10 @@ from github.PaginatedList import PaginatedList
 from github.Repository import Repository
 
 from hugflow.gitops.client import GitHub
+from hugflow.gitops.contributors import read_contributors
 from hugflow.gitops.pull_request import PullRequest
 
-_BY = "approved by @"
+_RECORD = re.compile(r"approved by @(?P<login>\S+) for #(?P<number>\d+)")
 
 Subject = Literal["hugflow/approve-removal", "hugflow/approve-run"]
 """Subject of an approval; also the context of the commit status that records it."""
@@ -26,62 +29,86 @@ class Approval:
     """Approval of one commit by one person."""
 
     by: str
-    how: Literal["review", "command"]
+    how: Literal["review", "command", "dispatch"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """The newest review with a verdict of one person."""
+
+    approves: bool
+    at: datetime
 
 
 def read_approvals(
-    github: GitHub, pull: PullRequest, sha: str, subject: Subject, eligible: Callable[[str], bool]
+    github: GitHub,
+    pull: PullRequest,
+    subject: Subject,
+    eligible: Callable[[str], bool],
+    dispatched_by: Iterable[str] = (),
 ) -> tuple[Approval, ...]:
-    """Read who approved exactly `sha`, by a review or by a command about `subject`, among those `eligible`.
+    """Read who approved exactly the head of `pull`, in this pull request, among those who are `eligible`.
 
-    The author's own consent never counts.
+    Approvals are reviews, commands about `subject`, and hands that started the run (`dispatched_by`). Whoever opened
+    the pull request, or wrote or pushed one of its commits, does not count.
     """
-    found = [Approval(login, "review") for login in _read_reviewers(github, pull.number, sha)]
-    found += [Approval(login, "command") for login in _read_commanders(github, sha, subject)]
-    seen: dict[str, Approval] = {}
+    verdicts = _read_verdicts(github, pull)
+    found = [Approval(login, "review") for login, verdict in verdicts.items() if verdict.approves]
+    found += [Approval(login, "command") for login in _read_commanders(github, pull, subject, verdicts)]
+    found += [Approval(login, "dispatch") for login in dispatched_by]
+    approvals: dict[str, Approval] = {}
     for approval in found:
-        if approval.by != pull.author and approval.by not in seen and eligible(approval.by):
-            seen[approval.by] = approval
-    return tuple(seen.values())
+        if approval.by not in approvals and eligible(approval.by):
+            approvals[approval.by] = approval
+    contributors = read_contributors(github, pull) if approvals else frozenset()
+    if contributors is None:
+        return ()
+    return tuple(each for each in approvals.values() if each.by.casefold() not in contributors)
 
 
-def record_approval(github: GitHub, sha: str, subject: Subject, login: str, url: str) -> None:
-    """Bind somebody's command to the commit that it was said about, as a commit status.
+def record_approval(github: GitHub, pull: PullRequest, subject: Subject, login: str, url: str) -> None:
+    """Record somebody's command as a commit status of the head of `pull`, for this pull request only.
 
-    A comment says nothing about a commit and can be edited by others; a status can only be added, and names its maker.
+    A comment is not bound to a commit and can be edited by others; a status can only be added, and names its creator.
     """
+    description = f"approved by @{login} for #{pull.number}"
     github.write(
-        f"recording the approval of {sha[:7]}",
-        lambda: github.repository.get_commit(sha).create_status(
-            "success", target_url=url, description=f"{_BY}{login}", context=subject
+        f"recording the approval of {pull.head_sha[:7]}",
+        lambda: github.repository.get_commit(pull.head_sha).create_status(
+            "success", target_url=url, description=description, context=subject
         ),
     )
 
 
-def _read_reviewers(github: GitHub, number: int, sha: str) -> list[str]:
-    """Logins whose newest review with a verdict approves `sha`."""
-    verdicts: dict[str, bool] = {}
+def _read_verdicts(github: GitHub, pull: PullRequest) -> dict[str, _Verdict]:
+    """Read the newest verdict of each reviewer; it approves when it was given for the head of `pull`."""
     reviews = github.read(
-        f"reading the reviews of pull request #{number}", lambda: list(github.pull(number).get_reviews())
+        f"reading the reviews of pull request #{pull.number}", lambda: list(github.pull(pull.number).get_reviews())
     )
-    for review in reviews:
-        if review.user and review.state in ("APPROVED", "CHANGES_REQUESTED", "DISMISSED"):
-            verdicts[review.user.login] = review.state == "APPROVED" and review.commit_id == sha
-    return [login for login, approves in verdicts.items() if approves]
+    return {
+        review.user.login: _Verdict(
+            review.state == "APPROVED" and review.commit_id == pull.head_sha, review.submitted_at
+        )
+        for review in reviews
+        if review.user and review.state in ("APPROVED", "CHANGES_REQUESTED", "DISMISSED")
+    }
 
 
-def _read_commanders(github: GitHub, sha: str, subject: Subject) -> list[str]:
-    """Logins whose command our own bot recorded on `sha`."""
-    ours = github.login()
+def _read_commanders(
+    github: GitHub, pull: PullRequest, subject: Subject, verdicts: Mapping[str, _Verdict]
+) -> Iterator[str]:
+    """Read the logins whose command our own bot recorded; a later review that does not approve withdraws it."""
+    ours, sha = github.login(), pull.head_sha
     statuses = github.read(f"reading the statuses of {sha[:7]}", lambda: list(_list_statuses(github.repository, sha)))
-    return [
-        status.description.removeprefix(_BY)
-        for status in statuses
-        if status.context == subject
-        and status.state == "success"
-        and (status.creator.login if status.creator else "") == ours
-        and (status.description or "").startswith(_BY)
-    ]
+    for status in statuses:
+        match = _RECORD.fullmatch(status.description or "")
+        creator = status.creator.login if status.creator else ""
+        if match is None or (status.context, status.state, creator) != (subject, "success", ours):
+            continue
+        verdict = verdicts.get(match["login"])
+        withdrawn = verdict and not verdict.approves and verdict.at > status.created_at
+        if int(match["number"]) == pull.number and not withdrawn:
+            yield match["login"]
 
 
 def _list_statuses(repository: Repository, sha: str) -> PaginatedList[CommitStatus]:

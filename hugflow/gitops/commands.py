@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from hugflow.gitops import dispatch
 from hugflow.gitops.approvals import REMOVAL, RUN, record_approval
 from hugflow.gitops.client import GitHub
+from hugflow.gitops.contributors import read_contributors
 from hugflow.gitops.pull_request import PullRequest, read_permission, read_pull_request
 from hugflow.text.printable import closest, listed, shown
 
@@ -19,8 +20,10 @@ NAMES: tuple[Name, ...] = get_args(Name)
 
 Reaction = Literal["rocket", "-1", "confused"]
 _WRITERS = ("admin", "write")
-_SHA = re.compile(r"[0-9a-f]{7,40}\Z")
+_SHA = re.compile(r"[0-9a-f]{40}\Z")
+_ABBREVIATED = re.compile(r"[0-9a-f]{7,39}\Z")
 _PREFIX = "/hugflow"
+_NAME_COMMIT = "Name the commit whose plan or files you looked at, with all 40 digits:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,11 @@ class CommentEvent:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A parsed command; `argument` is a request file for `retry`, a commit for `approve-removal`."""
+    """A parsed command; `file` is the one request that `retry` runs, `commit` the one that the author looked at."""
 
     name: Name
-    argument: str = ""
+    file: str = ""
+    commit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,16 @@ def parse(body: str) -> Command | None:
     if not words or words[0] not in NAMES:
         raise NotACommandError(_unknown(words[0] if words else ""))
     name = words[0]
-    return Command(name, _argument(name, words[1:]))
+    arguments = words[1:]
+    takes_commit = name != "cancel"
+    commit = arguments.pop() if takes_commit and arguments and _SHA.match(arguments[-1]) else ""
+    if takes_commit and arguments and _ABBREVIATED.match(arguments[-1]):
+        raise NotACommandError(f"Write all 40 digits of the commit {shown(arguments[-1])}: several may begin like it.")
+    if name == "approve-removal" and not commit:
+        raise NotACommandError(f"{_NAME_COMMIT} `{_PREFIX} {name} COMMIT`.")
+    if len(arguments) > (name == "retry"):
+        raise NotACommandError(f"`{_PREFIX} {name}` does not take {shown(' '.join(arguments))}. {_usage()}")
+    return Command(name, arguments[0] if arguments else "", commit)
 
 
 def _words(line: str) -> list[str]:
@@ -88,17 +101,8 @@ def _unknown(word: str) -> str:
 
 
 def _usage() -> str:
-    return f"The commands are {listed(f'{_PREFIX} {name}' for name in NAMES)}; `retry` may name one request file."
-
-
-def _argument(name: Name, words: list[str]) -> str:
-    if not words:
-        return ""
-    if len(words) > 1 or name not in ("retry", "approve-removal"):
-        raise NotACommandError(f"`{_PREFIX} {name}` does not take {shown(' '.join(words))}. {_usage()}")
-    if name == "approve-removal" and not _SHA.match(words[0]):
-        raise NotACommandError(f"{shown(words[0])} is no commit; write its first seven digits, or nothing.")
-    return words[0]
+    names = listed(f"{_PREFIX} {name}" for name in NAMES)
+    return f"The commands are {names}; `retry` may name one request file, and all but `cancel` a commit."
 
 
 def handle(github: GitHub, event: CommentEvent, approvers: Callable[[], Collection[str]] = tuple) -> Reply | None:
@@ -134,30 +138,41 @@ def _may(github: GitHub, event: CommentEvent) -> bool:
     return read_permission(github, event.author) in _WRITERS
 
 
-def _plan(github: GitHub, event: CommentEvent, _: Command, __: Callable[[], Collection[str]]) -> Reply:
-    return _start(github, event, "plan")
+def _plan(github: GitHub, event: CommentEvent, command: Command, _: Callable[[], Collection[str]]) -> Reply:
+    return _start(github, event, command, "plan")
 
 
 def _retry(github: GitHub, event: CommentEvent, command: Command, _: Callable[[], Collection[str]]) -> Reply:
-    return _start(github, event, "retry", command.argument)
+    return _start(github, event, command, "retry")
 
 
-def _unlock(github: GitHub, event: CommentEvent, _: Command, __: Callable[[], Collection[str]]) -> Reply:
-    return _start(github, event, "unlock")
+def _unlock(github: GitHub, event: CommentEvent, command: Command, _: Callable[[], Collection[str]]) -> Reply:
+    return _start(github, event, command, "unlock")
 
 
-def _start(github: GitHub, event: CommentEvent, mode: dispatch.Mode, only: str = "") -> Reply:
+def _start(github: GitHub, event: CommentEvent, command: Command, mode: dispatch.Mode) -> Reply:
     pull = read_pull_request(github, event.number)
     if pull.merged and mode in ("sync", "retry"):
         dispatch.dispatch(github, dispatch.APPLY_WORKFLOW, pull.default_branch, {"pull_request": str(pull.number)})
         return Reply("rocket")
     if pull.state != "open":
         return Reply("confused", "The pull request is closed. Reopen it first.")
+    if command.commit not in ("", pull.head_sha):
+        return Reply("confused", _moved(pull))
     if pull.from_fork:
-        # the run is started by our bot: this is how the gate knows who let the fork's commit run
-        record_approval(github, pull.head_sha, RUN, event.author, event.url)
-    dispatch.dispatch_sync(github, pull, pull.head_sha, mode=mode, only=only)
+        problem = _why_not_run(github, pull, event, command)
+        if problem:
+            return Reply("confused", problem)
+        # the run is started by our bot: this is how the gate knows who approved a run of the fork's commit
+        record_approval(github, pull, RUN, event.author, event.url)
+    dispatch.dispatch_sync(github, pull, pull.head_sha, mode=mode, only=command.file)
     return Reply("rocket")
+
+
+def _why_not_run(github: GitHub, pull: PullRequest, event: CommentEvent, command: Command) -> str:
+    if not command.commit:
+        return f"The pull request comes from a fork. {_NAME_COMMIT} `{_PREFIX} {command.name} COMMIT`."
+    return _why_not_of_others(github, pull, event)
 
 
 def _cancel(github: GitHub, event: CommentEvent, _: Command, __: Callable[[], Collection[str]]) -> Reply:
@@ -170,21 +185,32 @@ def _approve_removal(
     github: GitHub, event: CommentEvent, command: Command, approvers: Callable[[], Collection[str]]
 ) -> Reply:
     pull = read_pull_request(github, event.number)
-    problem = _why_not_approved(pull, event, command, approvers())
+    problem = _why_not_approved(github, pull, event, command, approvers())
     if problem:
         return Reply("confused", problem)
-    record_approval(github, pull.head_sha, REMOVAL, event.author, event.url)
-    _start(github, event, "sync")
-    return Reply("rocket")
+    record_approval(github, pull, REMOVAL, event.author, event.url)
+    return _start(github, event, command, "sync")
 
 
-def _why_not_approved(pull: PullRequest, event: CommentEvent, command: Command, approvers: Collection[str]) -> str:
-    if approvers and event.author not in approvers:
+def _why_not_approved(
+    github: GitHub, pull: PullRequest, event: CommentEvent, command: Command, approvers: Collection[str]
+) -> str:
+    if approvers and event.author.casefold() not in {login.casefold() for login in approvers}:
         return f"The policy names who approves removals: {listed(sorted(approvers))}."
-    if event.author == pull.author:
-        return "Nobody approves their own pull request: somebody else has to."
-    if command.argument and not pull.head_sha.startswith(command.argument):
-        return f"The pull request is at `{pull.head_sha[:7]}` now. Look at its plan, then approve that commit."
+    return _moved(pull) if command.commit != pull.head_sha else _why_not_of_others(github, pull, event)
+
+
+def _moved(pull: PullRequest) -> str:
+    return f"The pull request is at `{pull.head_sha[:7]}` now. Look at its plan and files, then name that commit."
+
+
+def _why_not_of_others(github: GitHub, pull: PullRequest, event: CommentEvent) -> str:
+    """Reason why the author of the comment may not approve; empty when others made the pull request."""
+    contributors = read_contributors(github, pull)
+    if contributors is None:
+        return "The pull request has too many commits or authors to tell who made it. Squash its commits."
+    if event.author.casefold() in contributors:
+        return "Nobody approves a pull request that they opened, or a commit that they wrote or pushed."
     return ""
 
 

@@ -8,17 +8,15 @@ from pathlib import PurePosixPath
 
 from hugflow.gitops.approvals import RUN, read_approvals
 from hugflow.gitops.client import GitHub
+from hugflow.gitops.contributors import MAX_COMMITS
 from hugflow.gitops.pull_request import (
-    MAX_FILES,
     REQUESTS,
     ChangedFile,
-    HeadMovedError,
     PullRequest,
     TreeEntry,
     may_write,
-    read_changed_files,
+    read_changes,
     read_pull_request,
-    read_requests_tree,
 )
 from hugflow.text.printable import listed, shown
 
@@ -69,12 +67,8 @@ def decide(github: GitHub, number: int, sha: str, approved_by: Sequence[str] = (
     early = tuple(refusals_of_state(pull, sha))
     if early:
         return Decision(GateFacts(pull, (), {}), early)
-    try:
-        files = read_changed_files(github, pull)
-    except HeadMovedError as error:
-        return Decision(GateFacts(pull, (), {}), (Refusal("head_moved", error.problem, error.fix),))
-    approvers = (*approved_by, *_read_run_approvers(github, pull, sha))
-    facts = GateFacts(pull, files, read_requests_tree(github, sha), approvers)
+    changes = read_changes(github, pull)
+    facts = GateFacts(pull, changes.files, changes.tree, _read_run_approvers(github, pull, approved_by))
     return Decision(facts, tuple(refusals_of_content(facts)))
 
 
@@ -99,20 +93,20 @@ def refusals_of_state(pull: PullRequest, sha: str) -> Iterator[Refusal]:
 
 def refusals_of_content(facts: GateFacts) -> Iterator[Refusal]:
     """Refusals because of changed files and of the repository that they come from."""
-    yield from _incomplete(facts)
+    yield from _too_many_commits(facts)
     yield from _outside(facts)
     yield from _no_plain_files(facts)
     yield from _secrets(facts)
     yield from _fork(facts)
 
 
-def _incomplete(facts: GateFacts) -> Iterator[Refusal]:
-    number, listed_files = facts.pull.number_of_files, len(facts.files)
-    if number > MAX_FILES or listed_files != number:
+def _too_many_commits(facts: GateFacts) -> Iterator[Refusal]:
+    number = facts.pull.number_of_commits
+    if number > MAX_COMMITS:
         yield Refusal(
-            "too_many_files",
-            f"The pull request changes {number} files, and GitHub lists {listed_files} of them",
-            f"Split it: at most {MAX_FILES} files can be checked.",
+            "too_many_commits",
+            f"The pull request has {number} commits; at most {MAX_COMMITS} can be checked",
+            "Squash them.",
         )
 
 
@@ -161,8 +155,8 @@ def _fork(facts: GateFacts) -> Iterator[Refusal]:
         yield Refusal(
             "fork",
             f"The pull request comes from a fork ({shown(facts.pull.head_repository or 'deleted')})",
-            f"Somebody with write access approves commit `{facts.pull.head_sha[:7]}` with a review, or comments "
-            "`/hugflow plan` or `/hugflow retry`.",
+            "Somebody with write access, who made no commit of it, approves with a review, or comments "
+            f"`/hugflow plan {facts.pull.head_sha}`.",
         )
 
 
@@ -175,9 +169,9 @@ def _reaches(path: str, odd: str) -> bool:
     return path == odd or path.startswith(f"{odd}/")
 
 
-def _read_run_approvers(github: GitHub, pull: PullRequest, sha: str) -> tuple[str, ...]:
-    """Read who with write access approved a run of a fork's commit, by a review or a command."""
+def _read_run_approvers(github: GitHub, pull: PullRequest, approved_by: Sequence[str]) -> tuple[str, ...]:
+    """Read who with write access approved a run of a fork's commit, by a review, a command or a dispatch."""
     if not pull.from_fork:
         return ()
-    found = read_approvals(github, pull, sha, RUN, lambda login: may_write(github, login))
+    found = read_approvals(github, pull, RUN, lambda login: may_write(github, login), approved_by)
     return tuple(approval.by for approval in found)

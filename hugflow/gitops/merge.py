@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hugflow.gitops.client import GitHub, GitHubRefused
 from hugflow.gitops.pull_request import PullRequest, read_pull_request
+from hugflow.text.printable import shown
 
 _METHODS = (("merge", "allow_merge_commit"), ("squash", "allow_squash_merge"), ("rebase", "allow_rebase_merge"))
 
@@ -24,6 +25,9 @@ def merge(github: GitHub, pull: PullRequest, sha: str) -> Merge:
     Raises `Transient` when GitHub cannot be reached; a refusal is returned as a `Merge` with the reason.
     """
     short = f"`{sha[:7]}`"
+    base = read_pull_request(github, pull.number).base_ref
+    if base != pull.base_ref:
+        return Merge(merged=False, message=f"Not merged: its base branch is {shown(base)} now.")
     try:
         github.write(
             f"merging pull request #{pull.number}",

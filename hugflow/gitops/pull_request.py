@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -13,18 +13,22 @@ from hugflow.model.errors import Terminal, Transient
 from hugflow.request.yaml_tree import MAX_BYTES
 
 if TYPE_CHECKING:
+    from github.Comparison import Comparison
     from github.PullRequest import PullRequest as ThePullRequest
 
 REQUESTS = "requests"
-MAX_FILES = 3_000  # GitHub lists no more files of a pull request
 
 ChangeKind = Literal["added", "modified", "removed", "renamed", "copied", "changed", "unchanged"]
 _REGULAR = ("100644", "100755")
+_FOLDER = "040000"
 
 
 @dataclass(frozen=True, slots=True)
 class PullRequest:
-    """A pull request as read at one moment. `head_repository` is None when the fork was deleted."""
+    """A pull request as read at one moment.
+
+    `head_repository` is None when the fork was deleted, `merge_sha` until the pull request is merged.
+    """
 
     number: int
     title: str
@@ -32,12 +36,14 @@ class PullRequest:
     state: Literal["open", "closed"]
     merged: bool
     head_sha: str
+    head_ref: str
     head_repository: str | None
     base_ref: str
     base_sha: str
     base_repository: str
     default_branch: str
-    number_of_files: int
+    number_of_commits: int
+    merge_sha: str | None
     url: str
     repository_url: str
 
@@ -75,10 +81,15 @@ class TreeEntry:
         return self.mode in _REGULAR
 
 
-class HeadMovedError(Transient):
-    """Somebody pushed while the pull request was read."""
+@dataclass(frozen=True, slots=True)
+class PullRequestChanges:
+    """Files that a pull request changes, and the tree of `requests/` at its head.
 
-    default_reason = "head_moved"
+    Outside `requests/` a file stands for itself and a folder, with `/` at its end, for all that changed in it.
+    """
+
+    files: tuple[ChangedFile, ...]
+    tree: Mapping[str, TreeEntry]
 
 
 def read_pull_request(github: GitHub, number: int) -> PullRequest:
@@ -93,10 +104,15 @@ def read_merged_pull_request(github: GitHub, sha: str) -> PullRequest | None:
 
     def request() -> int | None:
         pulls = github.repository.get_commit(sha).get_pulls()
-        return next((pull.number for pull in pulls if pull.merged_at and pull.merge_commit_sha == sha), None)
+        return next((pull.number for pull in pulls if _is_merged_as(pull, sha)), None)
 
     number = github.read(f"asking which pull request made {sha[:7]}", request)
     return read_pull_request(github, number) if number is not None else None
+
+
+def _is_merged_as(pull: ThePullRequest, sha: str) -> bool:
+    into_default = pull.base.ref == pull.base.repo.default_branch
+    return bool(pull.merged_at) and pull.merge_commit_sha == sha and into_default
 
 
 def _as_pull_request(pull: ThePullRequest) -> PullRequest:
@@ -107,38 +123,55 @@ def _as_pull_request(pull: ThePullRequest) -> PullRequest:
         state=cast("Literal['open', 'closed']", pull.state),
         merged=pull.merged,
         head_sha=pull.head.sha,
+        head_ref=pull.head.ref,
         head_repository=pull.head.repo.full_name if pull.head.repo else None,
         base_ref=pull.base.ref,
         base_sha=pull.base.sha,
         base_repository=pull.base.repo.full_name,
         default_branch=pull.base.repo.default_branch,
-        number_of_files=pull.changed_files,
+        number_of_commits=pull.commits,
+        merge_sha=pull.merge_commit_sha if pull.merged else None,
         url=pull.html_url,
         repository_url=pull.base.repo.html_url,
     )
 
 
-def read_changed_files(github: GitHub, pull: PullRequest) -> tuple[ChangedFile, ...]:
-    """All files that the pull request touches at `pull.head_sha`, all pages of them.
+def read_changes(github: GitHub, pull: PullRequest) -> PullRequestChanges:
+    """Compare the head of a pull request with the commit that it branched off from.
 
-    GitHub lists them for the newest head only: HeadMovedError when that is not, or no longer, `pull.head_sha`. At most
-    `MAX_FILES` are listed; compare with `pull.number_of_files`.
+    GitHub's own list of files is of whatever the head is at that moment; here two fixed commits are compared.
     """
-    doing = f"listing the files of pull request #{pull.number}"
+    base = read_comparison(github, read_base(github, pull), pull.head_sha).merge_base_commit.sha
+    tree = read_requests_tree(github, pull.head_sha)
+    inside = tree_changes(read_requests_tree(github, base), tree)
+    outside = tree_changes(_read_outside(github, base), _read_outside(github, pull.head_sha))
+    return PullRequestChanges((*outside, *_with_renames(inside, read_requests_tree(github, base), tree)), tree)
 
-    def request() -> tuple[ChangedFile, ...]:
-        files = github.pull(pull.number).get_files()
-        return tuple(
-            ChangedFile(file.filename, cast("ChangeKind", file.status), file.previous_filename) for file in files
-        )
 
-    listed = github.read(doing, request)
-    now = read_pull_request(github, pull.number)
-    if now.head_sha != pull.head_sha:
-        raise HeadMovedError(
-            doing, f"a commit was pushed meanwhile ({now.head_sha[:7]})", "The run for it starts by itself."
-        )
-    return listed
+def read_base(github: GitHub, pull: PullRequest) -> str:
+    """Read the branch or commit to compare a pull request with; after a merge, the commit before it."""
+    if pull.merge_sha is None:
+        return pull.base_ref
+    sha = pull.merge_sha
+    return github.read(f"reading {sha[:7]}", lambda: github.repository.get_git_commit(sha).parents[0].sha)
+
+
+def read_comparison(github: GitHub, base: str, head: str) -> Comparison:
+    """Compare two branches or commits: their merge base, and the commits of `head` that `base` lacks."""
+    return github.read(
+        f"comparing {base[:40]} with {head[:7]}",
+        lambda: github.repository.compare(base, head, comparison_commits_per_page=100).complete(),
+    )
+
+
+def is_part_of(github: GitHub, sha: str, branch: str) -> bool:
+    """Read whether a commit is in the history of a branch: GitHub also serves commits of forks."""
+    try:
+        return read_comparison(github, sha, branch).status in ("identical", "ahead")
+    except GitHubRefused as error:
+        if error.status in (404, 422):  # no such commit, or no common history
+            return False
+        raise
 
 
 def read_requests_tree(github: GitHub, sha: str) -> dict[str, TreeEntry]:
@@ -171,7 +204,7 @@ def read_file(github: GitHub, sha: str, path: str) -> bytes | None:
     *folders, name = path.split("/")
     for folder in folders:
         entry = _read_entries(github, doing, tree).get(folder)
-        if entry is None or entry.mode != "040000":
+        if entry is None or entry.mode != _FOLDER:
             return None
         tree = entry.blob
     entry = _read_entries(github, doing, tree).get(name)
@@ -190,6 +223,12 @@ def read_blob(github: GitHub, blob: str, path: str) -> bytes:
             raise Transient(doing, "GitHub's answer is no base64") from error
 
     return github.read(doing, request)
+
+
+def _read_outside(github: GitHub, sha: str) -> dict[str, TreeEntry]:
+    """Read the root folder of a commit without `requests/`; names of folders end with `/`."""
+    entries = _read_entries(github, f"reading the files at {sha[:7]}", sha)
+    return {f"{path}/" if entry.mode == _FOLDER else path: entry for path, entry in entries.items() if path != REQUESTS}
 
 
 def tree_changes(before: Mapping[str, TreeEntry], after: Mapping[str, TreeEntry]) -> tuple[ChangedFile, ...]:
@@ -232,3 +271,20 @@ def _difference(
             yield ChangedFile(path, "removed")
         elif before[path] != after[path]:
             yield ChangedFile(path, "modified")
+
+
+def _with_renames(
+    changes: Iterable[ChangedFile], before: Mapping[str, TreeEntry], after: Mapping[str, TreeEntry]
+) -> Iterator[ChangedFile]:
+    """Join a removal and an addition of the same content to a rename."""
+    changes = list(changes)
+    removed = {before[each.path].blob: each.path for each in changes if each.change == "removed"}
+    renamed: set[str] = set()
+    for each in changes:
+        previous = removed.pop(after[each.path].blob, None) if each.change == "added" else None
+        if previous:
+            renamed.add(previous)
+            yield ChangedFile(each.path, "renamed", previous)
+        elif each.change != "removed":
+            yield each
+    yield from (each for each in changes if each.change == "removed" and each.path not in renamed)

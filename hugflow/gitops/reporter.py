@@ -12,6 +12,7 @@ from hugflow.gitops.checks import CheckState, CommitCheck, Conclusion, batches
 from hugflow.gitops.client import GitHub
 from hugflow.gitops.comments import Conversation
 from hugflow.gitops.labels import label_of, set_label
+from hugflow.gitops.pull_request import read_pull_request
 from hugflow.model.events import Event, Progress, Result, RunFinished, RunStarted, Warned
 from hugflow.render import comment
 from hugflow.render.markdown import marker
@@ -104,9 +105,12 @@ class PullRequestReporter:
 
     def _set_label(self) -> None:
         label = label_of(self.view)
-        if label != self._label:
+        if label == self._label:
+            return
+        # the label of an older commit would say that the new one was processed
+        if self.view.merged or read_pull_request(self.github, self.view.number).head_sha == self.view.sha:
             set_label(self.github, self.view.number, label)
-            self._label = label
+        self._label = label
 
     def _annotate(self, annotations: Sequence[Annotation]) -> None:
         redacted = [replace(each, message=self.redact(each.message)) for each in annotations]

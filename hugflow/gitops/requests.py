@@ -17,7 +17,7 @@ from hugflow.gitops.pull_request import (
 )
 from hugflow.model.errors import HugflowError, InvalidRequest, Paused
 from hugflow.model.events import Result
-from hugflow.model.plan import AddPlan, Plan, PublishPlan
+from hugflow.model.plan import AddPlan, Finding, Plan, PublishPlan
 from hugflow.model.spec_types import Kind
 from hugflow.render.views import Annotation, RequestView
 from hugflow.request import policy as rules
@@ -159,6 +159,9 @@ def _with_problems(view: RequestView, conflicting: Sequence[Problem]) -> Request
 
 
 def _planned(view: RequestView, request: ParsedRequest, plan: PlanRequest, policy: Policy) -> RequestView:
+    refusals = rules.check_spec(request.spec, policy)
+    if refusals:
+        return replace(view, refusals=refusals, marks=tuple(_marks(request, refusals)))
     try:
         planned = plan(request)
     except InvalidRequestFile as error:
@@ -168,7 +171,7 @@ def _planned(view: RequestView, request: ParsedRequest, plan: PlanRequest, polic
     except HugflowError as error:
         return replace(view, result=failure(view.path, view.kind, name_of(request), error))
     judged = _judged(planned, policy)
-    return replace(view, plan=judged, marks=tuple(_marks(request, judged)))
+    return replace(view, plan=judged, marks=tuple(_marks(request, judged.findings)))
 
 
 def _judged(plan: Plan, policy: Policy) -> Plan:
@@ -178,10 +181,10 @@ def _judged(plan: Plan, policy: Policy) -> Plan:
     return plan.model_copy(update={"findings": findings if plan.names else plan.findings})
 
 
-def _marks(request: ParsedRequest, plan: Plan) -> Iterable[Annotation]:
-    """Errors and warnings of a plan as annotations on the line of their field, else of the dataset's id."""
+def _marks(request: ParsedRequest, findings: Iterable[Finding]) -> Iterable[Annotation]:
+    """Errors and warnings as annotations on the line of their field, else of the dataset's id."""
     of_all = request.at("repo_id" if request.kind == "publish" else "hf_id")
-    for finding in plan.findings:
+    for finding in findings:
         at = request.at_field(finding.field) if finding.field else of_all
         if finding.level == "error":
             yield Annotation(request.path, at.line, at.column, finding.message, title="Refused")

@@ -12,6 +12,7 @@ from hugflow.gitops.checks import CheckState, CommitCheck
 from hugflow.gitops.client import GitHub
 from hugflow.gitops.comments import Conversation
 from hugflow.gitops.dispatch import APPLY_WORKFLOW, dispatch, dispatch_next_slice
+from hugflow.gitops.labels import set_label
 from hugflow.gitops.merge import merge
 from hugflow.gitops.pull_request import PullRequest, may_write, read_file
 from hugflow.gitops.reporter import PullRequestReporter
@@ -121,7 +122,7 @@ class PullRequestRun:
             views = tuple(replace(view, problems=(replace(too_many, path=view.path),)) for view in loaded.views)
         else:
             views = plan_all(loaded, self.engine.plan, policy)
-            views = self._approved(facts.pull, views, policy, job)
+            views = self._approved(facts.pull, views, policy)
         return PullRequestView(
             number=job.number,
             sha=job.sha,
@@ -132,12 +133,10 @@ class PullRequestRun:
             approvers=policy.removals.approvers,
         )
 
-    def _approved(
-        self, pull: PullRequest, views: tuple[RequestView, ...], policy: Policy, job: PullRequestJob
-    ) -> tuple[RequestView, ...]:
+    def _approved(self, pull: PullRequest, views: tuple[RequestView, ...], policy: Policy) -> tuple[RequestView, ...]:
         if not any(view.state == "waiting" for view in views):
             return views
-        names = tuple(each.by for each in read_removal_approvals(self.github, pull, job.sha, policy))
+        names = tuple(each.by for each in read_removal_approvals(self.github, pull, policy))
         if rules.approvals_missing(policy, len(names)):
             return views
         return tuple(replace(view, approved_by=names) if view.state == "waiting" else view for view in views)
@@ -207,7 +206,7 @@ class PullRequestRun:
 
 
 def post_refusal(github: GitHub, decision: gate.Decision, job: PullRequestJob) -> Ended:
-    """Write why nothing runs into the comment and a failed check; a run for an older commit writes nothing."""
+    """Write why nothing runs into comment, check and label; a run for an older commit writes nothing."""
     pairs = [(refusal.problem, refusal.fix) for refusal in decision.refusals]
     text = comment.refusal(pairs, marker(comment.STICKY), job.sha)
     if {refusal.code for refusal in decision.refusals} <= {"head_moved", "not_open"}:
@@ -216,20 +215,19 @@ def post_refusal(github: GitHub, decision: gate.Decision, job: PullRequestJob) -
     CommitCheck(github, job.sha, run_key=job.run_key, details_url=job.run_url).update(
         CheckState("nothing runs for this pull request", text, "failure")
     )
-    codes = {refusal.code for refusal in decision.refusals}
-    return Ended(
-        ExitCode.NEEDS_APPROVAL if codes == {"fork"} else ExitCode.CHANGE_NEEDED, text, refusals=decision.refusals
-    )
+    waits = {refusal.code for refusal in decision.refusals} == {"fork"}
+    set_label(github, job.number, "hugflow: needs approval" if waits else "hugflow: invalid")
+    return Ended(ExitCode.NEEDS_APPROVAL if waits else ExitCode.CHANGE_NEEDED, text, refusals=decision.refusals)
 
 
-def read_removal_approvals(github: GitHub, pull: PullRequest, sha: str, policy: Policy) -> Sequence[Approval]:
-    """Read who approved the removals of a commit, among the policy's approvers (or all with write access)."""
+def read_removal_approvals(github: GitHub, pull: PullRequest, policy: Policy) -> Sequence[Approval]:
+    """Read who approved the removals of the head, among the policy's approvers (or all with write access)."""
     named = {login.casefold() for login in policy.removals.approvers}
 
     def eligible(login: str) -> bool:
         return login.casefold() in named if named else may_write(github, login)
 
-    return read_approvals(github, pull, sha, REMOVAL, eligible)
+    return read_approvals(github, pull, REMOVAL, eligible)
 
 
 def _may_merge(view: PullRequestView) -> bool:

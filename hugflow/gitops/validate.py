@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hugflow.gitops.client import GitHub
-from hugflow.gitops.pull_request import read_changed_files, read_file, read_pull_request, read_requests_tree
+from hugflow.gitops.pull_request import read_changes, read_file, read_pull_request
 from hugflow.gitops.requests import read_requests
 from hugflow.model.errors import ExitCode
 from hugflow.render.humanize import log_line, plural, workflow_command
@@ -25,10 +25,10 @@ class Validated:
 def validate(github: GitHub, number: int) -> Validated:
     """Read the requests and the policy of a pull request at its head and return their problems. Writes nothing."""
     pull = read_pull_request(github, number)
-    files = read_changed_files(github, pull)
-    loaded = read_requests(github, files, read_requests_tree(github, pull.head_sha))
+    changes = read_changes(github, pull)
+    loaded = read_requests(github, changes.files, changes.tree)
     problems = tuple(problem for view in loaded.views for problem in view.problems)
-    if any(file.path == policy.FILE and file.change != "removed" for file in files):
+    if any(file.path == policy.FILE and file.change != "removed" for file in changes.files):
         problems += _policy_problems(github, pull.head_sha)
     checked = sum(not view.deleted for view in loaded.views)
     sentence = f"{plural(len(problems), 'problem')} in {plural(checked, 'request')} at commit {pull.head_sha[:7]}"

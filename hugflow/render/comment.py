@@ -152,7 +152,7 @@ def _words(view: PullRequestView, requests: tuple[RequestView, ...]) -> dict[str
     )
     these = code(requests[0].path) if len(requests) == 1 else plural(len(requests), "request")
     approvers = " or ".join(code(name) for name in view.approvers) or "Somebody with write access"
-    return {"paused": paused, "these": these, "approvers": approvers, "sha": view.short_sha}
+    return {"paused": paused, "these": these, "approvers": approvers, "sha": view.sha}
 
 
 def _after_merge(view: PullRequestView) -> str:

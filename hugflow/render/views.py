@@ -62,13 +62,15 @@ class Annotation:
 class RequestView:
     """One request of a pull request, with what is known so far.
 
-    `problems` make it invalid; `marks` are the findings of its plan as annotations on the lines of its file.
+    `problems` make it invalid; `refusals` are errors of the policy that need no plan; `marks` are findings as
+    annotations on the lines of the file.
     """
 
     path: str
     kind: Kind
     plan: Plan | None = None
     problems: tuple[Annotation, ...] = ()
+    refusals: tuple[Finding, ...] = ()
     marks: tuple[Annotation, ...] = ()
     started: bool = False
     progress: Progress | None = None
@@ -80,7 +82,7 @@ class RequestView:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Findings of plan and policy."""
-        return self.plan.findings if self.plan else ()
+        return self.plan.findings if self.plan else self.refusals
 
     @property
     def state(self) -> State:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, Stri
 
 from hugflow.model.errors import UsageError
 from hugflow.model.plan import AddPlan, Finding, Plan, PublishPlan, RemovePlan
+from hugflow.model.specs import AddSpec, PublishSpec, Spec
 from hugflow.request.yaml_tree import Fault, Group, Loc, Position, find, read
 from hugflow.request.yaml_values import value
 from hugflow.text.printable import closest, listed, printable, shown
@@ -114,6 +115,15 @@ def check(plan: Plan, policy: Policy) -> tuple[Finding, ...]:
     return tuple(_check_publish(plan, policy.publishing))
 
 
+def check_spec(spec: Spec, policy: Policy) -> tuple[Finding, ...]:
+    """Errors of a request that the policy refuses by its text alone, before the Hub is contacted."""
+    if isinstance(spec, AddSpec):
+        return tuple(_check_organisation(spec.hf_id, policy.datasets))
+    if isinstance(spec, PublishSpec):
+        return tuple(_check_target(spec.repo_id, policy.publishing))
+    return tuple(_check_target(spec.hf_id, policy.publishing)) if spec.target == "hub" else ()
+
+
 def too_many_requests(number: int, policy: Policy) -> Finding | None:
     """What the policy says to the number of requests in one pull request."""
     limit = policy.pull_requests.max_requests
@@ -135,9 +145,7 @@ def auto_merge(policy: Policy, setting: bool) -> bool:
 
 
 def _check_add(plan: AddPlan, rules: Datasets) -> Iterator[Finding]:
-    organisation = plan.spec.hf_id.partition("/")[0]
-    if rules.organisations is not None and not _among(organisation, rules.organisations):
-        yield _error(f"the policy allows datasets of {_named(rules.organisations)}, not of {shown(organisation)}")
+    yield from _check_organisation(plan.spec.hf_id, rules)
     if rules.licences is not None and not _among(plan.facts.licence or "", rules.licences):
         found = shown(plan.facts.licence) if plan.facts.licence else "none named"
         yield _error(f"the policy allows the licences {_named(rules.licences)}; this dataset has {found}")
@@ -150,6 +158,12 @@ def _check_add(plan: AddPlan, rules: Datasets) -> Iterator[Finding]:
     if rules.max_gb is not None and plan.download.size_bytes > rules.max_gb * _GB:
         download = plan.download.size_bytes / _GB
         yield _error(f"the policy allows {rules.max_gb:g} GB; this dataset has {download:.1f} GB to download")
+
+
+def _check_organisation(hf_id: str, rules: Datasets) -> Iterator[Finding]:
+    organisation = hf_id.partition("/")[0]
+    if rules.organisations is not None and not _among(organisation, rules.organisations):
+        yield _error(f"the policy allows datasets of {_named(rules.organisations)}, not of {shown(organisation)}")
 
 
 def _check_remove(rules: Removals) -> Iterator[Finding]:

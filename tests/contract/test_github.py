@@ -7,10 +7,22 @@ GitHub's published OpenAPI description.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import pytest
 
-from hugflow.gitops import alerts, approvals, cleanup, commands, dispatch, gate, labels, merge, pull_request
+from hugflow.gitops import (
+    alerts,
+    approvals,
+    cleanup,
+    commands,
+    contributors,
+    dispatch,
+    gate,
+    labels,
+    merge,
+    pull_request,
+)
 from hugflow.gitops.checks import ANNOTATIONS_PER_REQUEST, NAME, CheckState, CommitCheck, batches
 from hugflow.gitops.client import ACTIONS_BOT, GitHub
 from hugflow.gitops.commands import CommentEvent
@@ -78,30 +90,74 @@ def test_a_pull_request_is_read_whole(github: GitHub, server: Server) -> None:
     assert pull.repository_url.endswith("/acme/data")
 
 
-def test_all_pages_of_changed_files_are_read(github: GitHub, server: Server) -> None:
-    server.state.commit("main", {"requests/add/old.yaml": "old", "requests/add/moved.yaml": "moved", "x": "y"})
+def test_all_changed_files_are_found(github: GitHub, server: Server) -> None:
+    server.state.commit("main", {"requests/add/old.yaml": "old", "requests/add/moved.yaml": "moved", "x/y": "y"})
     server.state.commit("feature", {f"requests/add/{number:03d}.yaml": f"{number}" for number in range(233)})
     changes = {"requests/add/old.yaml": None, "requests/add/moved.yaml": None, "requests/remove/new.yaml": "moved"}
-    server.state.commit("feature", {**changes, "x": "z"})
+    server.state.commit("feature", {**changes, "x/y": "z"})
     number = server.state.open_pull_request("feature")
-    files = pull_request.read_changed_files(github, pull_request.read_pull_request(github, number))
+    files = pull_request.read_changes(github, pull_request.read_pull_request(github, number)).files
     assert len(files) == 236
     by_path = {file.path: (file.change, file.previous) for file in files}
     assert by_path["requests/add/000.yaml"] == ("added", None)
     assert by_path["requests/add/old.yaml"] == ("removed", None)
     assert by_path["requests/remove/new.yaml"] == ("renamed", "requests/add/moved.yaml")
-    assert by_path["x"] == ("modified", None)
+    assert by_path["x/"] == ("modified", None)
 
 
 def test_files_are_read_at_one_commit(github: GitHub, server: Server) -> None:
     number, sha = opened(server)
     before = pull_request.read_pull_request(github, number)
-    server.state.commit("feature", {"requests/add/a.yaml": "hf_id: evil/one\n"})
-    with pytest.raises(pull_request.HeadMovedError, match="pushed meanwhile"):
-        pull_request.read_changed_files(github, before)
-    tree = pull_request.read_requests_tree(github, sha)
-    entry = tree["requests/add/a.yaml"]
+    server.state.commit("feature", {"requests/add/a.yaml": "hf_id: evil/one\n", "requests/add/b.yaml": "b"})
+    changes = pull_request.read_changes(github, before)
+    assert [(file.path, file.change) for file in changes.files] == [("requests/add/a.yaml", "added")]
+    assert changes.tree == pull_request.read_requests_tree(github, sha)
+    entry = changes.tree["requests/add/a.yaml"]
     assert pull_request.read_blob(github, entry.blob, "requests/add/a.yaml") == REQUEST.encode()
+
+
+def test_the_changes_of_a_merged_pull_request_stay_the_same(github: GitHub, server: Server) -> None:
+    number, _ = opened(server)
+    before = pull_request.read_changes(github, pull_request.read_pull_request(github, number))
+    merge_sha = server.state.merge(number)
+    server.state.commit("main", {"requests/add/later.yaml": "x"})
+    pull = pull_request.read_pull_request(github, number)
+    assert (pull.merge_sha, pull_request.read_changes(github, pull)) == (merge_sha, before)
+
+
+def test_commits_of_other_branches_and_forks_are_not_part_of_the_default_branch(github: GitHub, server: Server) -> None:
+    old = server.state.head("main")
+    new = server.state.commit("main", {"x": "y"})
+    branch = server.state.commit("feature", {"x": "z"})
+    fork = server.state.commit("feature", {"x": "z"}, fork="mallory")
+    commits = {old: True, new: True, branch: False, fork: False, "1" * 40: False}
+    assert {sha: pull_request.is_part_of(github, sha, "main") for sha in commits} == commits
+
+
+def test_everybody_who_made_a_pull_request_is_known(github: GitHub, server: Server) -> None:
+    state = server.state
+    state.emails["robert@corp.example"] = "robert"
+    state.commit("main", {"x": "y"}, author="Robert", author_email="robert@corp.example", pusher="steward")
+    trailers = "Co-authored-by: R <robert@corp.example>\nCo-authored-by: E <5+eve@users.noreply.github.com>"
+    state.commit("feature", {"a": "1"}, author="Bob", committer="web-flow", message=f"One\n\n{trailers}")
+    state.commit("feature", {"a": "2"}, author="X", author_email="x@nowhere.example", pusher="Steward")
+    for index in range(130):
+        state.commit("feature", {"a": str(index)})
+    number = state.open_pull_request("feature", author="opener")
+    found = contributors.read_contributors(github, pull_request.read_pull_request(github, number))
+    assert found == {"alice", "bob", "eve", "opener", "robert", "steward", "web-flow"}
+    state.merge(number, author="merger")
+    assert contributors.read_contributors(github, pull_request.read_pull_request(github, number)) == found
+
+
+def test_the_pushers_of_a_fork_are_known_where_it_can_be_read(github: GitHub, server: Server) -> None:
+    number, _ = opened(server, fork="mallory", author="mallory")
+    pull = pull_request.read_pull_request(github, number)
+    assert contributors.read_contributors(github, pull) == {"alice", "mallory"}
+    server.fault(route="/activity", method="GET", status=404, message="Not Found")
+    assert contributors.read_contributors(github, pull) == {"alice", "mallory"}
+    gone = replace(pull, head_repository=None)
+    assert contributors.read_contributors(github, gone) == {"alice", "mallory"}
 
 
 def test_links_and_submodules_are_entries_never_followed(github: GitHub, server: Server) -> None:
@@ -199,7 +255,8 @@ def test_a_fork_needs_the_approval_of_somebody_with_write_access_for_this_commit
 ) -> None:
     number, old = opened(server, fork="mallory", author="mallory")
     assert decision(github, server, number) == ["fork"]
-    assert decision(github, server, number, approved_by=("alice",)) == []
+    assert decision(github, server, number, approved_by=("alice",)) == ["fork"], "her commit"
+    assert decision(github, server, number, approved_by=("steward",)) == []
     server.state.review(number, "eve")
     server.state.review(number, "mallory")
     assert decision(github, server, number) == ["fork"]
@@ -215,11 +272,16 @@ def test_a_fork_needs_the_approval_of_somebody_with_write_access_for_this_commit
 
 
 def test_a_command_of_somebody_with_write_access_lets_this_commit_of_a_fork_run(github: GitHub, server: Server) -> None:
-    number, _ = opened(server, fork="mallory", author="mallory")
-    commands.handle(github, comment(server, number, "eve", "/hugflow retry"))
-    commands.handle(github, comment(server, number, "mallory", "/hugflow retry"))
-    assert decision(github, server, number) == ["fork"]
-    commands.handle(github, comment(server, number, "alice", "/hugflow retry"))
+    number, sha = opened(server, fork="mallory", author="mallory")
+    for author, body in (
+        ("eve", f"/hugflow retry {sha}"),
+        ("mallory", f"/hugflow retry {sha}"),
+        ("bob", "/hugflow retry"),  # names no commit
+        ("alice", f"/hugflow retry {sha}"),  # her commit
+    ):
+        commands.handle(github, comment(server, number, author, body))
+        assert decision(github, server, number) == ["fork"]
+    commands.handle(github, comment(server, number, "bob", f"/hugflow retry {sha}"))
     assert decision(github, server, number) == []
     server.state.commit("feature", {"requests/add/a.yaml": REQUEST + "# changed\n"}, fork="mallory")
     assert decision(github, server, number) == ["fork"]
@@ -229,29 +291,29 @@ def test_a_command_of_somebody_with_write_access_lets_this_commit_of_a_fork_run(
 
 
 def test_approvals_count_once_for_one_commit_and_never_from_the_author(github: GitHub, server: Server) -> None:
-    number, sha = opened(server)
+    number, _ = opened(server)
     pull = pull_request.read_pull_request(github, number)
     for login in ("alice", "bob"):
         server.state.review(number, login)
-        approvals.record_approval(github, sha, approvals.REMOVAL, login, "https://github.example/comment")
-    approvals.record_approval(github, sha, approvals.REMOVAL, "steward", "https://github.example/comment")
-    found = approvals.read_approvals(github, pull, sha, approvals.REMOVAL, lambda login: login != "nobody")
+        approvals.record_approval(github, pull, approvals.REMOVAL, login, "https://github.example/comment")
+    approvals.record_approval(github, pull, approvals.REMOVAL, "steward", "https://github.example/comment")
+    found = approvals.read_approvals(github, pull, approvals.REMOVAL, lambda login: login != "nobody")
     assert [(approval.by, approval.how) for approval in found] == [("bob", "review"), ("steward", "command")]
-    assert approvals.read_approvals(github, pull, sha, approvals.REMOVAL, lambda login: login == "data-steward") == ()
+    assert approvals.read_approvals(github, pull, approvals.REMOVAL, lambda login: login == "data-steward") == ()
+    assert approvals.read_approvals(github, replace(pull, number=number), approvals.RUN, lambda _: True) == found[:1]
     server.state.commit("feature", {"requests/add/a.yaml": "other"})
-    assert (
-        approvals.read_approvals(github, pull, server.state.pull_head(number), approvals.REMOVAL, lambda _: True) == ()
-    )
+    newer = pull_request.read_pull_request(github, number)
+    assert approvals.read_approvals(github, newer, approvals.REMOVAL, lambda _: True) == ()
 
 
 def test_a_status_of_somebody_else_is_no_approval(github: GitHub, server: Server) -> None:
-    number, sha = opened(server)
+    number, _ = opened(server)
     server.state.add_token("ghp_of_mallory", "mallory", bot=False)
-    approvals.record_approval(
-        connect(server, "ghp_of_mallory"), sha, approvals.REMOVAL, "steward", "https://github.example/x"
-    )
     pull = pull_request.read_pull_request(github, number)
-    assert approvals.read_approvals(github, pull, sha, approvals.REMOVAL, lambda _: True) == ()
+    approvals.record_approval(
+        connect(server, "ghp_of_mallory"), pull, approvals.REMOVAL, "steward", "https://github.example/x"
+    )
+    assert approvals.read_approvals(github, pull, approvals.REMOVAL, lambda _: True) == ()
 
 
 # -- comments
@@ -475,21 +537,23 @@ def test_a_removal_is_approved_by_an_approver_for_the_commit_that_was_looked_at(
     pull = pull_request.read_pull_request(github, number)
 
     def approved() -> list[str]:
-        return [each.by for each in approvals.read_approvals(github, pull, sha, approvals.REMOVAL, lambda _: True)]
+        return [each.by for each in approvals.read_approvals(github, pull, approvals.REMOVAL, lambda _: True)]
 
     for author, body in (
-        ("bob", "/hugflow approve-removal"),  # may write, but the policy names others
-        ("steward", "/hugflow approve-removal 1234567"),  # another commit
+        ("bob", f"/hugflow approve-removal {sha}"),  # may write, but the policy names others
+        ("steward", f"/hugflow approve-removal {'1' * 40}"),  # another commit
+        ("steward", f"/hugflow approve-removal {sha[:7]}"),  # more commits may begin like it
+        ("steward", "/hugflow approve-removal"),
     ):
         event = comment(server, number, author, body)
         commands.handle(github, event, lambda: {"steward"})
         assert reactions(server, event) == ["confused"]
         assert approved() == []
-    own = comment(server, number, "alice", f"/hugflow approve-removal {sha[:7]}")
+    own = comment(server, number, "alice", f"/hugflow approve-removal {sha}")
     commands.handle(github, own, lambda: {"alice"})
     assert approved() == []
-    event = comment(server, number, "steward", f"/hugflow approve-removal {sha[:7]}")
-    commands.handle(github, event, lambda: {"steward"})
+    event = comment(server, number, "steward", f"/hugflow approve-removal {sha}")
+    commands.handle(github, event, lambda: {"Steward"})
     assert reactions(server, event) == ["rocket"]
     assert approved() == ["steward"]
     (run,) = server.state.runs.values()

@@ -33,6 +33,17 @@ class Commit:
     message: str
     author: str
     date: str
+    committer: str = ""
+    author_email: str = ""
+
+    @property
+    def people(self) -> dict[str, tuple[str, str]]:
+        """Name and e-mail address of author and committer."""
+        author = (self.author, self.author_email or f"{self.author}@example.org")
+        return {
+            "author": author,
+            "committer": (self.committer, f"{self.committer}@example.org") if self.committer else author,
+        }
 
 
 @dataclass(frozen=True)
@@ -78,12 +89,19 @@ class ObjectStore:
         return sha
 
     def add_commit(
-        self, files: Mapping[str, Entry], parents: tuple[str, ...], message: str, author: str, date: str
+        self,
+        files: Mapping[str, Entry],
+        parents: tuple[str, ...],
+        message: str,
+        author: str,
+        date: str,
+        **people: str,
     ) -> Commit:
-        """Store a commit with all its trees."""
+        """Store a commit with all its trees; `people` are `committer` and `author_email`."""
         tree = self._add_tree(dict(files))
         lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents), f"author {author} {date}", "", message]
-        commit = Commit(_hash("commit", "\n".join(lines).encode()), tree, dict(files), parents, message, author, date)
+        sha = _hash("commit", "\n".join(lines).encode())
+        commit = Commit(sha, tree, dict(files), parents, message, author, date, **people)
         self.commits[commit.sha] = commit
         return commit
 
@@ -138,6 +156,11 @@ class ObjectStore:
                 seen.add(current)
                 yield current
                 queue += self.commits[current].parents
+
+    def between(self, base: str, head: str) -> list[Commit]:
+        """The commits in the history of `head` and not in that of `base`, oldest first."""
+        known = set(self.history(base))
+        return [self.commits[sha] for sha in self.history(head) if sha not in known][::-1]
 
     def merge_base(self, one: str, other: str) -> str:
         """The nearest commit that both have in their history."""

@@ -82,7 +82,10 @@ class GitHub(Double):
 
     def _check_repository(self, request: Request) -> None:
         params = request.params
-        if "repo" in params and f"{params['owner']}/{params['repo']}" != self.state.full_name:
+        if "repo" not in params or f"{params['owner']}/{params['repo']}" == self.state.full_name:
+            return
+        is_fork = params["repo"] == self.state.name and params["owner"] in {owner for owner, _ in self.state.refs}
+        if not is_fork or not request.path.endswith("/activity"):
             raise GitHubError(404, "Not Found")
 
     def _token(self, request: Request, scope: str | None) -> Token:

@@ -80,7 +80,7 @@ class CheckShapes(People):
         url = f"{self.repo_url}/actions/runs/{run.id}"
         parts = ("jobs", "logs", "check_suite", "artifacts", "cancel", "rerun", "workflow")
         commit = self.state.objects.commits[run.head_sha]
-        person = {"name": commit.author, "email": f"{commit.author}@example.org"}
+        people = {role: {"name": name, "email": email} for role, (name, email) in commit.people.items()}
         return {
             "id": run.id,
             "node_id": f"WFR_{run.id}",
@@ -108,8 +108,7 @@ class CheckShapes(People):
                 "tree_id": commit.tree,
                 "message": commit.message,
                 "timestamp": commit.date,
-                "author": person,
-                "committer": person,
+                **people,
             },
             "repository": self.repository(),
             "head_repository": self.repository(),

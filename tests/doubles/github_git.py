@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from tests.doubles.git_objects import FOLDER, SUBMODULE, Commit, Entry
 from tests.doubles.github_people import Json, People
+from tests.doubles.github_state import Push
 
 
 class GitShapes(People):
@@ -15,7 +16,10 @@ class GitShapes(People):
     def commit(self, commit: Commit) -> Json:
         """A commit with its place in the repository."""
         url = f"{self.repo_url}/commits/{commit.sha}"
-        person = {"name": commit.author, "email": f"{commit.author}@example.org", "date": commit.date}
+        people = {
+            role: {"name": name, "email": email, "date": commit.date} for role, (name, email) in commit.people.items()
+        }
+        logins = {role: self.state.login_of(person["email"]) for role, person in people.items()}
         return {
             "sha": commit.sha,
             "node_id": f"C_{commit.sha}",
@@ -23,16 +27,49 @@ class GitShapes(People):
             "html_url": f"{self.repo_web}/commit/{commit.sha}",
             "comments_url": f"{url}/comments",
             "commit": {
-                "author": person,
-                "committer": person,
+                **people,
                 "message": commit.message,
                 "comment_count": 0,
                 "url": f"{self.repo_url}/git/commits/{commit.sha}",
                 "tree": {"sha": commit.tree, "url": f"{self.repo_url}/git/trees/{commit.tree}"},
             },
-            "author": self.user(commit.author),
-            "committer": self.user(commit.author),
+            # null where GitHub knows no account with this address
+            **{role: self.user(login) if login else None for role, login in logins.items()},
             "parents": [{"sha": parent, "url": f"{self.repo_url}/commits/{parent}"} for parent in commit.parents],
+        }
+
+    def comparison(self, base: Commit, head: Commit, ahead: list[Commit], shown: list[Commit], behind: int) -> Json:
+        """A comparison of two commits; `shown` is one page of the commits `ahead`."""
+        web = f"{self.repo_web}/compare/{base.sha}...{head.sha}"
+        merge_base = self.state.objects.commits[self.state.objects.merge_base(base.sha, head.sha)]
+        status = ("diverged" if behind else "ahead") if ahead else ("behind" if behind else "identical")
+        return {
+            "url": f"{self.repo_url}/compare/{base.sha}...{head.sha}",
+            "html_url": web,
+            "permalink_url": web,
+            "diff_url": f"{web}.diff",
+            "patch_url": f"{web}.patch",
+            "base_commit": self.commit(base),
+            "merge_base_commit": self.commit(merge_base),
+            "status": status,
+            "ahead_by": len(ahead),
+            "behind_by": behind,
+            "total_commits": len(ahead),
+            "commits": [self.commit(commit) for commit in shown],
+            "files": [],
+        }
+
+    def activity(self, push: Push) -> Json:
+        """A push to a branch."""
+        return {
+            "id": push.id,
+            "node_id": f"PSH_{push.id}",
+            "before": push.before or "0" * 40,
+            "after": push.after,
+            "ref": f"refs/heads/{push.branch}",
+            "timestamp": push.at,
+            "activity_type": push.kind,
+            "actor": self.user(push.actor),
         }
 
     def git_commit(self, commit: Commit) -> Json:

@@ -50,7 +50,7 @@ class Shapes(GitShapes, CheckShapes):
             "comments": len(state.comments_of(number)),
             "review_comments": 0,
             "maintainer_can_modify": False,
-            "commits": 1,
+            "commits": len(state.pull_commits(number)),
             "additions": len(changes),
             "deletions": 0,
             "changed_files": len(changes),

@@ -65,6 +65,9 @@ class Routes:
             ("GET", f"{repo}/commits/{{sha}}/statuses", None, self.statuses),
             ("GET", f"{repo}/commits/{{sha}}/check-runs", None, self.check_runs),
             ("GET", f"{repo}/commits/{{sha}}", None, self.commit),
+            ("GET", f"{repo}/commits", None, self.commits),
+            ("GET", f"{repo}/compare/{{basehead}}", None, self.compare),
+            ("GET", f"{repo}/activity", None, self.activity),
             ("GET", f"{repo}/git/trees/{{sha}}", None, self.tree),
             ("GET", f"{repo}/git/blobs/{{sha}}", None, self.blob),
             ("GET", f"{repo}/git/commits/{{sha}}", None, self.git_commit),
@@ -145,6 +148,33 @@ class Routes:
 
     def commit(self, request: Request, _: Token) -> Response:
         return Response(200, self.shapes.commit(self._commit(request.params["sha"])))
+
+    def commits(self, request: Request, _: Token) -> Response:
+        sha = request.query.get("sha", self.state.default_branch)
+        author = request.query.get("author")
+        history = [self.state.objects.commits[each] for each in self.state.objects.history(self._commit(sha).sha)]
+        found = [each for each in history if author in (None, *each.people["author"])]
+        return self._paged(request, [self.shapes.commit(commit) for commit in found])
+
+    def compare(self, request: Request, _: Token) -> Response:
+        base, head = (self.state.commit_of(name) for name in request.params["basehead"].split("..."))
+        if base is None or head is None:
+            raise not_found()
+        objects = self.state.objects
+        if not set(objects.history(base.sha)) & set(objects.history(head.sha)):
+            raise GitHubError(404, "No common ancestor between the two commits")
+        ahead, behind = objects.between(base.sha, head.sha), len(objects.between(head.sha, base.sha))
+        page = self._paged(request, ahead)
+        return Response(200, self.shapes.comparison(base, head, ahead, page.body, behind), page.headers)
+
+    def activity(self, request: Request, _: Token) -> Response:
+        branch = request.query.get("ref", "").removeprefix("refs/heads/")
+        found = [
+            self.shapes.activity(push)
+            for push in reversed(self.state.pushes)
+            if push.owner == request.params["owner"] and branch in ("", push.branch)
+        ]
+        return self._paged(request, found)
 
     def git_commit(self, request: Request, _: Token) -> Response:
         return Response(200, self.shapes.git_commit(self._commit(request.params["sha"])))

@@ -108,6 +108,20 @@ class Status:
     created_at: str
 
 
+@dataclass(frozen=True)
+class Push:
+    """A change of a branch: who pushed what, as the activity of the repository lists it."""
+
+    id: int
+    owner: str
+    branch: str
+    before: str | None
+    after: str
+    actor: str
+    kind: str
+    at: str
+
+
 @dataclass
 class WorkflowRun:
     """A run of a workflow."""
@@ -142,6 +156,8 @@ class GitHubState:
         self.labels: dict[str, str] = {}
         self.runs: dict[int, WorkflowRun] = {}
         self.repository_dispatches: list[dict[str, Any]] = []
+        self.pushes: list[Push] = []
+        self.emails: dict[str, str] = {}
         self._ids = itertools.count(1001)
         self._numbers = itertools.count(1)
         self._ticks = itertools.count()
@@ -172,6 +188,13 @@ class GitHubState:
         """A token that the server knows."""
         self.tokens[token] = Token(login, frozenset(scopes), bot)
 
+    def login_of(self, email: str) -> str | None:
+        """The account of an e-mail address; None where GitHub knows none."""
+        local, _, host = email.partition("@")
+        if host == "users.noreply.github.com":
+            return local.rpartition("+")[2]
+        return self.emails.get(email) or (local if host == "example.org" else None)
+
     # -- commits
 
     def head(self, branch: str, fork: str | None = None) -> str:
@@ -186,16 +209,33 @@ class GitHubState:
         message: str = "Change",
         fork: str | None = None,
         author: str = "alice",
+        pusher: str | None = None,
+        **people: str,
     ) -> str:
-        """Commit to a branch (a new one starts at the default branch) and return the sha: what a push does."""
+        """Commit to a branch (a new one starts at the default branch), push it, and return the sha.
+
+        `pusher` is the author unless given; `people` are `committer` and `author_email`.
+        """
         key = (fork or self.owner, branch)
         parent = self.refs.get(key) or self.refs.get((self.owner, self.default_branch))
         files = self.objects.commits[parent].files if parent else {}
         commit = self.objects.add_commit(
-            self.objects.apply(files, changes), (parent,) if parent else (), message, author, self.now()
+            self.objects.apply(files, changes), (parent,) if parent else (), message, author, self.now(), **people
         )
-        self.refs[key] = commit.sha
+        self.push(branch, commit.sha, fork=fork, pusher=pusher or author)
         return commit.sha
+
+    def push(
+        self, branch: str, sha: str, *, fork: str | None = None, pusher: str = "alice", kind: str | None = None
+    ) -> None:
+        """Let a branch point at `sha`, forced where that is no successor."""
+        key = (fork or self.owner, branch)
+        before = self.refs.get(key)
+        if kind is None:
+            forced = before is not None and before not in self.objects.history(sha)
+            kind = "branch_creation" if before is None else "force_push" if forced else "push"
+        self.pushes.append(Push(self.new_id(), key[0], branch, before, sha, pusher, kind, self.now()))
+        self.refs[key] = sha
 
     def commit_of(self, ref: str) -> Commit | None:
         """The commit that a sha, a branch or `heads/x` names."""
@@ -236,6 +276,10 @@ class GitHubState:
             return self.objects.commits[pull.merged_as].parents[0]
         return self.head(pull.base)
 
+    def pull_commits(self, number: int) -> list[Commit]:
+        """The commits of the pull request, oldest first."""
+        return self.objects.between(self.pull_base(number), self.pull_head(number))
+
     def pull_changes(self, number: int) -> list[Change]:
         """The files that the pull request changes."""
         head = self.pull_head(number)
@@ -253,7 +297,7 @@ class GitHubState:
                 files[change.path] = self.objects.commits[head].files[change.path]
                 files.pop(change.previous or "", None)
         merged = self.objects.add_commit(files, (base, head), message, author, self.now())
-        self.refs[self.owner, pull.base] = merged.sha
+        self.push(pull.base, merged.sha, pusher=author, kind="pr_merge")
         pull.merged_as, pull.merged_head = merged.sha, head
         self.issues[number].state = "closed"
         return merged.sha

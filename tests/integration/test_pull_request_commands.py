@@ -169,18 +169,19 @@ def test_a_removal_waits_for_the_steward(runner: Runner) -> None:
     runner.sync(number).ended(5)
     assert runner.labels(number) == ["hugflow: needs approval"]
     assert runner.checks(number)[-1].conclusion == "action_required"
-    short = runner.state.pull_head(number)[:7]
-    assert f"`steward` approves with the comment `/hugflow approve-removal {short}`" in runner.sticky(number)
+    head = runner.state.pull_head(number)
+    assert f"`steward` approves with the comment `/hugflow approve-removal {head}`" in runner.sticky(number)
 
     for author, commit, answer in (
-        ("bob", short, "The policy names who approves removals: `steward`."),
-        ("steward", "1234567", f"The pull request is at `{short}` now."),
+        ("bob", head, "The policy names who approves removals: `steward`."),
+        ("steward", "1" * 40, f"The pull request is at `{head[:7]}` now."),
+        ("steward", head[:7], "Write all 40 digits of the commit"),
     ):
         assert say(runner, number, author, f"/hugflow approve-removal {commit}") == "confused"
         assert runner.comments(number)[-1].startswith(answer)
     assert started(runner, number) == []
 
-    assert say(runner, number, "steward", f"/hugflow approve-removal {short}") == "rocket"
+    assert say(runner, number, "steward", f"/hugflow approve-removal {head}") == "rocket"
     assert run_dispatched(runner, number).ended(0).json["requests"][0]["state"] == "after-merge"
     assert runner.labels(number) == ["hugflow: ready"]
     assert runner.stored == [VOICES]

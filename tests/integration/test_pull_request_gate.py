@@ -117,16 +117,17 @@ def test_a_fork_runs_when_somebody_with_write_access_approved_its_commit(runner:
 
 
 def test_a_command_lets_one_commit_of_a_fork_run(runner: Runner, fork: int) -> None:
-    command = runner.comment(fork, "alice", "/hugflow plan")
+    seen = runner.state.pull_head(fork)
+    command = runner.comment(fork, "bob", f"/hugflow plan {seen}")
     runner.job("ci", "command", event=command, name="issue_comment").ended(0)
     (inputs,) = runner.dispatched("dataset-sync.yml")
-    assert (inputs["sha"], inputs["mode"]) == (runner.state.pull_head(fork), "plan")
+    assert (inputs["sha"], inputs["mode"]) == (seen, "plan")
     job = runner.job("sync", "--ci-mode", event=runner.dispatch_event(inputs), name="workflow_dispatch")
     assert job.ended(0).summary.startswith("### ")
-    newer = runner.push(fork, {"requests/add/voices.yaml": add("acme/voices", description="Nor what alice saw.")})
-    event = runner.dispatch_event({**inputs, "sha": newer}, "alice")
+    newer = runner.push(fork, {"requests/add/voices.yaml": add("acme/voices", description="Nor what bob saw.")})
+    event = runner.dispatch_event({**inputs, "sha": newer}, "steward")
     runner.job("ci", "gate", event=event, name="workflow_dispatch").ended(0)
-    event = runner.dispatch_event({**inputs, "sha": ""}, "alice")
+    event = runner.dispatch_event({**inputs, "sha": ""}, "steward")
     runner.job("ci", "gate", event=event, name="workflow_dispatch").ended(5)  # no commit named is no consent to one
 
 

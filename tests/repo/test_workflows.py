@@ -122,6 +122,15 @@ def test_the_server_waits_for_the_gate() -> None:
     assert workflow("dataset-sync")["jobs"]["sync"]["needs"] == "gate"
 
 
+def test_comments_of_strangers_start_no_job() -> None:
+    condition = workflow("commands")["jobs"]["command"]["if"]
+    found = re.search(r"contains\(fromJSON\('([^']*)'\), github\.event\.comment\.author_association\)", condition)
+    assert found
+    assert json.loads(found[1]) == ["OWNER", "MEMBER", "COLLABORATOR", "CONTRIBUTOR"]
+    assert "&&" in condition
+    assert "||" not in condition, "each part is needed"
+
+
 def test_runs_of_a_pull_request_follow_each_other_and_are_not_cut_off() -> None:
     concurrency = workflow("dataset-sync")["concurrency"]
     assert concurrency["cancel-in-progress"] is False

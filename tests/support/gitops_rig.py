@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from hugflow.gitops import commands
 from hugflow.gitops.apply import ApplyRun, Push
 from hugflow.gitops.client import GitHub, GitHubSettings
+from hugflow.gitops.commands import CommentEvent
 from hugflow.gitops.reporter import Pace, PullRequestReporter
 from hugflow.gitops.run import Ended, PullRequestJob, PullRequestRun, RequestRunner
 from hugflow.model.errors import ExitCode, HugflowError
@@ -44,11 +46,13 @@ class TheEngine:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     plans: dict[str, Plan | HugflowError] = field(default_factory=dict)
     stored: set[str] = field(default_factory=set)
+    planned: list[str] = field(default_factory=list)
     executed: list[str] = field(default_factory=list)
     before: Callable[[str], None] = lambda _: None
 
     def plan(self, request: ParsedRequest) -> Plan:
         """Plan a request as `plans` says, else successfully."""
+        self.planned.append(request.path)
         told = self.plans.get(request.path)
         if isinstance(told, HugflowError):
             raise told
@@ -150,6 +154,14 @@ class Rig:
         values = {"branch": "main", "before": commits[0], "after": self.server.state.head("main"), **push}
         with self._connected() as (github, start):
             return ApplyRun(github, self._engine(), start, self.emit, lambda: self.continues).apply(Push(**values))  # type: ignore[arg-type]  # of Push
+
+    def comment(self, number: int, author: str, body: str, approvers: tuple[str, ...] = ()) -> str:
+        """Comment on a pull request, and run the command; the bot's reaction."""
+        said = self.server.state.add_comment(number, author, body)
+        with self._connected() as (github, _):
+            event = CommentEvent(number, said.id, author, body, "https://github.example/comment")
+            reply = commands.handle(github, event, lambda: approvers)
+        return reply.reaction if reply else ""
 
     def _engine(self) -> RequestRunner:
         return RequestRunner(self.engine.plan, self.engine.execute)

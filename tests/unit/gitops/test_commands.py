@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from hugflow.gitops.commands import NAMES, Command, CommentEvent, NotACommandError, parse
 from tests.unit.render.test_humanize import ANYTHING
 
+SHA = "3f2a91c0d4e5b6a798812233445566778899aabb"
+
 
 @pytest.mark.parametrize(
     ("body", "expected"),
@@ -21,8 +23,10 @@ from tests.unit.render.test_humanize import ANYTHING
         ("/hugflow retry 'requests/add/a b.yaml'", Command("retry", "requests/add/a b.yaml")),
         ("/hugflow cancel\n\nplease", Command("cancel")),
         ("/hugflow unlock", Command("unlock")),
-        ("/hugflow approve-removal", Command("approve-removal")),
-        ("/hugflow approve-removal 3f2a91c", Command("approve-removal", "3f2a91c")),
+        (f"/hugflow approve-removal {SHA}", Command("approve-removal", commit=SHA)),
+        (f"/hugflow plan {SHA}", Command("plan", commit=SHA)),
+        (f"/hugflow retry {SHA}", Command("retry", commit=SHA)),
+        (f"/hugflow retry requests/add/a.yaml {SHA}", Command("retry", "requests/add/a.yaml", SHA)),
         ("please /hugflow retry", None),
         ("thanks\n/hugflow retry", None),
         ("/hugflowretry", None),
@@ -42,8 +46,15 @@ def test_the_first_line_is_the_command(body: str, expected: Command | None) -> N
         ("/hugflow retri", "Did you mean `/hugflow retry`?"),
         ("/hugflow plan everything", "does not take `everything`"),
         ("/hugflow retry a b", "does not take `a b`"),
-        ("/hugflow approve-removal HEAD", "is no commit"),
-        ("/hugflow approve-removal ../../x", "is no commit"),
+        ("/hugflow approve-removal", "Name the commit"),
+        ("/hugflow approve-removal HEAD", "Name the commit"),
+        ("/hugflow approve-removal ../../x", "Name the commit"),
+        ("/hugflow approve-removal 3f2a91c", "all 40 digits"),
+        ("/hugflow plan 3f2a91c", "all 40 digits"),
+        ("/hugflow retry requests/add/a.yaml 3f2a91c", "all 40 digits"),
+        (f"/hugflow approve-removal {SHA.upper()}", "Name the commit"),
+        (f"/hugflow approve-removal a {SHA}", "does not take `a`"),
+        (f"/hugflow cancel {SHA}", "does not take"),
         ("/hugflow retry 'a", "quotes"),
         ("/hugflow retry; rm -rf /", "There is no command `retry;`"),
         ("/hugflow $(id)", "There is no command `$(id)`"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,27 +22,12 @@ from hugflow.model.errors import ExitCode, InvalidRequest, NotFoundError, Transi
 from hugflow.model.events import RunFinished
 from tests.doubles.git_objects import Symlink
 from tests.doubles.github import GitHub as Server
-from tests.support.github_helpers import connect, new_state
+from tests.support.github_helpers import connect
 from tests.support.gitops_rig import Rig, add, failing, paused, remove
 from tests.unit.render.test_humanize import HOSTILE
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "comments"
 MALFORMED = "hf_id: acme/typo\ndescripton: x\nsplit: train[:10%]\n"
-
-
-@pytest.fixture
-def server(canaries: Mapping[str, str]) -> Iterator[Server]:
-    """A repository with a request that the pull request will delete."""
-    state = new_state(canaries["GITHUB_TOKEN"])
-    state.commit("main", {"requests/add/old.yaml": add("old")})
-    with Server(state) as running:
-        yield running
-
-
-@pytest.fixture
-def rig(server: Server, canaries: Mapping[str, str]) -> Rig:
-    """A run that can be told what happens."""
-    return Rig(server, canaries["GITHUB_TOKEN"])
 
 
 def opened(server: Server, files: dict[str, object], branch: str = "feature", **kwargs: object) -> int:
@@ -246,7 +231,7 @@ def test_a_removal_waits_for_the_approval_that_the_policy_asks_for(rig: Rig, ser
     server.state.commit("main", {"hugflow.yaml": "removals: {approvals: 1, approvers: [steward]}\n"})
     number = opened(server, {"requests/remove/noise.yaml": remove("noise")})
     assert rig.process(number).exit_code == ExitCode.NEEDS_APPROVAL
-    assert f"/hugflow approve-removal {server.state.pull_head(number)[:7]}" in rig.sticky(number)
+    assert f"/hugflow approve-removal {server.state.pull_head(number)}" in rig.sticky(number)
     (check,) = server.state.checks_of(server.state.pull_head(number))
     assert check.conclusion == "action_required"
     before = server.state.head("main")

@@ -135,5 +135,5 @@ def request_in(state: State) -> RequestView:
 def test_an_approved_removal_no_longer_waits() -> None:
     approved = replace(sample.WAITING, approved_by=("data-steward",))
     assert approved.state == "after-merge"
-    assert "approve-removal 3f2a91c" not in comment.comment(sample.view(approved), "")
-    assert "approve-removal 3f2a91c" in comment.comment(sample.view(sample.WAITING), "")
+    assert f"approve-removal {sample.SHA}" not in comment.comment(sample.view(approved), "")
+    assert f"approve-removal {sample.SHA}" in comment.comment(sample.view(sample.WAITING), "")
