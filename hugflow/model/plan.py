@@ -35,6 +35,10 @@ class Column(_Frozen):
     nested_audio: tuple[str, ...] = ()
     class_names: dict[str, tuple[str, ...]] = {}
 
+    def __hash__(self) -> int:
+        """Hash without the dictionary: plans are keys of caches."""
+        return hash((self.name, self.kind, self.type, self.nested_audio))
+
 
 class Shard(_Frozen):
     """One source file of the split.

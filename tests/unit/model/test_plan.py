@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hugflow.model.plan import AddPlan, DownloadPlan, Shard, ShardCount, conflicts, has_changes
+from hugflow.model.plan import AddPlan, Column, DownloadPlan, Shard, ShardCount, conflicts, has_changes
 from hugflow.model.records import EncoderSettings
 from hugflow.model.specs import DatasetIdentity
 from tests.support import sample_views as sample
@@ -89,3 +89,8 @@ def test_rows_that_are_not_counted_are_those_expected_or_known() -> None:
 )
 def test_whether_there_is_anything_to_do(plans: list[AddPlan], changes: bool) -> None:
     assert has_changes(list(plans)) is changes
+
+
+def test_a_column_with_class_names_can_be_a_key() -> None:
+    column = Column(name="label", kind="value", type="int64", class_names={"label": ("no", "yes")})
+    assert {column: 1}[column.model_copy()] == 1
