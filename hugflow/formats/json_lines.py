@@ -9,15 +9,13 @@ from __future__ import annotations
 import io
 import json
 import re
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from itertools import chain
 from typing import IO, Any, BinaryIO, cast
 
 import pyarrow as pa
 
-from hugflow.formats.compression import decompressed
+from hugflow.formats.compression import Open
 from hugflow.formats.json_values import kind_of, merged_kind, parse, to_array, type_of_kind
 from hugflow.formats.parquet_rows import ROW_ERROR, row_errors
 from hugflow.model.errors import RowError
@@ -31,25 +29,8 @@ _LONGEST_TOKEN = len("-Infinity")
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)  # finds ends only; no limit for the digits of integers
 
-Open = Callable[[], BinaryIO]
-"""Opens a file's content at its beginning."""
-
 Row = dict[str, Any] | RowError
 """A row's columns, or why it cannot be read."""
-
-
-def contents(open_file: Open, path: str) -> list[Open]:
-    """Return the JSON files in a file: itself, decompressed, or the visible members of a zip archive by name."""
-    if not path.endswith(".zip"):
-        return [lambda: decompressed(open_file(), path)]
-    with zipfile.ZipFile(open_file()) as archive:
-        names = sorted(info.filename for info in archive.infolist() if not info.is_dir())
-    hidden = re.compile(r"(?:\A|/)(?:\.|__)")
-    return [partial(_member, open_file, name) for name in names if not hidden.search(name)]
-
-
-def _member(open_file: Open, name: str) -> BinaryIO:
-    return decompressed(cast("BinaryIO", zipfile.ZipFile(open_file()).open(name)), name)
 
 
 def json_rows(
@@ -118,7 +99,7 @@ def json_tables(
     """
     kinds: dict[str, pa.DataType] = {}
     failed = False
-    for batch in _batches(rows()):
+    for batch in batches(rows()):
         good = [row for row in batch if isinstance(row, dict)]
         failed = failed or len(good) < len(batch)
         for name in dict.fromkeys(name for row in good for name in row):
@@ -126,7 +107,7 @@ def json_tables(
         if len(kinds) > MAX_COLUMNS:
             raise ValueError(f"its rows have more than {MAX_COLUMNS} different keys")
     types = {name: type_of_kind(kind) for name, kind in kinds.items()} | dict(declared or {})
-    for batch in _batches(rows()):
+    for batch in batches(rows()):
         values = [{} if isinstance(row, RowError) else row for row in batch]
         arrays = {name: to_array([row.get(name) for row in values], kind) for name, kind in types.items()}
         if failed or not arrays:
@@ -134,7 +115,8 @@ def json_tables(
         yield pa.table(arrays)
 
 
-def _batches(rows: Iterable[tuple[Row, int]]) -> Iterator[list[Row]]:
+def batches(rows: Iterable[tuple[Row, int]]) -> Iterator[list[Row]]:
+    """Group rows, given with their numbers of characters, in batches of bounded size."""
     batch: list[Row] = []
     characters = 0
     for row, length in rows:

@@ -168,6 +168,35 @@ def test_audio_in_the_cards_features_of_a_json_file(client: HubClient, serve: Se
     assert audio == "clips/a.wav" or audio["path"] == "clips/a.wav"
 
 
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz", "zip"])
+def test_features_of_the_card_for_a_csv_file(client: HubClient, serve: Serve, suffix: str) -> None:
+    features = """dataset_info:
+  features:
+  - {name: audio, dtype: audio}
+  - {name: code, dtype: string}
+  - {name: label, dtype: {class_label: {names: {'0': bad, '1': good}}}}
+  - {name: score, dtype: float32}
+  - {name: at, dtype: 'timestamp[ms]'}
+"""
+    text = b"audio,code,label,score,at,more\nclips/a.wav,007,good,1,2024-01-01 10:00:00,x\n,,bad,,,\n"
+    data = {"csv": text, "csv.gz": gzip.compress(text), "zip": zip_bytes({"rows.csv": text})}[suffix]
+    hf_id = serve({"README.md": one_config(f"rows.{suffix}", features), f"rows.{suffix}": data, "clips/a.wav": b"a"})
+    answer = client.split(hf_id)
+    assert "columns" in answer, answer
+    assert answer["columns"]["audio"][0] == "audio"
+    assert answer["rows"] == [
+        {
+            "audio": {"bytes": None, "path": "clips/a.wav"},
+            "code": "007",
+            "label": 1,
+            "score": 1.0,
+            "at": "2024-01-01T10:00:00.000",
+            "more": "x",
+        },
+        {"audio": None, "code": None, "label": 0, "score": None, "at": None, "more": None},
+    ]
+
+
 def test_a_json_array_is_exact(client: HubClient, serve: Serve) -> None:
     """The reader of `datasets` rounds floats of arrays to ten digits, and takes texts of digits for numbers."""
     rows: list[dict[str, Any]] = [
@@ -228,7 +257,7 @@ def test_dates_and_digits_in_texts_stay_texts(client: HubClient, serve: Serve) -
     assert client.rows(serve({"train.jsonl": lines(*rows)})) == rows
 
 
-@pytest.mark.parametrize("suffix", ["jsonl", "json"])
+@pytest.mark.parametrize("suffix", ["jsonl", "json", "csv"])
 def test_integers_of_any_size(client: HubClient, serve: Serve, suffix: str) -> None:
     sizes = [2**63 - 1, 2**63, 2**64 - 1, 2**64, -(2**63) - 1, 10**40, 0]
     rows: list[dict[str, Any]] = [{"n": size, "several": [size, 1], "in": {"n": size}} for size in sizes]

@@ -18,11 +18,14 @@ import pyarrow as pa
 from datasets.packaged_modules.webdataset.webdataset import WebDataset
 from datasets.table import table_cast
 
-from hugflow.formats.json_lines import Open, Row, contents, json_rows, json_tables
+from hugflow.formats.compression import Open, contents
+from hugflow.formats.csv_rows import can_read, csv_rows, csv_tables
+from hugflow.formats.json_lines import Row, json_rows, json_tables
 from hugflow.formats.json_values import decoded, has_json
-from hugflow.formats.parquet_rows import ROW_ERROR, without_row_error_column
+from hugflow.formats.parquet_rows import without_row_error_column
 from hugflow.formats.rows import json_array
 from hugflow.formats.webdataset import TarSamples, plain_tar
+from hugflow.hf_client.read.limited_process import renew_time
 
 READ_ROWS = 1000
 FIRST_SAMPLES = 20
@@ -42,27 +45,42 @@ class Reader:
         if self.module == "webdataset":
             for file in files:
                 yield from _samples(file, url, self.features)
-        elif self.module == "json":
+        elif self.reads_rows:
             for file in files:
-                yield from self.json_tables(partial(self.json_rows, partial(_open, file), file.name))
+                yield from self.tables_of_rows(partial(self.rows, partial(_open, file), file.name))
         else:
             yield from self.by_datasets(files)
 
-    def json_rows(self, open_file: Open, path: str) -> Iterator[tuple[Row, int]]:
-        """Read the rows of a JSON file, with the length of each in characters; `path` says how it is packed."""
-        for content in contents(open_file, path):
-            yield from json_rows(
-                content,
-                encoding=self.settings.get("encoding", "utf-8"),
-                errors=self.settings.get("encoding_errors"),
-                field=self.settings.get("field"),
-            )
+    @property
+    def reads_rows(self) -> bool:
+        """Tell whether files are read row by row, by `rows` and `tables_of_rows`."""
+        return self.module == "json" or (self.module == "csv" and can_read(self.settings))
 
-    def json_tables(self, rows: Callable[[], Iterator[tuple[Row, int]]]) -> Iterator[pa.Table]:
-        """Return rows of JSON as tables; the card's features, where it has them, decide about the types."""
+    def rows(self, open_file: Open, path: str) -> Iterator[tuple[Row, int]]:
+        """Read the rows of a JSON or CSV file, with the length of each in characters; `path` says how it is packed."""
+        for content in contents(open_file, path):
+            if self.module == "csv":
+                rows = csv_rows(content, self.settings)
+            else:
+                rows = json_rows(
+                    content,
+                    encoding=self.settings.get("encoding", "utf-8"),
+                    errors=self.settings.get("encoding_errors"),
+                    field=self.settings.get("field"),
+                )
+            for number, row in enumerate(rows, 1):
+                if number % READ_ROWS == 0:
+                    renew_time()  # the first of two readings, for types, gives no tables
+                yield row
+
+    def tables_of_rows(self, rows: Callable[[], Iterator[tuple[Row, int]]]) -> Iterator[pa.Table]:
+        """Return rows of JSON or CSV as tables; the card's features, where it has them, decide about the types."""
         schema = self.features.arrow_schema if self.features is not None else pa.schema([])
-        declared = {field.name: field.type for field in schema if has_json(field.type)}
-        for table in json_tables(rows, declared):
+        if self.module == "csv":
+            tables = csv_tables(rows, {field.name for field in schema if not pa.types.is_primitive(field.type)})
+        else:
+            tables = json_tables(rows, {field.name: field.type for field in schema if has_json(field.type)})
+        for table in tables:
             yield table if self.features is None else _cast(table, schema)
 
     def by_datasets(self, files: list[Path]) -> Iterator[pa.Table]:
@@ -93,22 +111,24 @@ def _open(file: Path) -> BinaryIO:
 
 
 def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return rows of JSON with the columns and types of the card's features, as `datasets` casts them."""
+    """Return rows of JSON or CSV with the types of the card's features, and the columns that these do not name."""
     arrays: dict[str, Any] = {name: table.column(name) for name in table.column_names}
-    errors = arrays.pop(ROW_ERROR, None)
+    others = {name: array for name, array in arrays.items() if name not in schema.names}
+    declared = {}
     for field in schema:
-        array = arrays.get(field.name)
-        if array is None:
-            arrays[field.name] = pa.nulls(table.num_rows, field.type)
-        elif pa.types.is_string(field.type) and not pa.types.is_string(array.type):
+        array = arrays.get(field.name, pa.nulls(table.num_rows))
+        if pa.types.is_string(field.type) and not pa.types.is_string(array.type):
             values = [decoded(value, array.type) for value in array.to_pylist()]
-            arrays[field.name] = json_array(values, field.type)
+            array = json_array(values, field.type)
         elif has_json(array.type) and not has_json(field.type):
             # numbers and objects with optional keys, which the features give types for
             values = [decoded(value, array.type) for value in array.to_pylist()]
-            arrays[field.name] = pa.array(values, field.type if pa.types.is_primitive(field.type) else None)
-    cast = table_cast(pa.table(arrays), schema)
-    return cast if errors is None else cast.append_column(ROW_ERROR, errors)
+            array = pa.array(values, field.type if pa.types.is_primitive(field.type) else None)
+        declared[field.name] = array
+    cast = table_cast(pa.table(declared), schema)
+    for name, array in others.items():
+        cast = cast.append_column(name, array)
+    return cast
 
 
 # pandas takes the nearest float only when asked to; parquet is read a few rows at a time, not by row group

@@ -36,7 +36,7 @@ from hugflow.model.plan import Column, Shard
 TRANSCODED = frozenset({"arrow", "csv", "json", "parquet", "text", "webdataset", "xml"})
 ROWS = "rows.parquet"
 FIRST_ROWS = 100
-"""Rows of JSON that are read for the plan: they name the columns."""
+"""Rows of JSON or CSV that are read for the plan: they name the columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ class SplitFiles:
             with readable(doing):
                 if self.module == "webdataset":
                     return self._first_samples()
-                return self._first_of_json() if self.module == "json" else self._first_of_stream()
+                return self._first_of_rows() if self.reader.reads_rows else self._first_of_stream()
 
         return self.hub.call(doing, ask)
 
@@ -221,11 +221,9 @@ class SplitFiles:
         first = next(iter(rows.with_format("arrow").iter(1)), None)
         return pa.schema([]) if first is None else first.schema.remove_metadata(), rows.features
 
-    def _first_of_json(self) -> tuple[pa.Schema, datasets.Features | None]:
-        rows = list(
-            islice(chain.from_iterable(self.reader.json_rows(*self._opened(f)) for f in self.files), FIRST_ROWS)
-        )
-        first = next(self.reader.json_tables(lambda: iter(rows)), pa.table({}))
+    def _first_of_rows(self) -> tuple[pa.Schema, datasets.Features | None]:
+        rows = list(islice(chain.from_iterable(self.reader.rows(*self._opened(f)) for f in self.files), FIRST_ROWS))
+        first = next(self.reader.tables_of_rows(lambda: iter(rows)), pa.table({}))
         return without_row_error_column(first.schema.remove_metadata()), self.reader.features
 
     def _opened(self, file: Shard) -> tuple[Callable[[], BinaryIO], str]:
