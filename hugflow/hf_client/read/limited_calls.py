@@ -34,16 +34,16 @@ def inspect(hub: Hub, hf_id: str, revision: str) -> tuple[HubFacts, list[SplitSu
     return resolving.inspect(hub, hf_id, revision)
 
 
-def make_rows(hub: Hub, plan: DownloadPlan, index: int, folder: Path) -> Path:
-    """Make a fetched shard a parquet file; see `SplitFiles.fetch_rows`."""
+def make_rows(hub: Hub, plan: str, index: int, folder: Path) -> Path:
+    """Make a fetched shard of a plan (its JSON) a parquet file; see `SplitFiles.fetch_rows`."""
     _connect(hub)
     return _split(hub, plan).fetch_rows(index, folder)
 
 
 @lru_cache(maxsize=1)
-def _split(hub: Hub, plan: DownloadPlan) -> SplitFiles:
-    """The split whose shards this process makes rows of: the Hub is asked for it once."""
-    return resolving.open_split(hub, plan)
+def _split(hub: Hub, plan: str) -> SplitFiles:
+    """Open the split whose shards this process makes rows of: the Hub is asked for it once."""
+    return resolving.open_split(hub, DownloadPlan.model_validate_json(plan))
 
 
 @cache

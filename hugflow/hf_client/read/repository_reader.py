@@ -95,7 +95,7 @@ class RepositoryReader:
 
         What is given out raises Transient, AuthenticationError, UnreadableSource, StorageFault.
         """
-        hf_id = plan.identity.hf_id
+        hf_id, packed = plan.identity.hf_id, plan.model_dump_json()
         with (
             TemporaryDirectory(prefix="hugflow-") as scratch,
             LimitedProcess.start(Path(scratch), self.row_limits, self.environment) as process,
@@ -111,7 +111,7 @@ class RepositoryReader:
                     f"reading {shard.path or 'the folders'} of {hf_id}",
                     f"{_CALLS}:make_rows",
                     replace(hub, sleep=sleep_uncounted),
-                    plan,
+                    packed,
                     index,
                     folder,
                     wait=hub.sleep,
