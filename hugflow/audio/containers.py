@@ -122,6 +122,8 @@ def _examine_mov(data: bytes) -> tuple[int, bytes]:
             break
         if size == 0:
             return 0, data
+        if name == b"moov" and name in found:
+            raise _another("MP4", start)
         if name == b"mdat" and b"moov" in found and 0 < end - len(data) <= _MISCOUNT_BYTES:
             return 0, data
         found.add(name)
@@ -133,6 +135,8 @@ def _examine_matroska(data: bytes) -> tuple[int, bytes]:
     """Walk the EBML header and the segment; a segment of unknown size is a stream."""
     start = 0
     while start + 12 <= len(data):
+        if start and data.startswith(_EBML_HEADER, start):
+            raise _another("Matroska", start)
         if not data.startswith((_EBML_HEADER, _EBML_SEGMENT, _EBML_VOID), start):
             break
         name_bytes = 1 if data.startswith(_EBML_VOID, start) else 4
@@ -143,6 +147,11 @@ def _examine_matroska(data: bytes) -> tuple[int, bytes]:
             return 0, data
         start += name_bytes + width + size
     return start - len(data), data[:start]
+
+
+def _another(name: str, start: int) -> RowError:
+    message = f"another {name} file begins before byte {start:,}; ffmpeg would decode only the first"
+    return RowError(AudioReason.DECODE_FAILED, message)
 
 
 def _examine_asf(data: bytes) -> tuple[int, bytes]:

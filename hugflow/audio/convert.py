@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -65,7 +65,7 @@ def _convert_wav(data: bytes, encoder: EncoderSettings) -> Mp3:
     if mp3 is not None and (found := mpeg.scan(mp3[0])):
         _refuse_damaged(found)
         end = wav.fact_within(mp3[1], found.samples, found.samples // max(1, found.frames))
-        return _decode(mp3[0][found.decode_from : found.end], MPEG, encoder, frames=found.samples, end=end)
+        return _decode(mpeg.frames_of(mp3[0], found), MPEG, encoder, frames=found.samples, end=end)
     return _decode(data, WAV, encoder, end=wav.last_sample(data))
 
 
@@ -164,7 +164,7 @@ def _convert_mpeg(data: bytes, encoder: EncoderSettings) -> Mp3:
     if not found.uniform:
         with open_joined([partial(_open_mpeg, part) for part in mpeg.split(data, found)]) as sound:
             return encode(sound, encoder)
-    return _decode(data[found.decode_from : found.end], MPEG, encoder, frames=found.samples)
+    return _decode(mpeg.frames_of(data, found), MPEG, encoder, frames=found.samples)
 
 
 def _scanned(data: bytes) -> Scan:
@@ -189,11 +189,16 @@ def _open_mpeg(data: bytes) -> Iterator[Sound]:
     Raises RowError (truncated_audio, decode_failed, unsupported_audio), here and from the blocks.
     """
     found = _scanned(data)
-    try:
-        with sndfile.open_sound(data[found.decode_from : found.end], frames=found.samples) as sound:
+    frames = mpeg.frames_of(data, found)
+    with ExitStack() as stack:
+        try:
+            sound = stack.enter_context(sndfile.open_sound(frames, frames=found.samples))
+        except sndfile.CannotDecode:
+            sound = replace(stack.enter_context(ffmpeg.open_sound(frames, "mp3")), frames=found.samples)
+        try:
             yield sound
-    except sndfile.CannotDecode as error:
-        raise _not_decoded(MPEG, error) from None
+        except sndfile.CannotDecode as error:
+            raise _not_decoded(MPEG, error) from None
 
 
 def _copied(data: bytes, found: Scan) -> Mp3:

@@ -71,11 +71,10 @@ class Scan:
     """What stands in a file, found without decoding it.
 
     `frames` and `samples` do not count an Info frame; `samples` is what decoders return, per channel. `uniform`: one
-    version, layer, rate and number of channels throughout. `tidy`: there is nothing beside frames and tags, and the
-    Info header is one that all decoders read alike. From the byte `decode_from` to the byte `end` a decoder returns
-    everything: not from the beginning where zeros follow a tag, or where the header speaks of a part only. `truncated`
-    and `corrupt` say in
-    a phrase what is wrong, or are None.
+    stream throughout, not several that `split` takes apart. `gaps` are where tags lie between frames. `tidy`: there is
+    nothing beside frames and tags, and the Info header is one that all decoders read alike. From the byte `decode_from`
+    to the byte `end` a decoder returns everything: not from the beginning where zeros follow a tag, or where the header
+    speaks of a part only. `truncated` and `corrupt` say in a phrase what is wrong, or are None.
     """
 
     sample_rate: int
@@ -90,6 +89,7 @@ class Scan:
     tidy: bool
     decode_from: int = 0
     end: int = 0
+    gaps: tuple[tuple[int, int], ...] = ()
     truncated: str | None = None
     corrupt: str | None = None
 
@@ -158,7 +158,7 @@ def scan(data: bytes) -> Scan | None:
     first = parse_frame(data[begin : begin + 4], free_bytes)
     if first is None:
         return None
-    counts, end, tags_inside = _walk(data, begin, free_bytes)
+    counts, end, gaps = _walk(data, begin, free_bytes)
     kinds = tuple((frame, count) for head, count in counts.items() if (frame := parse_frame(head, free_bytes)))
     info = _read_info(data, begin, first)
     frames = sum(counts.values())
@@ -167,6 +167,8 @@ def scan(data: bytes) -> Scan | None:
     truncated, corrupt, junk = _judge_end(
         data, end, max(_tags_start(data), begin), min((frame.size for frame, _ in kinds), default=0), cut, complete
     )
+    if junk and first_frame(data, end, len(data)) is not None:
+        corrupt = f"there is no frame at byte {end:,}"
     if (corrupt or junk) and frames < 2:  # noqa: PLR2004 - one header may be chance, two in a row are not
         return None
     found = _Found(
@@ -174,50 +176,76 @@ def scan(data: bytes) -> Scan | None:
         end=end,
         kinds=kinds,
         info=info,
-        tidy=begin == start and plain_tags and not tags_inside and not junk and not free_bytes,
+        gaps=tuple(gaps),
+        several=bool(_later_headers(data, begin + first.size, end)),
+        tidy=begin == start and plain_tags and not gaps and not junk and not free_bytes,
         truncated=truncated,
         corrupt=corrupt,
     )
     return found.summary(first)
 
 
-def first_frame(data: bytes) -> int | None:
-    """Return where frames begin after a part of one, as in a recording of a running stream; None where none do."""
-    at = data.find(b"\xff", 1, _MAX_FRAME_BYTES)
+def first_frame(data: bytes, start: int = 1, stop: int = _MAX_FRAME_BYTES) -> int | None:
+    """Return where between `start` and `stop` several frames in a row begin; None where none do.
+
+    Without limits: after a part of a frame, as in a recording of a running stream.
+    """
+    at = data.find(b"\xff", start, stop)
     while at >= 0:
-        first, start = parse_frame(data[at : at + 4]), at
+        first, position = parse_frame(data[at : at + 4]), at
         for _ in range(_FRAMES_IN_A_ROW):
-            frame = parse_frame(data[start : start + 4])
+            frame = parse_frame(data[position : position + 4])
             if frame is None or first is None or frame.key != first.key:
                 break
-            start += frame.size
+            position += frame.size
         else:
-            return at if at < _MAX_FRAME_BYTES else None
-        at = data.find(b"\xff", at + 1, _MAX_FRAME_BYTES)
+            return at
+        at = data.find(b"\xff", at + 1, stop)
     return None
 
 
 def split(data: bytes, found: Scan) -> list[bytes]:
-    """Take apart streams in a row that differ in version, layer, sample rate or channels.
+    """Take apart streams in a row: they differ in version, layer, sample rate or channels, or have an Info header.
 
     Raises RowError (decode_failed) where that changes too often to be meant.
     """
-    begins, key = [], None
+    begins, key, headers = [], None, _later_headers(data, 0, found.end)
     position = tail_end(data, 0) if data[:1] != b"\xff" else 0
     free_bytes = _free_format_bytes(data, position)
     while position < found.end:
         frame = parse_frame(data[position : position + 4], free_bytes)
         if frame is None:
-            position = id3v2_end(data, position)
+            position = tail_end(data, position)
             continue
-        if frame.key != key:
+        if frame.key != key or position in headers:
             begins.append(position)
             key = frame.key
         position += frame.size
     if len(begins) > _CHANGES:
-        message = f"the MPEG audio is damaged: its channels or sample rate change {len(begins):,} times"
+        message = f"the MPEG audio is damaged: another stream begins {len(begins):,} times"
         raise RowError(AudioReason.DECODE_FAILED, message)
     return [data[begin:end] for begin, end in zip(begins, [*begins[1:], found.end], strict=True)]
+
+
+def frames_of(data: bytes, found: Scan) -> bytes:
+    """Return what a decoder needs: the frames, without tags before, between and behind them."""
+    begins = [found.decode_from, *(end for _, end in found.gaps)]
+    ends = [*(begin for begin, _ in found.gaps), found.end]
+    return b"".join(data[begin:end] for begin, end in zip(begins, ends, strict=True))
+
+
+def _later_headers(data: bytes, start: int, end: int) -> set[int]:
+    """Return where frames with a Xing, Info or VBRI header begin: each is the first of a file."""
+    found = set()
+    for name in (b"Xing", b"Info", b"VBRI"):
+        at = data.find(name, start, end)
+        while at >= 0:
+            for offset in {36} if name == b"VBRI" else {4 + size for size in _SIDE_INFO_BYTES.values()}:
+                frame = parse_frame(data[at - offset : at - offset + 4])
+                if frame and not any(data[at - offset + 6 : at]) and offset in (36, frame.info_offset):
+                    found.add(at - offset)
+            at = data.find(name, at + 4, end)
+    return found
 
 
 def _skip_id3v2(data: bytes, start: int) -> tuple[int, bool]:
@@ -252,26 +280,27 @@ def _free_format_bytes(data: bytes, start: int) -> int:
     return 0
 
 
-def _walk(data: bytes, start: int, free_bytes: int) -> tuple[dict[bytes, int], int, bool]:
-    """Count the frames from `start` on by their headers; return also where they end and whether tags lay between."""
+def _walk(data: bytes, start: int, free_bytes: int) -> tuple[dict[bytes, int], int, list[tuple[int, int]]]:
+    """Count the frames from `start` on by their headers; return also where they end, and where tags lie between."""
     sizes: dict[bytes, int] = {}
     counts: dict[bytes, int] = {}
-    position, limit, tags_inside = start, len(data), False
+    position, limit, gaps = start, len(data), list[tuple[int, int]]()
     while True:
         head = data[position : position + 4]
         size = sizes.get(head)
         if size is None:
             frame = parse_frame(head, free_bytes)
             if frame is None:
-                after = id3v2_end(data, position)
-                if not position < after < limit:
-                    return counts, min(after, limit), tags_inside
-                position, tags_inside = after, True
+                after = tail_end(data, position)
+                if parse_frame(data[after : after + 4], free_bytes) is None:
+                    return counts, position, gaps
+                gaps.append((position, after))
+                position = after
                 continue
             size = sizes[head] = frame.size
             counts[head] = 0
         if position + size > limit:
-            return {head: count for head, count in counts.items() if count}, position, tags_inside
+            return {head: count for head, count in counts.items() if count}, position, gaps
         counts[head] += 1
         position += size
 
@@ -296,7 +325,7 @@ def _judge_end(
     `frame_bytes` is the size of the smallest frame. `cut`: an incomplete frame begins at `end`. `complete`: the
     header counts as many frames as there are, so that none is missing whatever follows.
     """
-    if end in (tags, len(data)):
+    if end == tags or id3v2_end(data, end) == len(data):
         return None, None, False
     if tail_end(data, end) == len(data):
         return None, None, True
@@ -343,6 +372,8 @@ class _Found:
     end: int
     kinds: tuple[tuple[Frame, int], ...]
     info: _Info | None
+    gaps: tuple[tuple[int, int], ...]
+    several: bool
     tidy: bool
     truncated: str | None
     corrupt: str | None
@@ -368,11 +399,12 @@ class _Found:
             samples=info.samples(total) if info else total,
             max_kbps=max((frame.kbps for frame, _ in kinds), default=first.kbps),
             mean_kbps=audio * 8 * first.sample_rate / total / 1000 if total else 0.0,
-            uniform=len({frame.key for frame, _ in kinds}) <= 1,
+            uniform=len({frame.key for frame, _ in kinds}) <= 1 and not self.several,
             mono=all(frame.channels == 1 for frame, _ in kinds),
             tidy=self.tidy and agrees,
             decode_from=(0 if self.tidy else self.begin) if trusted else self.begin + first.size,
             end=self.end,
+            gaps=self.gaps,
             truncated=self.truncated or self._missing(frames),
             corrupt=self.corrupt,
         )

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hugflow.audio import AudioReason, containers
+from hugflow.model.errors import RowError
 from tests.support.sounds import (
     REPOSITORY,
     by_ffmpeg,
@@ -420,6 +421,17 @@ def test_what_is_behind_a_whole_sound_changes_nothing(name: str, tail: str) -> N
 
 
 @needs_ffmpeg
+@pytest.mark.parametrize("name", ["aac in mp4", "aac in mp4, index first", "alac", "opus in webm", "flac in matroska"])
+def test_a_second_file_that_ffmpeg_would_pass_over_is_told(name: str) -> None:
+    file = by_ffmpeg_of(name)
+
+    with pytest.raises(RowError, match="another") as caught:
+        converted(file + file)
+
+    assert caught.value.reason == AudioReason.DECODE_FAILED
+
+
+@needs_ffmpeg
 @pytest.mark.parametrize("too_many", [1, 8, 40])
 def test_a_size_of_samples_in_an_mp4_that_is_a_little_too_large(too_many: int) -> None:
     file = by_ffmpeg_of("aac in mp4, index first")
@@ -465,7 +477,6 @@ def test_a_video_gives_its_sound_and_one_without_sound_none() -> None:
 )
 def test_what_is_no_sound_is_named(content: bytes, words: str) -> None:
     from hugflow.audio import to_mp3
-    from hugflow.model.errors import RowError
     from hugflow.model.records import EncoderSettings
 
     with pytest.raises(RowError, match=words) as caught:
@@ -489,7 +500,6 @@ def test_noise_is_no_sound(noise: bytes) -> None:
 @given(st.binary(max_size=200))
 @settings(max_examples=100, deadline=None)
 def test_no_walk_over_noise_fails_or_hangs(examine: Callable[[bytes], tuple[int, bytes]], noise: bytes) -> None:
-    from hugflow.model.errors import RowError
 
     for start in (b"", b"#!AMR\n", b"RIFF\0\0\0\0WAVE", b"NIST_1A\n   1024\n", b"OggS\0", b"\xff\xf1"):
         if examine is containers._examine_amr and not start.startswith(b"#!AMR"):

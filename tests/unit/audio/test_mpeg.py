@@ -461,6 +461,54 @@ def test_the_channels_may_change(parts: list[tuple[int, int, int]], between: byt
     assert (lag(pcm, ours), correlation(pcm, ours) > 0.98) == (0, True)
 
 
+BETWEEN = {
+    "nothing": b"",
+    "ID3v1": b"TAG" + b"a" * 125,
+    "ID3v2": b"ID3\4\0\0\0\0\1\0" + bytes(128),
+    "ID3v1 and ID3v2": b"TAG" + b"a" * 125 + b"ID3\4\0\0\0\0\1\0" + bytes(128),
+    "APE": _ape(),
+    "zeros": bytes(3000),
+    "a line break": b"\n",
+}
+
+
+@pytest.mark.parametrize("between", BETWEEN)
+@pytest.mark.parametrize("options", [("-b", "128"), ("-V", "4"), ("-m", "j", "-b", "160")])
+def test_files_in_a_row_have_exactly_the_samples_of_each(options: tuple[str, ...], between: str) -> None:
+    channels = 2 if "j" in options else 1
+    first, second = _stream(60_000, 44100, channels, *options), _stream(33_333, 44100, channels, *options)
+
+    mp3_file = converted(first + BETWEEN[between] + second + BETWEEN[between] + first)
+
+    pcm = np.concatenate(
+        [voice(length, 44100, seed=length, channels=2 if channels == 2 else 1) for length in (60_000, 33_333, 60_000)]
+    )
+    pcm = pcm.mean(1) if channels == 2 else pcm
+    ours = decoded(mp3_file.data)[0]
+    assert (len(ours), mp3_file.copied, lag(pcm, ours)) == (153_333, False, 0)
+    assert correlation(pcm, ours) > 0.98
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("between", BETWEEN)
+@pytest.mark.parametrize("options", [("-t", "-b", "128"), ("-t", "-V", "4")])
+def test_frames_in_a_row_without_headers_are_all_decoded(options: tuple[str, ...], between: str) -> None:
+    first, second = _stream(60_000, 44100, 1, *options), _stream(33_333, 44100, 1, *options)
+
+    theirs = decoded_by_ffmpeg([first + second])[0]
+    assert converted(first + BETWEEN[between] + second).samples == len(theirs)
+
+
+@pytest.mark.parametrize("between", [b"something else", bytes(range(128, 255)) * 30, b"words of any kind " * 999])
+@pytest.mark.parametrize("options", [("-b", "128"), ("-t", "-b", "128")])
+def test_sound_behind_bytes_of_another_kind_is_not_lost_without_a_word(
+    options: tuple[str, ...], between: bytes
+) -> None:
+    first, second = _stream(60_000, 44100, 1, *options), _stream(33_333, 44100, 2, *options)
+
+    assert reason(first + between + second) == AudioReason.DECODE_FAILED
+
+
 def test_the_rate_may_change() -> None:
     parts = [(44100, 44100, 1), (22050, 22050, 1), (16000, 16000, 2), (48000, 48000, 1)]
 
