@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from datasets import Features
 
 _KEY = b"huggingface"
+# video that `datasets` lists as audio; suffixes that sound recorders use as well are not here
+_MORE_VIDEO = dict.fromkeys((".f4v", ".flv", ".m4v", ".mpg", ".mxf", ".wmv"), "video")
 
 
 def _features() -> Any:
@@ -25,11 +27,15 @@ def _features() -> Any:
 
 @cache
 def media_suffixes() -> Mapping[str, str]:
-    """Return the suffixes of media files, each with its kind: "audio" or "image"."""
+    """Return the suffixes of media files, each with its kind: "audio", "image", "video" or "pdf"."""
     from datasets.packaged_modules.audiofolder.audiofolder import AudioFolder  # noqa: PLC0415 - as above
     from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder  # noqa: PLC0415 - as above
+    from datasets.packaged_modules.pdffolder.pdffolder import PdfFolder  # noqa: PLC0415 - as above
+    from datasets.packaged_modules.videofolder.videofolder import VideoFolder  # noqa: PLC0415 - as above
 
-    return {**dict.fromkeys(ImageFolder.EXTENSIONS, "image"), **dict.fromkeys(AudioFolder.EXTENSIONS, "audio")}
+    # a suffix of several kinds is of the last one, as in `datasets`
+    folders = {"image": ImageFolder, "audio": AudioFolder, "video": VideoFolder, "pdf": PdfFolder}
+    return {suffix: kind for kind, folder in folders.items() for suffix in folder.EXTENSIONS} | _MORE_VIDEO
 
 
 def features_of(schema: pa.Schema) -> dict[str, Any]:

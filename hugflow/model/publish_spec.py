@@ -232,7 +232,7 @@ class _Source(Spec):
     path: DataPath | None = None
     """A file, a folder or a glob with the table's data, inside the repository or PUBLISH_ROOT."""
     split: Split | None = None
-    """The split that `path` becomes; `train` unless given."""
+    """The one split that all files of `path` become; without it their names, or a card, say which splits there are."""
     splits: Splits | None = None
     """In place of `path`: the path of each split."""
     columns: Annotated[dict[Column, ColumnType], Field(min_length=1)] | None = None

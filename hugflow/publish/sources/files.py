@@ -26,6 +26,8 @@ NOTHING_THERE = "No parquet files found to publish"
 
 _BOM = b"\xef\xbb\xbf"
 _BUFFER_BYTES = 1 << 20
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
+_MAX_POINTER_BYTES = 1024
 _WILDCARDS = re.compile(r"[*?\[]")
 _NO_SUCH = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
 
@@ -156,6 +158,10 @@ class Found:
     folder: Path
     files: tuple[DataFile, ...]
     place: Place
+    is_file: bool = False
+    is_glob: bool = False
+    hidden: tuple[str, ...] = ()
+    """Names with `_` in front, of files or their folders, which other programs hide as well."""
 
 
 def find(root: Path, place: Place) -> Found:
@@ -174,9 +180,57 @@ def find(root: Path, place: Place) -> Found:
     if kind is None:
         raise nothing_there(place, f"there is no {shown(place.path)}")
     target = inside(target, root, place)
+    _refuse_tables(target, root, place)
     if kind == "folder":
-        return Found(target, _in_order(_walk(target, root, place), target, parts, place), place)
-    return Found(target.parent, (_data_file(target, parts[-1], place.path, place),), place)
+        paths = list(_walk(target, root, place))
+        return _found(target, paths, parts, place)
+    return Found(target.parent, (_data_file(target, parts[-1], place.path, place),), place, is_file=True)
+
+
+def _found(folder: Path, paths: Iterable[Path], parts: tuple[str, ...], place: Place, *, glob: bool = False) -> Found:
+    """The files of a folder or a glob, without those that are hidden."""
+    names = {path: path.relative_to(folder).as_posix() for path in paths}
+    hidden = (
+        {}
+        if glob and any(part.startswith("_") for part in PurePosixPath(place.path).parts)
+        else {path: name for path, name in names.items() if any(map(_is_hidden, name.split("/")))}
+    )
+    files = _in_order((path for path in names if path not in hidden), folder, parts, place)
+    return Found(folder, files, place, is_glob=glob, hidden=tuple(sorted(hidden.values())))
+
+
+def _is_hidden(part: str) -> bool:
+    """Test for a name that Spark, Hive and Arrow hide: of files that are being written, logs, marks."""
+    return part.startswith("_") and "=" not in part
+
+
+def _refuse_tables(path: Path, root: Path, place: Place) -> None:
+    """Raise InvalidRequest for a folder within a table whose log says which of its files count."""
+    while True:
+        if kind := _table_kind(path):
+            name = shown(path.name if path != root else place.path)
+            raise place.error(
+                f"{name} is a table of {kind}, whose log says which of its files count",
+                f"Write its rows to parquet files with a reader of {kind}, and name those.",
+                reason="unsupported_format",
+            )
+        if path == root or root not in path.parents:
+            return
+        path = path.parent
+
+
+def _table_kind(folder: Path) -> str | None:
+    """The format of a table with a log, by the folders that it has."""
+    if (folder / "_delta_log").is_dir():
+        return "Delta Lake"
+    if (folder / ".hoodie").is_dir():
+        return "Apache Hudi"
+    if any((folder / "_versions").glob("*.manifest")):
+        return "Lance"
+    metadata = folder / "metadata"
+    if metadata.is_dir() and ((metadata / "version-hint.text").is_file() or any(metadata.glob("*.metadata.json"))):
+        return "Apache Iceberg"
+    return None
 
 
 def nothing_there(place: Place, why: str = "", fix: str = "") -> InvalidRequest:
@@ -201,11 +255,12 @@ def _glob(root: Path, parts: tuple[str, ...], place: Place) -> Found:
     if _kind(folder) != "folder":
         raise nothing_there(place, "no file has such a name")
     folder = inside(folder, root, place)
+    _refuse_tables(folder, root, place)
     pattern = [*parts[fixed:], "**"]  # a folder that matches stands for all that is in it
     names = [path for path in _walk(folder, root, place) if _matches(path.relative_to(folder).parts, pattern)]
     if not names:
         raise nothing_there(place, "no file has such a name")
-    return Found(folder, _in_order(names, folder, parts[:fixed], place), place)
+    return _found(folder, names, parts[:fixed], place, glob=True)
 
 
 def _matches(parts: tuple[str, ...], pattern: list[str]) -> bool:
@@ -224,6 +279,8 @@ def _walk(folder: Path, root: Path, place: Place) -> Iterator[Path]:
     for entry in entries:
         path = Path(entry.path)
         if entry.is_dir(follow_symlinks=False):
+            if _table_kind(path):
+                _refuse_tables(path, root, place)
             yield from _walk(path, root, place)
         else:
             if entry.is_symlink():
@@ -257,7 +314,15 @@ def _data_file(path: Path, name: str, label: str, place: Place) -> DataFile:
         name.encode()
     except UnicodeEncodeError:
         raise place.error(f"the name {shown(name)} is not UTF-8", "Rename it.", reason="unreadable") from None
+    if len(_LFS_POINTER) < facts.st_size < _MAX_POINTER_BYTES and _is_lfs_pointer(path):
+        problem = f"{shown(name)} is a pointer of Git LFS, not the file itself"
+        raise place.error(problem, "Run `git lfs pull` in the clone.", reason="unreadable")
     return DataFile(path.resolve(), name, label, place, facts.st_size, facts.st_mtime_ns)
+
+
+def _is_lfs_pointer(path: Path) -> bool:
+    with faults(f"reading {path.name}"), path.open("rb") as file:
+        return file.read(len(_LFS_POINTER)) == _LFS_POINTER
 
 
 def _kind(path: Path) -> str | None:

@@ -17,14 +17,8 @@ from hugflow.publish.sources.formats import FileTable, open_files, table_format
 from hugflow.publish.sources.media import FEATURES, FILE, as_files
 from hugflow.text.printable import listed, shown
 
-METADATA_NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 BATCH_ROWS = 1000
 _ONE, _MANY = "file_name", "file_names"
-
-
-def is_metadata(file: DataFile) -> bool:
-    """Test for a file that describes the audio or images beside it."""
-    return posixpath.basename(file.name) in METADATA_NAMES
 
 
 # -- files that are rows ----------------------------------------------------------------------------------------------

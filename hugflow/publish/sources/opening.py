@@ -15,10 +15,11 @@ from hugflow.publish.sources.arrow_files import TypedFiles, gathered, rows_a_bat
 from hugflow.publish.sources.attached import FolderFiles, NoFiles
 from hugflow.publish.sources.features import columns_of, fitted, has_files
 from hugflow.publish.sources.files import DataFile, Found, Place, find, nothing_there
-from hugflow.publish.sources.folders import DescribedFolders, PlainFolders, is_metadata
-from hugflow.publish.sources.formats import FileTable, open_files, table_format
-from hugflow.publish.sources.media import FEATURES, media_kind
+from hugflow.publish.sources.folders import DescribedFolders, PlainFolders
+from hugflow.publish.sources.formats import FileTable, file_kinds, open_files
+from hugflow.publish.sources.media import FEATURES, is_metadata
 from hugflow.publish.sources.partitions import with_partitions
+from hugflow.publish.sources.splits import NamedSplit, split_files
 from hugflow.publish.sources.stored import open_storage
 from hugflow.publish.sources.tables import FileReader, Source
 from hugflow.publish.sources.typed import with_types
@@ -45,11 +46,12 @@ def open_tables(spec: PublishSpec, root: Path) -> list[Source]:
 
 
 def _open_table(table: Table, prefix: str, root: Path) -> list[Source]:
-    places = {
-        split: Place(path, f"{prefix}splits.{split}" if table.splits else f"{prefix}path")
-        for split, path in table.paths.items()
-    }
-    splits = [_classified(split, find(root, place)) for split, place in places.items()]
+    if table.splits:
+        places = {split: Place(path, f"{prefix}splits.{split}") for split, path in table.splits.items()}
+        parts = [part for split, at in places.items() for part in split_files(find(root, at), split, table.name)]
+    else:
+        parts = split_files(find(root, Place(table.path or "", f"{prefix}path")), table.split, table.name)
+    splits = [_classified(part) for part in parts]
     other = next((one for one in splits if one.kind != splits[0].kind), None)
     if other is not None:
         raise other.found.place.error(
@@ -71,17 +73,19 @@ class _Split:
     """The kind of the files: "parquet", "csv"..., "audio", "image", "audio with metadata"..."""
     files: tuple[DataFile, ...]
     media: tuple[DataFile, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 _WITH_METADATA = " with metadata"
 
 
-def _classified(split: str, found: Found) -> _Split:
-    """Find the kind of a path's files. Raises InvalidRequest: no files of a known kind, or several kinds."""
-    formats = {file: kind for file in found.files if (kind := table_format(file)) is not None}
-    media = {file: kind for file in found.files if (kind := media_kind(file)) is not None}
-    metadata = tuple(file for file in formats if is_metadata(file)) if media else ()
-    kinds = sorted({*(kind for file, kind in formats.items() if file not in metadata), *media.values()})
+def _classified(part: NamedSplit) -> _Split:
+    """Find the kind of a split's files. Raises InvalidRequest: no files of a known kind, or several kinds."""
+    found = part.found
+    every = file_kinds(found.files)
+    media = tuple(file for file, kind in every.items() if kind in FEATURES)
+    metadata = tuple(file for file in every if media and is_metadata(file))
+    kinds = sorted({kind for file, kind in every.items() if file not in metadata})
     if not kinds:
         raise nothing_there(found.place)
     if len(kinds) > 1:
@@ -91,9 +95,15 @@ def _classified(split: str, found: Found) -> _Split:
             " metadata.jsonl or metadata.parquet.",
             reason="mixed_schema",
         )
+    notes = (*part.notes, *_hidden(found))
     if metadata:
-        return _Split(split, found, kinds[0] + _WITH_METADATA, metadata, tuple(media))
-    return _Split(split, found, kinds[0], tuple(media or formats))
+        return _Split(part.split, found, kinds[0] + _WITH_METADATA, metadata, media, notes)
+    return _Split(part.split, found, kinds[0], tuple(every), notes=notes)
+
+
+def _hidden(found: Found) -> Iterator[str]:
+    if hidden := [name for name in found.hidden if not name.rpartition("/")[2].startswith("_") or "." in name]:
+        yield f"files in hidden folders or with hidden names (`_...`) are left out: {listed(hidden[:5])}"
 
 
 def _open_splits(config: str, splits: Sequence[_Split], root: Path, as_text: Collection[str]) -> list[Source]:
@@ -131,7 +141,7 @@ def _source(config: str, one: _Split, table: FileTable, left_out: int, root: Pat
         parquet_files=tuple(file.path for file in one.files) if isinstance(table, TypedFiles) and is_parquet else (),
         open_files=lambda: FolderFiles(one.found.folder, root.resolve(), one.found.place),
         left_out=left_out,
-        notes=(*_unnamed(left_out, len(one.media)), *table.notes),
+        notes=(*one.notes, *_unnamed(left_out, len(one.media)), *table.notes),
     )
 
 
@@ -142,7 +152,7 @@ def _unnamed(left_out: int, files: int) -> Iterator[str]:
 
 def _files(one: _Split, table: FileTable) -> tuple[Path, ...]:
     """The files that a split's rows depend on; empty for a table with paths of audio, which only a scan would find."""
-    if one.media or media_kind(one.files[0]) or not any(map(has_files, table.columns.features.values())):
+    if one.media or one.kind in {*FEATURES, "webdataset"} or not any(map(has_files, table.columns.features.values())):
         return tuple(file.path for file in (*one.files, *one.media))
     return ()
 
