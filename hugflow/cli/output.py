@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
 from hugflow.render.humanize import no_commands
+from hugflow.report.json_output import encode_json
 from hugflow.text.printable import printable
 from hugflow.text.redact import Redactor
 
@@ -57,9 +57,9 @@ class Output:
         """Print the one JSON object, if it was asked for."""
         if not self.json:
             return
-        text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+        text = encode_json(value, indent=2)
         if not _encodable(text, self.stdout):
-            text = json.dumps(value, ensure_ascii=True, indent=2, default=str)
+            text = encode_json(value, indent=2, ascii_only=True)
         text = self.redactor.text(text)
         # the one command that may stand in the middle of a line; JSON has another way to write it
         self._put(self.stdout, (text.replace("##[", "##\\u005b") if self.in_actions else text) + "\n")
@@ -162,4 +162,4 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return self._redactor.text(json.dumps(line, ensure_ascii=False, default=str))
+        return self._redactor.text(encode_json(line))

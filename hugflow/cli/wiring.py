@@ -58,7 +58,7 @@ class Shell:
         """Read the settings, and set up output and logging by them. Raises UsageError."""
         settings = load(
             self.environ,
-            self._text(self.cwd / ".env"),
+            None if self.output.in_actions else self._text(self.cwd / ".env"),  # a job's folder is a checkout of others
             self._config_text(common.config),
             overrides,
             config_name=str(common.config or ""),
@@ -156,6 +156,12 @@ class Session:
             row_limits=ProcessLimits(settings.worker_memory_mb * 1_000_000, settings.row_timeout),
         )
 
+    def _worker_environment(self) -> dict[str, str]:
+        """The environment without secrets, whatever their variables are called."""
+        environ = {**self.shell.environ, **_library_environment(self.settings)}
+        redact = self.output.redactor.text
+        return {name: value for name, value in environ.items() if not _is_secret(name) and redact(value) == value}
+
     def engine(
         self,
         reporters: tuple[Reporter, ...],
@@ -190,6 +196,7 @@ class Session:
                 workers=settings.worker_count(cores()),
                 row_timeout_s=settings.row_timeout,
                 memory_bytes=settings.worker_memory_mb * 1_000_000,
+                environment=self._worker_environment(),
             ),
             max_concurrent_downloads=settings.max_concurrent_downloads,
             cleanup_progress=settings.cleanup_progress_on_success,
@@ -277,8 +284,12 @@ def _library_environment(settings: Settings) -> dict[str, str]:
 
 def _ambient_secrets(environ: Mapping[str, str]) -> list[str]:
     """Values of variables whose names say that they are secret: a library may print what it finds there."""
+    return [value for name, value in environ.items() if _is_secret(name)]
+
+
+def _is_secret(name: str) -> bool:
     marks = ("TOKEN", "SECRET", "PASSWORD", "WEBHOOK", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
-    return [value for name, value in environ.items() if any(mark in name.upper() for mark in marks)]
+    return any(mark in name.upper() for mark in marks)
 
 
 def stderr_is_terminal() -> bool:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
@@ -50,11 +50,15 @@ RecordRows = Callable[[list[RowRecord]], None]
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """Number of workers and the limits of one row: `row_timeout_s` seconds, `memory_bytes` (0: no limit)."""
+    """Number of workers and the limits of one row: `row_timeout_s` seconds, `memory_bytes` (0: no limit).
+
+    `environment` is that of the workers; None for the environment of this process.
+    """
 
     workers: int
     row_timeout_s: float
     memory_bytes: int
+    environment: Mapping[str, str] | None = None
 
 
 def run(
@@ -136,7 +140,7 @@ class _Worker:
     is_ready: bool = True
 
     @classmethod
-    def start(cls, settings: WorkerSettings) -> _Worker:
+    def start(cls, settings: WorkerSettings, environment: Mapping[str, str] | None) -> _Worker:
         parent_end, worker_end = socket.socketpair()
         status_fd = RowStatus.create()
         lifeline_read, lifeline = os.pipe()
@@ -147,6 +151,7 @@ class _Worker:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=inherited,
+            env=environment,
         )
         connection: Connection[WorkerSettings | Slice, Message] = Connection(parent_end.detach())
         worker = cls(process, connection, RowStatus(status_fd), lifeline)
@@ -226,7 +231,7 @@ class _Workers:
                 worker.give(part)
 
     def _start(self) -> _Worker:
-        worker = _Worker.start(self._worker_settings())
+        worker = _Worker.start(self._worker_settings(), self.settings.environment)
         self.workers.append(worker)
         return worker
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +14,22 @@ from hugflow.render.views import RequestView
 from hugflow.request.file import InvalidRequestFile
 
 JSON_SCHEMA_VERSION = 1
+_NOT_ASCII = re.compile(r"[^\x00-\x7e]")
+
+
+def encode_json(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
+    r"""Encode a value as JSON in which every character is visible.
+
+    Bidi controls, line separators and other invisible characters are written as `\u...`, which JSON reads as the same
+    text.
+    """
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=indent, default=str)
+    return _NOT_ASCII.sub(_visible, text)
+
+
+def _visible(match: re.Match[str]) -> str:
+    character = match.group()
+    return character if character.isprintable() else json.dumps(character)[1:-1].replace("\x7f", "\\u007f")
 
 
 def document(command: str, exit_code: int, **content: Any) -> dict[str, Any]:

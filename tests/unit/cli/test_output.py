@@ -50,6 +50,29 @@ def test_with_json_stdout_has_the_object_and_nothing_else() -> None:
     assert output.err == "a word\n"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "invoice\u202egpj.exe",
+        "a\u2028b\u2029c\x85d",
+        "\u2066x\u2069 \u061c\u200e\u200f",
+        "\ufeff\u200b\u00ad\x7f\x9b31m",
+        "\U000e0041\U000e007f",
+        "half \ud800",
+    ],
+)
+def test_json_has_no_character_that_acts_and_keeps_the_value(text: str) -> None:
+    output = captured(json=True)
+    output.document({text: [text, {"é": text}]})
+    assert json.loads(output.out) == {text: [text, {"é": text}]}
+    assert all(character.isprintable() or character == "\n" for character in output.out)
+    assert '"é"' in output.out
+    record = logging.LogRecord("hugflow", logging.INFO, "x.py", 1, text, (), None)
+    line = JsonLines(Redactor([])).format(record)
+    assert json.loads(line)["message"] == text
+    assert line.isprintable()
+
+
 def test_without_json_there_is_no_object() -> None:
     output = captured()
     output.document({"answer": 42})
