@@ -313,6 +313,9 @@ class Orchestrator:
             audio_bytes=record.audio_bytes,
             json_bytes=record.json_bytes,
             duration_s=record.duration_s,
+            rows_without_audio=record.rows_without_audio,
+            clipped_clips=record.clipped_clips,
+            silent_clips=record.silent_clips,
             message="Dataset already exists in storage",
         )
 

@@ -6,6 +6,9 @@ import yaml
 
 from hugflow.model.plan import DownloadPlan
 from hugflow.model.specs import AddSpec
+from hugflow.text.printable import shown
+
+MAX_NAMES = 1000
 
 
 def storage_card(spec: AddSpec, plan: DownloadPlan, licence: str | None, *, rows: int, failed: int) -> str:
@@ -48,7 +51,7 @@ def storage_card(spec: AddSpec, plan: DownloadPlan, licence: str | None, *, rows
 {audio}- `metadata.parquet`: the rows as one table
 - `.hugflow/`: what Hugflow needs to check and repair this folder
 
-## Use
+{_class_labels(plan)}## Use
 
 ```python
 from datasets import load_dataset
@@ -56,3 +59,18 @@ from datasets import load_dataset
 rows = load_dataset("path/to/this/folder", split="{split}")
 ```
 """
+
+
+def _class_labels(plan: DownloadPlan) -> str:
+    """The section with the names of classes, empty where there are none."""
+    labels = {path: names for column in plan.columns for path, names in column.class_names.items()}
+    if not labels:
+        return ""
+    text = "## Class labels\n\n"
+    for path, names in labels.items():
+        more = (
+            f", and {len(names) - MAX_NAMES} more in the schema of `metadata.parquet`" if len(names) > MAX_NAMES else ""
+        )
+        ids = ", ".join(f"{number} {shown(name, 200)}" for number, name in enumerate(names[:MAX_NAMES]))
+        text += f"- {shown(path, 200)}: {ids}{more}\n"
+    return text + "\n"

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
+from hugflow.card.class_labels import hub_feature, with_label_ids
 from hugflow.card.stored import storage_card
 from hugflow.formats.rows import audio_file_row, json_array, json_file_row, json_type, schema_of
 from hugflow.model.errors import StorageFault
@@ -67,6 +68,9 @@ def finish(
         audio_bytes=state.tally.audio_bytes,
         json_bytes=state.tally.json_bytes,
         duration_s=round(state.tally.duration_s, 3),
+        rows_without_audio=state.tally.rows_without_audio,
+        clipped_clips=state.tally.clipped_clips,
+        silent_clips=state.tally.silent_clips,
         files={path.relative_to(dataset.path).as_posix(): sha256_of(path) for path in dataset.summaries},
         hugflow_version=__version__,
     )
@@ -78,16 +82,25 @@ def finish(
 def write_metadata(dataset: DatasetFolder, plan: AddPlan) -> None:
     """Write `metadata.parquet` from the index and the JSON files: `file_name` of the MP3, then the columns.
 
+    The schema's metadata names the classes of labels, in the form in which `datasets` reads them.
+
     The audio column is left out: `datasets` makes it from `file_name`, and a column of its name would replace that.
     """
     source = schema_of(plan.download.arrow_schema)
     names = metadata_names(source.names, plan.download.audio_column)
-    types = {name: json_type(source.field(name).type) for name in names}
+    labels = {path: each for column in plan.download.columns for path, each in column.class_names.items()}
+    types = {name: with_label_ids(json_type(source.field(name).type), name, labels) for name in names}
     # without audio `datasets` reads the table as it is, and takes no names for those of files
     shown = _without_file_names if plan.download.audio_column else _as_it_is
     fields = [pa.field(names[name], shown(pa.nulls(0, kind)).type) for name, kind in types.items()]
     file_name = [pa.field("file_name", pa.string())] if plan.download.audio_column else []
-    schema = pa.schema(file_name + fields)
+    features = {
+        names[name]: hub_feature(shown(pa.nulls(0, kind)).type, name, labels)
+        for name, kind in types.items()
+        if any(path == name or path.startswith(f"{name}.") for path in labels)
+    }
+    metadata = {b"huggingface": orjson.dumps({"info": {"features": features}})} if features else None
+    schema = pa.schema(file_name + fields, metadata=metadata)
 
     def tables() -> Iterator[pa.Table]:
         wanted = (record for record in read_index(dataset) if record.status != "failed")

@@ -92,6 +92,8 @@ class Preview:
 class Result:
     """How one request ended.
 
+    `rows_without_audio` counts rows whose audio is null in the source, `clipped_clips` sounds with samples beyond full
+    scale, `silent_clips` those of digital silence (a copied MP3 is not measured).
     `rows_done` counts rows in storage (rows without audio included), `rows_failed` those recorded as failed. `error`,
     `fix` and `reason` are set when `status` is "failed", "invalid" or "paused". `errors` lists the first failed rows.
     Of a publish, `rows_done` counts the rows on the Hub, `size_bytes` their files and `sent_bytes` what this run
@@ -112,6 +114,9 @@ class Result:
     audio_bytes: int = 0
     json_bytes: int = 0
     duration_s: float = 0.0
+    rows_without_audio: int = 0
+    clipped_clips: int = 0
+    silent_clips: int = 0
     size_bytes: int = 0
     sent_bytes: int = 0
     elapsed_s: float = 0.0

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from hugflow.model.events import Preview, Result
 from hugflow.model.plan import AddPlan, PublishPlan, RemovePlan
 from hugflow.render import markdown
+from hugflow.render.console import sound_remarks
 from hugflow.render.humanize import NOTHING, clock, count, duration, plural, row_count, size
 from hugflow.render.markdown import code, link, sentence
 from hugflow.render.views import Annotation, PullRequestView, RequestView
@@ -198,6 +199,7 @@ def _stored(result: Result) -> Iterable[tuple[str, str]]:
     yield "Rows", f"{count(result.rows_done)} of {count(result.rows_total)}, {count(result.new_rows)} new in this run"
     yield "Audio", f"{size(result.audio_bytes)}, {duration(result.duration_s)}" if result.audio_bytes else "none"
     yield "JSON", size(result.json_bytes)
+    yield "To check", sound_remarks(result)
 
 
 def _previews(previews: tuple[Preview, ...]) -> str:

@@ -147,6 +147,18 @@ def _rows(result: Result) -> Iterator[str]:
         yield f"  {audio}: MP3 {size(result.audio_bytes)}, JSON {size(result.json_bytes)}"
     elif result.json_bytes:
         yield f"  JSON {size(result.json_bytes)}"
+    if remarks := sound_remarks(result):
+        yield f"  ! {remarks}"
+
+
+def sound_remarks(result: Result) -> str:
+    """The numbers of rows without audio, of clipped and of silent clips; empty where there are none."""
+    parts = (
+        (result.rows_without_audio, plural(result.rows_without_audio, "row") + " without audio in the source"),
+        (result.clipped_clips, plural(result.clipped_clips, "clipped clip")),
+        (result.silent_clips, plural(result.silent_clips, "silent clip")),
+    )
+    return ", ".join(text for number, text in parts if number)
 
 
 def _this_run(result: Result) -> str:

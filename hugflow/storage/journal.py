@@ -49,21 +49,32 @@ class RowTally:
     audio_bytes: int = 0
     json_bytes: int = 0
     duration_s: float = 0.0
+    rows_without_audio: int = 0
+    clipped_clips: int = 0
+    silent_clips: int = 0
 
     def count(self, record: RowRecord) -> None:
         """Add one row that has files."""
         self.audio_files += record.audio is not None
         self.audio_bytes += record.audio_bytes
         self.json_bytes += record.json_bytes
+        self.rows_without_audio += record.status == "no_audio"
+        self.clipped_clips += record.clipped > 0
+        self.silent_clips += record.peak == 0
         if record.sample_rate:
             self.duration_s += record.samples / record.sample_rate
 
     def count_all(self, columns: Sequence[Sequence[Any]]) -> None:
         """Add many rows that have files, given by the columns of their records."""
-        _, _, audio, audio_bytes, _, json_bytes, _, samples, sample_rate, *_ = columns
+        _, statuses, audio, audio_bytes, _, json_bytes, _, samples, sample_rate, _, _, clipped, _, _, _, *newer = (
+            columns
+        )
         self.audio_files += len(audio) - audio.count(None)
         self.audio_bytes += sum(audio_bytes)
         self.json_bytes += sum(json_bytes)
+        self.rows_without_audio += statuses.count("no_audio")
+        self.clipped_clips += len(clipped) - clipped.count(0)
+        self.silent_clips += newer[0].count(0) if newer else 0
         for count, rate in zip(samples, sample_rate, strict=True):
             if rate:
                 self.duration_s += count / rate

@@ -50,6 +50,9 @@ class DatasetRecord(BaseModel):
     audio_bytes: int
     json_bytes: int
     duration_s: float
+    rows_without_audio: int = 0
+    clipped_clips: int = 0
+    silent_clips: int = 0
     files: dict[str, str]
     hugflow_version: str
 

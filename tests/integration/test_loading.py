@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 from tests.support.world import World, audio_cell, clip, sound_file, table_of
 
@@ -140,3 +143,58 @@ def test_a_split_without_rows_is_complete(world: World) -> None:
     stored = world.downloaded({"train": table_of([{"audio": audio_cell(SOUND), "text": "x"}]).slice(0, 0)})
     assert (stored.marker()["rows_total"], stored.rows(), stored.audio_names()) == (0, {}, [])
     assert load(world, stored.path, "table") == {"train": []}
+
+
+CLASSES = {"_type": "ClassLabel", "names": ["no", "yes"]}
+FEATURES = """
+import json, os, sys
+from datasets import load_dataset
+options = {"decode_num_threads": 0} if sys.argv[2] == "audio" else {}
+loaded = load_dataset(sys.argv[1], split="train", streaming=True, **options)
+names = {"label": loaded.features["label"].names, "tags": loaded.features["tags"].feature.names}
+print(json.dumps(names | {"mood": loaded.features["who"]["mood"].names}), flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("how", ["audio", "table"])
+def test_class_labels_keep_their_names(world: World, how: str) -> None:
+    row = {"audio": audio_cell(SOUND, "x.wav"), "label": 1, "tags": [0, 1], "who": {"mood": 0, "n": 3}}
+    if how == "table":
+        del row["audio"]
+    table = table_of([row])
+    features = {"label": CLASSES, "tags": {"_type": "List", "feature": CLASSES}}
+    features |= {"who": {"mood": CLASSES, "n": {"_type": "Value", "dtype": "int64"}}}
+    features |= {"audio": {"_type": "Audio"}} if how == "audio" else {}
+    meta = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+    stored = world.downloaded({"train": table.replace_schema_metadata(meta)})
+    assert stored.rows()[0]["label"] == 1
+    done = subprocess.run(
+        [sys.executable, "-c", FEATURES, stored.path, how],
+        cwd=world.folder,
+        env=world.env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {name: ["no", "yes"] for name in ("label", "tags", "mood")}
+    assert "- `label`: 0 `no`, 1 `yes`" in (stored.path / "README.md").read_text()
+
+
+def test_rows_without_audio_and_sounds_to_check_are_counted(world: World) -> None:
+    silence, loud = np.zeros(8_000, np.int16), clip(3).astype(np.float64)
+    loud = loud / abs(loud).max() * 1.5
+    file = io.BytesIO()
+    soundfile.write(file, loud, 16_000, format="WAV", subtype="FLOAT")
+    cells = [audio_cell(sound_file(silence)), None, audio_cell(file.getvalue()), audio_cell(SOUND), audio_cell(None)]
+    hf_id = world.new_id()
+    world.serve(hf_id, [{"audio": cell, "text": "x"} for cell in cells])
+    counts = {"rows_without_audio": 2, "clipped_clips": 1, "silent_clips": 1}
+    for _ in range(2):  # the second run finds it complete
+        result = world.sync(world.add(hf_id)).ok().result
+        assert {name: result[name] for name in counts} == counts
+    assert (
+        "2 rows without audio in the source, 1 clipped clip, 1 silent clip"
+        in world.run("local-sync", world.add(hf_id), "--restart").out
+    )

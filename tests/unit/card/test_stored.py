@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hugflow.card.stored import storage_card
 from hugflow.download.finish import metadata_names
+from hugflow.model.plan import Column
 from hugflow.model.specs import AddSpec, DatasetIdentity
 from tests.support import sample_views as sample
 
@@ -123,3 +124,16 @@ def test_every_column_has_a_name_of_its_own(columns: list[str], audio: str) -> N
     assert len(set(names.values())) == len(names)
     assert not {"audio", "file_name"} & set(names.values())
     assert not any(name.endswith(("_file_name", "file_names")) for name in names.values())
+
+
+def test_it_names_the_classes() -> None:
+    columns = (
+        Column(name="label", kind="value", type="int64", class_names={"label": ("cat", "d`o\ng")}),
+        Column(name="who", kind="value", type="struct", class_names={"who.id": tuple(map(str, range(1_002)))}),
+    )
+    plan = sample.add_plan().download.model_copy(update={"columns": columns})
+    spec = AddSpec(hf_id="acme/voices", description="Read speech.")
+    text = storage_card(spec, plan, None, rows=1, failed=0)
+    assert "## Class labels\n\n- `label`: 0 `cat`, 1 `d'o\\ng`\n- `who.id`: 0 `0`, 1 `1`, " in text
+    assert "999 `999`, and 2 more in the schema of `metadata.parquet`\n\n## Use" in text
+    assert "Class labels" not in card()

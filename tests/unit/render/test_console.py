@@ -97,6 +97,7 @@ RESULTS: dict[str, Result] = {
         error="12 rows could not be converted, 0 are allowed",
         fix="Run it again with --retry-failed, or allow them with `max_failed_rows` in the request.",
     ),
+    "result-sounds-to-check": sample.result(rows_without_audio=3, clipped_clips=1, silent_clips=1_200),
     "result-paused": sample.result(
         status="paused",
         exit_code=ExitCode.PAUSED,
