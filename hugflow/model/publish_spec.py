@@ -216,7 +216,7 @@ class Quality(Spec):
     range: Annotated[dict[Column, Range], Field(min_length=1)] | None = None
     """The lowest and the highest allowed value of a column, both included; `null` where there is no limit."""
     allow_empty: StrictBool = False
-    """Accept a table without rows."""
+    """Accept a table or a split without rows, which `load_dataset` does not load."""
 
     @classmethod
     def between_fields(cls, values: Mapping[str, Any]) -> Iterator[Rule]:

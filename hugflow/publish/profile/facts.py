@@ -158,6 +158,10 @@ def _broken(count: Count, repeated: int) -> Iterator[Broken]:
     rules, rows = count.table.quality, sum(count.split_rows.values())
     if rows == 0 and not rules.allow_empty:
         yield _rule(count, "empty", (), 0, "allow_empty", "has no rows; `allow_empty: true` would accept that")
+    elif not rules.allow_empty:
+        for split in (split for split, found in count.split_rows.items() if not found):
+            text = f"has no rows in its split {shown(split)}, so that `load_dataset` would fail; leave the split out"
+            yield _rule(count, "empty", (), 0, "allow_empty", text)
     for column in rules.not_null or ():
         if gaps := count.nulls[column]:
             text = f"has {_number(gaps, 'missing value')} in {shown(column)}"

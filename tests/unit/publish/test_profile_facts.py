@@ -163,6 +163,16 @@ def test_a_table_without_rows(tmp_path: Path) -> None:
         assert facts(split, scratch=tmp_path, quality={"allow_empty": True}).broken == ()
 
 
+def test_a_split_without_rows_beside_others_is_refused(tmp_path: Path) -> None:
+    """`load_dataset` fails for the whole table then: "Instruction "test" corresponds to no data!"."""
+    data = pa.table({"n": [1, 2]})
+    empty = in_files(data.slice(0, 0), tmp_path, split="test")
+    (broken,) = facts(Split(data), empty, scratch=tmp_path).broken
+    assert (broken.rule, broken.field) == ("empty", "quality.allow_empty")
+    assert "has no rows in its split `test`" in broken.message
+    assert facts(Split(data), empty, scratch=tmp_path, quality={"allow_empty": True}).broken == ()
+
+
 # -- date ranges -----------------------------------------------------------------------------------------------------
 
 DAY = dt.datetime(2024, 3, 1, 12, 30, tzinfo=UTC)
