@@ -57,14 +57,15 @@ def recognise(data: bytes) -> tuple[Container, int]:
     if not data:
         raise RowError(AudioReason.EMPTY, "it has 0 bytes")
     # An MP4 begins with zeros of its own: they are padding only where nothing begins before them.
-    for start in (0, id3v2_end(data), tail_end(data, 0)):
+    for begin in (None, id3v2_end, tail_end):
+        start = begin(data, 0) if begin else 0
         head = data[start : start + 64]
         for matches, container in _KNOWN:
             if matches(head):
                 return container, start
-    begin = None if data[:3].isalpha() else first_frame(data)  # letters are the name of another format
-    if begin is not None:
-        return MPEG, begin
+    frame = None if data[:3].isalpha() else first_frame(data)  # letters are the name of another format
+    if frame is not None:
+        return MPEG, frame
     head = data[tail_end(data, 0) :][:64]
     raise RowError(AudioReason.UNSUPPORTED, f"{_looks_like(head)}, not a file of sound in a known format")
 

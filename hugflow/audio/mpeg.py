@@ -34,6 +34,7 @@ _SLOT_OF_NO_KBPS = 15
 _SIDE_INFO_BYTES = {(True, 1): 17, (True, 2): 32, (False, 1): 9, (False, 2): 17}
 _FREE_FORMAT_SLOT = 0
 _FRAMES_IN_A_ROW = 4
+_SYNC = re.compile(rb"\xff[\xe2-\xff][\x10-\xeb]")
 _TEXT = re.compile(rb"[\t\n\r -~\0]*")
 _MAX_FRAME_BYTES = 8192
 _CHANGES = 64
@@ -177,7 +178,8 @@ def scan(data: bytes) -> Scan | None:
         kinds=kinds,
         info=info,
         gaps=tuple(gaps),
-        several=bool(_later_headers(data, begin + first.size, end)),
+        # Where the first header counts all frames, there is no second, and a copy is spared the search.
+        several=not complete and bool(_later_headers(data, begin + first.size, end)),
         tidy=begin == start and plain_tags and not gaps and not junk and not free_bytes,
         truncated=truncated,
         corrupt=corrupt,
@@ -190,17 +192,15 @@ def first_frame(data: bytes, start: int = 1, stop: int = _MAX_FRAME_BYTES) -> in
 
     Without limits: after a part of a frame, as in a recording of a running stream.
     """
-    at = data.find(b"\xff", start, stop)
-    while at >= 0:
-        first, position = parse_frame(data[at : at + 4]), at
+    for sync in _SYNC.finditer(data, start, min(stop + 2, len(data))):
+        first, position = parse_frame(data[sync.start() : sync.start() + 4]), sync.start()
         for _ in range(_FRAMES_IN_A_ROW):
             frame = parse_frame(data[position : position + 4])
             if frame is None or first is None or frame.key != first.key:
                 break
             position += frame.size
         else:
-            return at
-        at = data.find(b"\xff", at + 1, stop)
+            return sync.start()
     return None
 
 

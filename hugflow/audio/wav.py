@@ -50,11 +50,14 @@ def open_sound(data: bytes) -> Sound | None:
 
 def split(data: bytes) -> list[bytes]:
     """Take apart WAV files in a row."""
-    end = integer(data, 4, 4, riff_order(data)) + 8
-    start = tail_end(data, end) if end < len(data) else len(data)
-    if start + 12 <= len(data) and recognised(data[start : start + 12]):
-        return [data[:end], *split(data[start:])]
-    return [data]
+    files, start = [], 0
+    while recognised(data[start : start + 12]):
+        end = start + 8 + integer(data, start + 4, 4, "big" if data.startswith(b"RIFX", start) else "little")
+        after = tail_end(data, end) if end < len(data) else len(data)
+        last = not recognised(data[after : after + 12])
+        files.append(data[start : len(data) if last else end])
+        start = len(data) if last else after
+    return files
 
 
 def last_sample(data: bytes) -> int | None:
