@@ -58,6 +58,9 @@ def audio_name(cell: Any) -> str | None:
 
 def _read_mapping(cell: Mapping[str, Any], fetch: Fetch | None) -> bytes | Sound | None:
     data, array, path = cell.get("bytes"), cell.get("array"), cell.get("path")
+    if path is not None:  # what is only there because other rows have it does not hide the path
+        data = None if _is_empty(data) else data
+        array = None if _is_empty(array) or cell.get("sampling_rate") is None else array
     if data is not None:
         if not isinstance(data, bytes | bytearray | memoryview):
             raise RowError(AudioReason.BAD_CELL, f"its `bytes` are of type {type(data).__name__}")
@@ -71,6 +74,10 @@ def _read_mapping(cell: Mapping[str, Any], fetch: Fetch | None) -> bytes | Sound
     if not cell.keys() & {"bytes", "array", "path"}:
         raise RowError(AudioReason.BAD_CELL, "it has none of the fields `bytes`, `array` and `path`")
     return None
+
+
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, str | list | np.ndarray) and not len(value)
 
 
 def _fetch(path: str, fetch: Fetch | None) -> bytes:
