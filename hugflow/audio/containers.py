@@ -1,7 +1,7 @@
-"""What a file of sound is, by its first bytes, and whether all that its headers declare is there.
+"""Audio file formats: recognise a file by its first bytes, and check that it has all bytes that its headers declare.
 
-Nothing is decoded. Only what is known here reaches a decoder, and each only the decoder that is named for it: a
-playlist, a page or a program that calls itself `.wav` is none of them.
+Nothing is decoded. Only formats that are known here reach a decoder, and each only the decoder named for it: a
+playlist, a web page or a program with the name `a.wav` reaches none.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _EBML_HEADER, _EBML_SEGMENT, _EBML_VOID = b"\x1aE\xdf\xa3", b"\x18S\x80g", b"\xe
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A kind of file. `libsndfile`: it may read it. `demuxer`: ffmpeg's name for it where ffmpeg may read it.
+    """An audio file format. `libsndfile`: whether it may read it. `demuxer`: ffmpeg's name, or None if it may not.
 
     `examine` returns how many declared bytes a file lacks, without decoding, and the file as decoders understand it:
     with a known size in its header, and without what is behind its end.
@@ -48,7 +48,7 @@ class Container:
 
 
 def recognise(data: bytes) -> tuple[Container, int]:
-    """Say what `data` is, by its content and nothing else, and at which byte it begins.
+    """Return the format of `data`, judged by its content only, and the byte at which it begins.
 
     Before it may be tags, padding, and for MPEG audio a part of a frame.
 
