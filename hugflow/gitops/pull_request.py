@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 REQUESTS = "requests"
 
-ChangeKind = Literal["added", "modified", "removed", "renamed", "copied", "changed", "unchanged"]
+ChangeKind = Literal["added", "modified", "removed", "renamed"]
 _REGULAR = ("100644", "100755")
 _FOLDER = "040000"
 
@@ -39,12 +39,10 @@ class PullRequest:
     head_ref: str
     head_repository: str | None
     base_ref: str
-    base_sha: str
     base_repository: str
     default_branch: str
     number_of_commits: int
     merge_sha: str | None
-    url: str
     repository_url: str
 
     @property
@@ -126,12 +124,10 @@ def _as_pull_request(pull: ThePullRequest) -> PullRequest:
         head_ref=pull.head.ref,
         head_repository=pull.head.repo.full_name if pull.head.repo else None,
         base_ref=pull.base.ref,
-        base_sha=pull.base.sha,
         base_repository=pull.base.repo.full_name,
         default_branch=pull.base.repo.default_branch,
         number_of_commits=pull.commits,
         merge_sha=pull.merge_commit_sha if pull.merged else None,
-        url=pull.html_url,
         repository_url=pull.base.repo.html_url,
     )
 
@@ -142,10 +138,10 @@ def read_changes(github: GitHub, pull: PullRequest) -> PullRequestChanges:
     GitHub's own list of files is of whatever the head is at that moment; here two fixed commits are compared.
     """
     base = read_comparison(github, read_base(github, pull), pull.head_sha).merge_base_commit.sha
-    tree = read_requests_tree(github, pull.head_sha)
-    inside = tree_changes(read_requests_tree(github, base), tree)
+    before, tree = read_requests_tree(github, base), read_requests_tree(github, pull.head_sha)
+    inside = _with_renames(tree_changes(before, tree), before, tree)
     outside = tree_changes(_read_outside(github, base), _read_outside(github, pull.head_sha))
-    return PullRequestChanges((*outside, *_with_renames(inside, read_requests_tree(github, base), tree)), tree)
+    return PullRequestChanges((*outside, *inside), tree)
 
 
 def read_base(github: GitHub, pull: PullRequest) -> str:
@@ -274,10 +270,9 @@ def _difference(
 
 
 def _with_renames(
-    changes: Iterable[ChangedFile], before: Mapping[str, TreeEntry], after: Mapping[str, TreeEntry]
+    changes: Sequence[ChangedFile], before: Mapping[str, TreeEntry], after: Mapping[str, TreeEntry]
 ) -> Iterator[ChangedFile]:
     """Join a removal and an addition of the same content to a rename."""
-    changes = list(changes)
     removed = {before[each.path].blob: each.path for each in changes if each.change == "removed"}
     renamed: set[str] = set()
     for each in changes:

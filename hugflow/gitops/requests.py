@@ -15,8 +15,8 @@ from hugflow.gitops.pull_request import (
     read_blob,
     read_requests_tree,
 )
-from hugflow.model.errors import HugflowError, InvalidRequest, Paused
-from hugflow.model.events import Result
+from hugflow.model.errors import HugflowError, InvalidRequest
+from hugflow.model.outcome import failed_result
 from hugflow.model.plan import AddPlan, Finding, Plan, PublishPlan
 from hugflow.model.spec_types import Kind
 from hugflow.render.views import Annotation, RequestView
@@ -105,21 +105,6 @@ def refused_for_number(views: Sequence[RequestView], policy: Policy) -> Annotati
     return Annotation(asking[0].path, 1, None, finding.message, title="Policy") if finding else None
 
 
-def failure(request: str, kind: Kind, name: str, error: HugflowError) -> Result:
-    """Result of a request that could not be planned."""
-    invalid, paused = isinstance(error, InvalidRequest), isinstance(error, Paused)
-    return Result(
-        request=request,
-        kind=kind,
-        name=name,
-        status="invalid" if invalid else "paused" if paused else "failed",
-        exit_code=error.exit_code,
-        error=f"{error.doing}: {error.problem}",
-        fix=error.fix,
-        reason=error.reason,
-    )
-
-
 def name_of(request: ParsedRequest) -> str:
     """Name of the dataset or repository of a request."""
     spec = request.spec
@@ -128,11 +113,7 @@ def name_of(request: ParsedRequest) -> str:
 
 def _request_paths(files: Iterable[ChangedFile]) -> list[tuple[str, bool]]:
     """Paths under `requests/` with a flag for deleted ones. The old path of a rename is not listed."""
-    found = {
-        file.path: file.change == "removed"
-        for file in files
-        if file.path.startswith(f"{REQUESTS}/") and file.change != "unchanged"
-    }
+    found = {file.path: file.change == "removed" for file in files if file.path.startswith(f"{REQUESTS}/")}
     return sorted(found.items())
 
 
@@ -169,7 +150,7 @@ def _planned(view: RequestView, request: ParsedRequest, plan: PlanRequest, polic
     except InvalidRequest as error:
         return replace(view, problems=(_located(request, error),))
     except HugflowError as error:
-        return replace(view, result=failure(view.path, view.kind, name_of(request), error))
+        return replace(view, result=failed_result(view.path, view.kind, name_of(request), error))
     judged = _judged(planned, policy)
     return replace(view, plan=judged, marks=tuple(_marks(request, judged.findings)))
 

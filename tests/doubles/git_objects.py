@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 FILE = "100644"
-EXECUTABLE = "100755"
 SYMLINK = "120000"
 FOLDER = "040000"
 SUBMODULE = "160000"
