@@ -13,9 +13,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import orjson
 import soundfile
 
+from hugflow.formats.json_values import loads
 from hugflow.model.plan import DownloadPlan
 from hugflow.model.ranges import RowRanges
 from hugflow.model.records import RowRecord
@@ -75,8 +75,8 @@ def _read(dataset: DatasetFolder, row: int, plan: DownloadPlan) -> tuple[bytes, 
     """A row's JSON, or None when it is not there, damaged, or has other columns."""
     try:
         data = read_regular(dataset.json / f"{row}.json")
-        values = orjson.loads(data)
-    except (OSError, orjson.JSONDecodeError):
+        values = loads(data)
+    except (OSError, ValueError):
         return None
     if not isinstance(values, dict) or values.keys() != {column.name for column in plan.columns}:
         return None

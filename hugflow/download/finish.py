@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from hugflow.card.class_labels import hub_feature, with_label_ids
 from hugflow.card.stored import storage_card
+from hugflow.formats.json_values import loads
 from hugflow.formats.rows import audio_file_row, json_array, json_file_row, json_type, schema_of
 from hugflow.model.errors import StorageFault
 from hugflow.model.plan import AddPlan
@@ -167,7 +168,7 @@ def _row_values(dataset: DatasetFolder, record: RowRecord) -> dict[str, Any]:
         raise _damaged(record, path)
     if record.audio is not None and not _has_size(dataset.audio / record.audio, record.audio_bytes):
         raise _damaged(record, dataset.audio / record.audio)
-    values: dict[str, Any] = orjson.loads(data)
+    values: dict[str, Any] = loads(data)
     return values
 
 

@@ -11,14 +11,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-import orjson
-
 from hugflow.download import pool
 from hugflow.download.adopt import adopt, is_intact
 from hugflow.download.convert import Conversion
 from hugflow.download.finish import finish, remove_unrecorded
 from hugflow.download.pool import PoolSettings
 from hugflow.download.shard_queue import ShardQueue, is_pending
+from hugflow.formats.json_values import loads
 from hugflow.formats.rows import common_schema
 from hugflow.hf_client.http import Hub
 from hugflow.hf_client.read.audio_paths import RepositoryFiles
@@ -373,7 +372,7 @@ class DownloadRun:
         """Text and duration of the first rows, for reports."""
         previews = []
         for record in islice((r for r in read_index(self._dataset) if r.status != "failed"), PREVIEW_ROWS):
-            values = orjson.loads((self._dataset.json / f"{record.row}.json").read_bytes())
+            values = loads((self._dataset.json / f"{record.row}.json").read_bytes())
             text = values.get(self.plan.spec.text_column)
             duration = record.samples / record.sample_rate if record.sample_rate else None
             previews.append(Preview(record.row, text if isinstance(text, str) else None, duration))

@@ -29,6 +29,7 @@ _EXACT = 2**53
 _SMALL = pa.int32()  # marks integers that a float can hold, until the whole column is known; stored as int64
 _INT64 = range(-(2**63), 2**63)
 _MAY_OVERFLOW = re.compile(r"[eE]\+?[0-9]{3}|[0-9]{309}")
+_LONG_INTEGER = re.compile(rb"[0-9]{19}")  # orjson gives floats for integers beyond 64 bits
 _MAY_BE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -74,6 +75,16 @@ def _check_unicode(value: Any) -> None:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise RowError("invalid_text", "a text is not valid Unicode") from error
+
+
+def loads(data: bytes) -> Any:
+    """Read what `dumps` wrote; integers are exact at any size. Raises ValueError."""
+    if not _LONG_INTEGER.search(data):
+        try:
+            return orjson.loads(data)
+        except orjson.JSONDecodeError:
+            pass  # it has no more than 1024 levels
+    return json.loads(data)
 
 
 def dumps(value: Any, *, indent: bool = False) -> bytes:

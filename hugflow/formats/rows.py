@@ -95,12 +95,21 @@ def json_array(values: list[Any], kind: pa.DataType) -> pa.Array:
     """
     try:
         return pa.array(values, kind)
-    except (pa.ArrowTypeError, pa.ArrowInvalid):
-        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            return pa.array([v if v is None or isinstance(v, str) else dumps(v).decode() for v in values], kind)
-        if pa.types.is_floating(kind):
-            return pa.array([None if value is None else float(value) for value in values], kind)
-        raise
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        return pa.array([_fitted(value, kind) for value in values], kind)
+
+
+def _fitted(value: Any, kind: pa.DataType) -> Any:
+    """Return a JSON value with text and floats, at any depth, where the type has them."""
+    if value is None:
+        return None
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return value if isinstance(value, str) else dumps(value).decode()
+    if pa.types.is_floating(kind):
+        return float(value)
+    if pa.types.is_struct(kind):
+        return {field.name: _fitted(value.get(field.name), field.type) for field in kind}
+    return [_fitted(item, kind.value_type) for item in value] if _is_list(kind) else value
 
 
 def json_type(arrow_type: pa.DataType) -> pa.DataType:

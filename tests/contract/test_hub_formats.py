@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import tarfile
+import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -780,6 +781,40 @@ def test_paths_are_relative_to_the_repository_or_to_the_shard(client: HubClient,
     found = client.ask("files", hf_id=hf_id, paths=paths, shard="deep/rows.jsonl")
     expected = [b"root", b"root", b"beside", b"root", b"beside", b"m", b"root", b"m"]
     assert [found[path].get("sha256") for path in paths] == [hashlib.sha256(data).hexdigest() for data in expected]
+
+
+NFC, NFD = (unicodedata.normalize(form, "Zürich/é.wav") for form in ("NFC", "NFD"))
+SPELLINGS: dict[str, tuple[dict[str, bytes], str, bytes | str]] = {
+    "composed for decomposed": ({NFD: b"x"}, NFC, b"x"),
+    "decomposed for composed": ({NFC: b"x"}, NFD, b"x"),
+    "a folder in one form and a name in the other": ({NFD[:8] + NFC[7:]: b"x"}, NFC, b"x"),
+    "the exact one first": ({NFD: b"no", NFC: b"x"}, NFC, b"x"),
+    "Windows": ({"clips/de/a.wav": b"x"}, "clips\\de\\a.wav", b"x"),
+    "Windows, beside the shard": ({"data/clips/a.wav": b"x"}, ".\\clips\\a.wav", b"x"),
+    "Windows, decomposed": ({NFD: b"x"}, NFC.replace("/", "\\"), b"x"),
+    "a name with a backslash": ({"a\\b.wav": b"x", "a/b.wav": b"no"}, "a\\b.wav", b"x"),
+    "two that fit": ({NFC: b"x", "data/" + NFC: b"y"}, NFD, "ambiguous_path"),
+    "two forms that fit": ({NFD[:8] + NFC[7:]: b"x", NFC[:7] + NFD[8:]: b"y"}, NFC, "ambiguous_path"),
+    "none": ({"a.wav": b"x"}, "b\\a.wav", "audio_missing"),
+    "out of the repository": ({"a.wav": b"x"}, "b\\..\\..\\..\\a.wav", "audio_missing"),
+    "another letter case": ({"A.wav": b"x"}, "a.wav", "audio_missing"),
+    "in an archive": ({"x.zip": zip_bytes({NFD: b"x"})}, f"zip://{NFC}::x.zip", b"x"),
+    "in an archive of Windows": ({"x.zip": zip_bytes({"m/a.wav": b"x"})}, "zip://m\\a.wav::x.zip", b"x"),
+    "two in an archive": (
+        {"x.zip": zip_bytes({NFD[:8] + NFC[7:]: b"x", NFC[:7] + NFD[8:]: b"y"})},
+        f"zip://{NFC}::x.zip",
+        "ambiguous_path",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_a_path_in_another_spelling_is_found_when_one_file_fits(client: HubClient, serve: Serve, name: str) -> None:
+    files, path, expected = SPELLINGS[name]
+    (read,) = client.ask("files", hf_id=serve(files), paths=[path], shard="data/rows.csv").values()
+    assert (
+        read == {"reason": expected} if isinstance(expected, str) else {"sha256": hashlib.sha256(expected).hexdigest()}
+    )
 
 
 def test_files_that_are_not_there_have_a_reason(client: HubClient, serve: Serve) -> None:

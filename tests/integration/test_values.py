@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import json
+import tarfile
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from localhub import LocalHub
 from tests.support.world import (
@@ -156,3 +160,72 @@ def test_paths_are_read_from_the_repository_and_nowhere_else(world: World, hub: 
     rows = world.dataset().rows()
     assert (rows[0]["audio"], rows[1]["audio"]) == ("audio/a__0.mp3", "audio/b__1.mp3")
     assert world.dataset().mp3(rows[0]) == world.dataset().mp3(rows[1])
+
+
+CONFIG = "---\nconfigs:\n- config_name: default\n  data_files: {}\n---\n"
+
+
+def test_audio_cells_of_json_may_have_optional_keys(world: World) -> None:
+    """Objects whose keys differ, texts and nulls in one column: each is an audio cell."""
+    samples = (clip(5, 0.2, 8_000) / 32768).tolist()
+    cells = [
+        {"path": "clips/a.wav"},
+        {"path": "clips\\a.wav", "speaker": "x"},
+        "clips/a.wav",
+        None,
+        {"array": samples, "sampling_rate": 8_000},
+        {"path": "clips/gone.wav", "bytes": None},
+    ]
+    rows = "".join(json.dumps({"audio": cell, "n": n}) + "\n" for n, cell in enumerate(cells))
+    files = {"rows.jsonl": rows.encode(), "clips/a.wav": SOUND, "README.md": CONFIG.format("rows.jsonl").encode()}
+    hf_id = world.new_id()
+    world.hub.add_dataset(hf_id)
+    world.hub.commit(hf_id, files)
+    done = world.sync(world.add(hf_id, audio_column="audio", max_failed_rows=1)).ok().result
+    assert [(error["row"], error["reason"]) for error in done["errors"]] == [(5, "audio_missing")]
+    stored = world.dataset()
+    found = stored.rows()
+    assert [found[n]["audio"] is None for n in range(5)] == [False, False, False, True, False]
+    assert stored.mp3(found[0]) == stored.mp3(found[1]) == stored.mp3(found[2])
+    assert len(decode(stored.mp3(found[4]))[0]) == 1_600
+
+
+def test_values_of_several_types_are_values_in_json_and_text_in_the_table(world: World) -> None:
+    values = [1, "1", {"a": 1}, {"a": 1, "b": None}, [1, "x"], 2**70, "text", None]
+    rows = [{"v": value, "several": [value, {"k": value}], "n": n} for n, value in enumerate(values)]
+    hf_id = world.new_id()
+    world.hub.add_dataset(hf_id)
+    world.hub.commit(hf_id, {"train.jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode()})
+    world.sync(world.add(hf_id)).ok()
+    stored = world.dataset()
+    assert list(stored.rows().values()) == rows
+    table = pq.read_table(stored.path / "metadata.parquet").to_pydict()
+    assert [value if isinstance(value, str | None) else json.dumps(value) for value in values] == [
+        value if value is None or value[:1] not in "{[" else json.dumps(json.loads(value)) for value in table["v"]
+    ]
+    assert table["n"] == list(range(len(values)))
+
+
+def test_rows_that_cannot_be_read_fail_with_the_name_of_their_sample(world: World) -> None:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for name, data in [
+            *((f"{n}.wav", SOUND) for n in range(4)),
+            *((f"{n}.json", b'{"tags": [1, "a"]}' if n else b"{") for n in range(4)),
+            ("take.2.wav", SOUND),
+        ]:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    hf_id = world.new_id()
+    world.hub.add_dataset(hf_id)
+    world.hub.commit(hf_id, {"train.tar": file.getvalue()})
+    done = world.sync(world.add(hf_id, audio_column="wav", max_failed_rows=1))
+    assert done.code == 3
+    failed = {error["row"]: (error["reason"], error["message"]) for error in done.result["errors"]}
+    assert [(row, reason) for row, (reason, _) in failed.items()] == [(0, "invalid_value"), (4, "bad_sample")]
+    assert "`0.json`" in failed[0][1]
+    assert "`take.2.wav`" in failed[4][1]
+    rows = world.dataset().rows()
+    assert [row["json"] for row in rows.values()] == [{"tags": [1, "a"]}] * 3
+    assert all(row["wav"] for row in rows.values())

@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
+from typing import Literal
 
 from huggingface_hub.hf_api import RepoFile, RepoFolder
 
@@ -24,8 +27,10 @@ from hugflow.model.errors import RowError, Transient
 
 MAX_FILE_BYTES = 1 << 30
 MAX_OPEN_ARCHIVES = 8
+_FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 AHEAD_BYTES = 64 << 20
 
+_AMBIGUOUS = "several files have the path that the row gives, in other spellings, and none has it exactly"
 _FIX = "Run the same command again: it continues. If it stays, a proxy changes files, or the Hub's copy is damaged."
 
 Read = bytes | RowError
@@ -67,7 +72,7 @@ class RepositoryFiles:
 
         Files are fetched in parallel up to `AHEAD_BYTES` together; those beyond are fetched on access, one by one.
         A path is relative to the repository's root or to the shard's folder; `zip://a.wav::x.zip` is a member of an
-        archive. Errors are `refused_path`, `audio_missing`, `file_too_large`, `unreadable_archive`.
+        archive. Errors are `refused_path`, `audio_missing`, `ambiguous_path`, `file_too_large`, `unreadable_archive`.
         Raises Transient, AuthenticationError.
         """
         found: dict[str, Read] = {}
@@ -93,12 +98,18 @@ class RepositoryFiles:
     ) -> None:
         """Read files by the first of their candidates that the repository has: one request looks up all of them."""
         entries = self._entries({candidate for several in wanted.values() for candidate in several})
+        missing = {path: several for path, several in wanted.items() if not entries.keys() & set(several)}
+        similar = {path: spellings(several) for path, several in missing.items()}
+        entries |= self._entries({spelling for several in similar.values() for spelling in several})
         hits: dict[str, RepoFile] = {}
         held = 0
         for path, several in wanted.items():
-            entry = next((entries[candidate] for candidate in several if candidate in entries), None)
+            fitting = [entries[p] for p in similar.get(path, several) if p in entries]
+            entry = next(iter(fitting), None)
             if entry is None:
                 found[path] = RowError("audio_missing", "the repository has no file at the path that the row gives")
+            elif path in similar and len(fitting) > 1:
+                found[path] = RowError("ambiguous_path", _AMBIGUOUS)
             elif entry.size > MAX_FILE_BYTES:
                 found[path] = RowError("file_too_large", f"the file has {entry.size} bytes, over {MAX_FILE_BYTES}")
             elif held + entry.size <= AHEAD_BYTES:
@@ -138,7 +149,7 @@ class RepositoryFiles:
     def _read_member(self, member: str, archive: str, shard: str) -> bytes:
         opened = self._archive(archive, shard)
         try:
-            info = opened.getinfo(member)
+            info = opened.getinfo(_name_in(opened, member))
             if info.file_size > MAX_FILE_BYTES:
                 raise RowError("file_too_large", f"the file has {info.file_size} bytes, over {MAX_FILE_BYTES}")
             return opened.read(info)
@@ -181,6 +192,32 @@ def candidates(path: str, shard: str, hf_id: str) -> list[str]:
     if not inside:
         raise RowError("refused_path", "the row gives a path that leads out of the repository")
     return list(inside)
+
+
+def spellings(paths: Iterable[str]) -> list[str]:
+    """Return other spellings of paths: with `/` for backslashes, and in the forms NFC and NFD of Unicode."""
+    found: dict[str, None] = {}
+    for path in paths:
+        for written in (path, posixpath.normpath(path.replace("\\", "/"))):
+            folder, slash, name = written.rpartition("/")
+            for one, other in product(_FORMS, repeat=2):
+                spelling = unicodedata.normalize(one, folder) + slash + unicodedata.normalize(other, name)
+                found[spelling] = None
+    return [path for path in found if path not in paths and not path.startswith("..")]
+
+
+def _name_in(archive: zipfile.ZipFile, member: str) -> str:
+    """Return the name of a zip member, also where it is spelled in another form of Unicode or with backslashes."""
+    if member in archive.NameToInfo:
+        return member
+
+    def plain(name: str) -> str:
+        return unicodedata.normalize("NFC", name.replace("\\", "/"))
+
+    fitting = [name for name in archive.NameToInfo if plain(name) == plain(member)]
+    if len(fitting) > 1:
+        raise RowError("ambiguous_path", _AMBIGUOUS)
+    return fitting[0] if fitting else member
 
 
 def _is_whole(data: bytes, entry: RepoFile) -> bool:

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from hugflow.formats.rows import (
     audio_file_name,
     audio_file_row,
+    json_array,
     json_columns,
     json_file_row,
     json_type,
@@ -247,6 +248,18 @@ def test_the_form_of_a_file() -> None:
         row_json({"text": "Grüezi", "n": 1, "x": None})
         == '{\n  "text": "Grüezi",\n  "n": 1,\n  "x": null\n}\n'.encode()
     )
+
+
+def test_values_of_several_types_become_text_at_any_depth_of_a_table() -> None:
+    kind = pa.list_(pa.struct([("a", pa.string()), ("f", pa.float64())]))
+    values = [[{"a": 1, "f": 1}, {"a": "x", "f": 2**70}], None, [], [{"a": {"k": [2**70]}, "f": None}, None]]
+    expected = [
+        [{"a": "1", "f": 1.0}, {"a": "x", "f": 2.0**70}],
+        None,
+        [],
+        [{"a": '{"k":[1180591620717411303424]}', "f": None}, None],
+    ]
+    assert json_array(values, kind).to_pylist() == expected
 
 
 def test_a_schema_comes_back_without_its_metadata() -> None:
