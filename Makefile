@@ -26,7 +26,7 @@ NODE_MODULES := $(if $(NODE_LOCK),$(if $(shell command -v npm),tests/prism/node_
 # start-up depends on compiled code, and PYTHONDONTWRITEBYTECODE may be set; does nothing for what is up to date
 COMPILE := $(PYTHON_BIN) -m compileall -q hugflow localhub
 
-.PHONY: help setup demo test coverage test-torch lint format bench docs lock clean
+.PHONY: help setup demo test soak coverage test-torch lint format bench docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,9 +37,13 @@ demo: $(INSTALLED) $(DEMO_SYSTEM) ## download an example dataset from a small lo
 	@$(COMPILE)
 	@$(PYTHON_BIN) -m examples.demo
 
-test: setup ## all tests; ARGS="-k name" passes on to pytest
+test: setup ## all tests but the long loops; ARGS="-k name" passes on to pytest
 	@$(COMPILE)
-	@$(PYTHON_BIN) $(PYTEST) $(ARGS)
+	@$(PYTHON_BIN) $(PYTEST) -m "not soak" $(ARGS)
+
+soak: setup ## the long loops (kills, power cuts, mutations, network faults), and property tests with new examples
+	@$(COMPILE)
+	@HUGFLOW_SOAK=1 $(PYTHON_BIN) $(PYTEST) -m "soak $(if $(CI),,or hypothesis)" $(ARGS)
 
 coverage: setup ## all tests, with the branches that they reach
 	@$(VENV)/bin/coverage erase

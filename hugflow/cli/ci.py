@@ -180,6 +180,7 @@ def watch(
     Example:
       hugflow ci watch
     """
+    from hugflow.cli.alerts import Alerts
     from hugflow.gitops.requests import read_default_branch_requests
 
     connection = github(session)
@@ -264,6 +265,8 @@ def alert(
     """
     if status not in STATUSES:
         raise UsageError("raising an alert", f"{status!r} is no status", f"Give one of {', '.join(STATUSES)}.")
+
+    from hugflow.cli.alerts import Alerts
 
     run_url = session.actions_job().run_url
     alerts = Alerts(session, github(session))

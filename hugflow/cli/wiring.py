@@ -332,6 +332,7 @@ def github(session: Session, *, retries: int | None = None) -> GitHub:
             timeout_s=int(settings.connection_timeout) or 1,
             max_retries=settings.max_retries,
             retry_backoff_s=settings.retry_backoff,
+            seconds_between_writes=settings.github_write_interval,
         ),
         retries=retries,
     )

@@ -94,6 +94,8 @@ class Settings(BaseModel):
     """Repository whose pull requests are worked on."""
     github_api_url: Address = "https://api.github.com"
     """Address of GitHub's API; that of your server for GitHub Enterprise."""
+    github_write_interval: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1
+    """Seconds between two writes to GitHub, which asks for one; 0 suits a GitHub Enterprise server without limits."""
     slack_webhook_url: Annotated[SecretStr, Allowed("an https address"), AfterValidator(_secret_address)] | None = None
     """Slack webhook for messages; it decides the channel itself."""
     slack_bot_token: Secret | None = None

@@ -62,7 +62,6 @@ def _survives(world: FaultWorld, case: Case, code: int, *, refused: bool) -> Non
     world.check(case, code=0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("which", "call", "nth"), MOMENTS)
 def test_one_call_that_fails_ends_the_run_or_is_not_needed(
     world: FaultWorld, audio: Case, which: str, call: str, nth: int

@@ -79,7 +79,6 @@ def test_a_disk_that_is_clearly_too_small_is_refused_before_the_first_byte(
         assert not _fails(world, texts)
 
 
-@pytest.mark.slow
 def test_a_disk_that_is_full_at_the_very_end(world: FaultWorld, texts: Case, quiet: FaultWorld) -> None:
     """A page more each time, so that every file of the end is the one that finds no room."""
     used, _ = _used(quiet.place(texts).folder)
@@ -93,7 +92,6 @@ def test_a_disk_that_is_full_at_the_very_end(world: FaultWorld, texts: Case, qui
     assert failures >= 3
 
 
-@pytest.mark.slow
 def test_a_disk_that_runs_out_of_inodes(world: FaultWorld, texts: Case, quiet: FaultWorld) -> None:
     _, inodes = _used(quiet.place(texts).folder)
     world.add(texts.hf_id, "texts")
@@ -123,7 +121,6 @@ def test_a_disk_that_fills_up_under_the_run(world: FaultWorld, texts: Case) -> N
 # -- state -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_a_state_directory_that_is_full(world: FaultWorld, texts: Case) -> None:
     """A page more each time: locks, journal, progress and manifest all find no room once."""
     world.add(texts.hf_id, "texts")

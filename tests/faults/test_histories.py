@@ -356,7 +356,7 @@ def cases(quiet: FaultWorld) -> Mapping[str, Case]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_any_history_ends_well(make_world: MakeWorld, cases: Mapping[str, Any]) -> None:
     machine = type("Histories", (Histories,), {"make_world": staticmethod(make_world), "cases": cases})
     # the same histories in every run; a shorter one that fails, too, is not looked for: kills are not repeatable

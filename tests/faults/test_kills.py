@@ -10,9 +10,10 @@ import pytest
 
 from localhub import LocalHub
 from tests.support.faults import GROUP_ROWS, Case, FaultWorld, audio_rows, chance, json_rows
+from tests.support.warm import WarmRun
 from tests.support.world import group_members, kill_group, wait_until
 
-KILLS = 40
+KILLS, FEW_KILLS = 40, 4
 
 
 @pytest.fixture(scope="module")
@@ -28,21 +29,29 @@ def cases(quiet: FaultWorld, hub: LocalHub) -> dict[str, Case]:
     }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "workers", "seed"), [("json", 2, 1), ("json", 1, 2), ("audio", 2, 3), ("audio", 1, 4), ("lines", 2, 5)]
+    ("kind", "workers", "seed", "kills"),
+    [
+        ("json", 2, 6, FEW_KILLS),
+        ("audio", 2, 7, FEW_KILLS),
+        pytest.param("json", 2, 1, KILLS, marks=pytest.mark.soak),
+        pytest.param("json", 1, 2, KILLS, marks=pytest.mark.soak),
+        pytest.param("audio", 2, 3, KILLS, marks=pytest.mark.soak),
+        pytest.param("audio", 1, 4, KILLS, marks=pytest.mark.soak),
+        pytest.param("lines", 2, 5, KILLS, marks=pytest.mark.soak),
+    ],
 )
 def test_kills_at_random_moments_lose_and_double_nothing(
-    world: FaultWorld, cases: dict[str, Case], kind: str, workers: int, seed: int
+    world: FaultWorld, cases: dict[str, Case], kind: str, workers: int, seed: int, kills: int
 ) -> None:
     case, moments = cases[kind], chance(seed)
     world.add(case.hf_id, case.hf_id.rpartition("/")[2])
     killed = at_work = 0
     arguments = ["local-sync", case.request]
-    while killed < KILLS:
+    while killed < kills:
         before = world.unrecorded(case)
         with world.warm_running(*arguments, WORKERS=str(workers)) as run:
-            _wait(world, case, moments)
+            _wait(world, case, moments, run)
             code = run.poll()
             kill_group(run)
             run.wait(60)
@@ -61,18 +70,16 @@ def test_kills_at_random_moments_lose_and_double_nothing(
         arguments = ["local-sync", case.request]
     assert world.quick_sync(case.request, WORKERS=str(workers)).code == 0
     world.check(case, code=0)
-    assert at_work >= KILLS // 2, f"only {at_work} of {KILLS} runs were killed at work"
+    assert at_work >= kills // 2, f"only {at_work} of {kills} runs were killed at work"
 
 
-def _wait(world: FaultWorld, case: Case, moments: random.Random) -> None:
+def _wait(world: FaultWorld, case: Case, moments: random.Random, run: WarmRun) -> None:
     """Until any moment, or until a moment after rows were recorded."""
     if moments.random() < 0.3:
         time.sleep(moments.uniform(0, 1.5))
         return
     before = _lines(world, case)
-    deadline = time.monotonic() + moments.uniform(0.3, 3)
-    while time.monotonic() < deadline and _lines(world, case) <= before + 1:
-        time.sleep(0.002)
+    wait_until(lambda: _lines(world, case) > before + 1 or run.poll() is not None, every_s=0.002)
     time.sleep(moments.uniform(0, 0.1))
 
 

@@ -174,6 +174,7 @@ def _repaired(finished: Finished, case: Case) -> None:
     assert tree(finished.folder(case)) == case.reference
 
 
+@pytest.mark.soak
 def test_verify_names_each_of_a_thousand_mutations_and_repair_undoes_them(finished: Finished) -> None:
     total = 0
     for batch in range(BATCHES):

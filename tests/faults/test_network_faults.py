@@ -138,7 +138,7 @@ def _stopped(world: FaultWorld, case: Case, done: FaultDone) -> None:
 # -- all faults at once ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("kind", FEWEST)
 def test_any_mix_of_faults_makes_no_row_wrong(world: FaultWorld, cases: Mapping[str, Case], kind: str) -> None:
     """Downloads among faults, until enough requests were made; each ends whole, or stops so that the next goes on."""

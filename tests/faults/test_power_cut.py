@@ -72,7 +72,7 @@ def cases(quiet: FaultWorld) -> dict[str, Case]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("on_the_disk", "kind", "workers", "seed"),
     [("everything", "audio", 2, 21), ("storage", "audio", 2, 22), ("everything", "texts", 1, 23)],
@@ -116,7 +116,7 @@ def _groups(world: FaultWorld) -> int:
     return sum(path.read_bytes().count(b'"rows":') for path in journals.glob("*.jsonl")) if journals.is_dir() else 0
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_what_a_power_cut_leaves_of_a_restart_and_of_a_removal(world: FaultWorld, cases: dict[str, Case]) -> None:
     disk = Disk(world.folder.parent / "disk.img", world.folder)
     disk.make()

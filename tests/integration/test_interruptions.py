@@ -80,7 +80,7 @@ def _until_rows_are_written(world: World, process: subprocess.Popen[str]) -> Non
     wait_until(lambda: len(journal_rows(_journal(world))) > before or process.poll() is not None)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_sigkill_at_twenty_moments_changes_nothing(world: World, reference: Stored) -> None:
     chance = random.Random(20_250_607)
     request = world.add(**REQUEST)

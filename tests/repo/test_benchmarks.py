@@ -52,7 +52,6 @@ EXPECTED = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", benchmarks.NAMES)
 def test_a_benchmark_runs_and_prints_its_ratios(name: str, repo_root: Path, clean_environ: dict[str, str]) -> None:
     if name == "encode" and shutil.which("ffmpeg") is None:

@@ -117,7 +117,7 @@ class FaultWorld(World):
         try:
             yield run
         finally:
-            kill_group(run)  # type: ignore[arg-type]  # it has the pid of a process
+            kill_group(run)
             run.wait(60)
             run.close()
 

@@ -258,6 +258,7 @@ class Runner:
             "GITHUB_RUN_ATTEMPT": "1",
             "GITHUB_SERVER_URL": GITHUB_WEB,
             "GITHUB_API_URL": self.github.api,
+            "GITHUB_WRITE_INTERVAL": "0",  # the unit tests of the client are about the pause
             "GITHUB_WORKSPACE": str(self.world.folder),
             "GITHUB_STEP_SUMMARY": str(summary),
             "GITHUB_ACTOR": event["sender"]["login"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
@@ -24,6 +25,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from localhub import LocalHub
+from tests.support.warm import WarmRun, WarmStarts
 
 AUDIO_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 FEATURES = {"audio": {"_type": "Audio"}, "image": {"_type": "Image"}}
@@ -128,13 +130,26 @@ class World:
     secrets: Mapping[str, str]
     repositories: int = 0
     settings: dict[str, str] = field(default_factory=dict)
+    starts: WarmStarts | None = None
+    outputs: Iterator[int] = field(default_factory=itertools.count)
 
     @classmethod
-    def make(cls, folder: Path, hub: LocalHub, environ: dict[str, str], secrets: Mapping[str, str]) -> World:
-        """An empty checkout in `folder`, with one worker (quick to start), that waits little between attempts."""
+    def make(
+        cls,
+        folder: Path,
+        hub: LocalHub,
+        environ: dict[str, str],
+        secrets: Mapping[str, str],
+        starts: WarmStarts | None = None,
+    ) -> World:
+        """An empty checkout in `folder`, with one worker (quick to start), that waits little between attempts.
+
+        With `starts`, runs are forks of a process that has imported everything.
+        """
         checkout = folder / "checkout"
         checkout.mkdir()
-        return cls(checkout, hub, environ | {"WORKERS": "1", "RETRY_BACKOFF": "0.05"}, secrets)
+        settings = {"WORKERS": "1", "RETRY_BACKOFF": "0.05"}
+        return cls(checkout, hub, environ | settings, secrets, starts=starts)
 
     @property
     def storage(self) -> Path:
@@ -190,6 +205,7 @@ class World:
         with self.running(*arguments, **environ) as process:
             out, err = process.communicate(timeout=timeout)
         self.check_no_secret(out, err)
+        assert process.returncode is not None
         return Done(process.returncode, out, err)
 
     def sync(self, request: str, *arguments: str, **environ: str) -> Done:
@@ -197,8 +213,18 @@ class World:
         return self.run("local-sync", request, "--json", *arguments, **environ)
 
     @contextmanager
-    def running(self, *arguments: str, **environ: str) -> Iterator[subprocess.Popen[str]]:
+    def running(self, *arguments: str, **environ: str) -> Iterator[subprocess.Popen[str] | WarmRun]:
         """The command while it runs, in a process group of its own, which does not outlive the block."""
+        if self.starts is not None:
+            output = self.folder.parent / f"run-{next(self.outputs)}"
+            run = self.starts.start(arguments, self.folder, self.env | environ, output)
+            try:
+                yield run
+            finally:
+                kill_group(run)
+                run.wait(60)
+                run.close()
+            return
         process = subprocess.Popen(
             [sys.executable, "-m", "hugflow", *arguments],
             cwd=self.folder,
@@ -233,7 +259,7 @@ class World:
         return not any(folder.exists() for folder in (self.storage, self.state, self.processed))
 
 
-def kill_group(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> None:
+def kill_group(process: subprocess.Popen[str] | WarmRun, number: int = signal.SIGKILL) -> None:
     """Send a signal to a run and everything that it started."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, number)

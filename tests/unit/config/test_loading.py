@@ -27,6 +27,7 @@ EACH: tuple[tuple[str, str, Any], ...] = (
     ("github_token", "ghs_abc", SecretStr("ghs_abc")),
     ("github_repo", "acme/data.sets", "acme/data.sets"),
     ("github_api_url", "https://github.example.org/api/v3/", "https://github.example.org/api/v3"),
+    ("github_write_interval", "0", 0.0),
     ("slack_webhook_url", "https://hooks.example.org/T/B/x", SecretStr("https://hooks.example.org/T/B/x")),
     ("slack_bot_token", "xoxb-1", SecretStr("xoxb-1")),
     ("slack_channel", "#data", "#data"),
