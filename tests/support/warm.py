@@ -42,7 +42,8 @@ class WarmStart:
         self._socket = ours
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", __file__, str(theirs.fileno())],
-            env=dict(environ),
+            # what a reader is started with: the default pool reserves more memory than a reader may have
+            env={**environ, "ARROW_DEFAULT_MEMORY_POOL": "system"},
             stdin=subprocess.DEVNULL,
             pass_fds=(theirs.fileno(),),
         )
@@ -209,7 +210,7 @@ def _import_all() -> None:
     shell.session(Common()).engine((), Interrupts())
     import hugflow.cli.boundary
     import hugflow.download.worker
-    import hugflow.hf_client.read.resolve
+    import hugflow.hf_client.read.limited_calls
     import hugflow.publish.run
     import hugflow.render.console
     import hugflow.report.json_output
