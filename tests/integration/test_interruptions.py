@@ -33,6 +33,7 @@ GROUP_ROWS = 64
 STOP_WITHIN_S = 5
 NAME = "acme__long__split_train__rev_main"
 REQUEST = {"hf_id": "acme/long", "name": "long", "max_failed_rows": 3}
+COLD_STARTS = True  # signals and the end of processes are what is tested here
 
 
 def _rows() -> list[dict[str, Any]]:
