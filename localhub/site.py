@@ -29,6 +29,7 @@ class Settings:
     `multipart_from`: LFS uploads of at least so many bytes go in parts of `part_size` bytes (never, when None).
     Answered with 413: a commit with more than `max_operations`, a question about more than `max_objects` files.
     Answered with 507: an upload beyond `quota_bytes` of LFS objects in a repository, or of Xet data in all.
+    `mirror`: facts about a repository have file names only, as a mirror gives them that drops `?blobs=true` and cards.
     `clock` gives the dates of commits, in seconds since the epoch: with a fixed one, shas repeat.
     """
 
@@ -39,6 +40,7 @@ class Settings:
     max_operations: int | None = None
     max_objects: int | None = None
     quota_bytes: int | None = None
+    mirror: bool = False
     clock: Callable[[], float] = time.time
 
 

@@ -48,7 +48,10 @@ def dataset_info(site: Site, request: Request) -> Response:
     """Open for gated repositories too: their metadata is public, their files are not."""
     repository = site.repository(request)
     commit = repository.resolve(request.params.get("rev", DEFAULT_BRANCH))
-    info = views.dataset_info(repository, commit, site.objects, blobs=request.flag("blobs"))
+    blobs = request.flag("blobs") and not site.settings.mirror
+    info = views.dataset_info(repository, commit, site.objects, blobs=blobs)
+    if site.settings.mirror:
+        info |= {"cardData": None, "tags": []}
     wanted = request.query.get("expand", []) + request.query.get("expand[]", [])
     if wanted:
         unknown = [name for name in wanted if name not in info]
@@ -145,6 +148,7 @@ ROUTES = (
     Route("dataset_info", _GET, "/api/datasets/{repo}", dataset_info),
     Route("dataset_info", _GET, "/api/datasets/{repo}/revision/{rev}", dataset_info),
     Route("tree", _GET, "/api/datasets/{repo}/tree/{rev}", tree),
+    Route("tree", _GET, "/api/datasets/{repo}/tree/{rev}/", tree),
     Route("tree", _GET, "/api/datasets/{repo}/tree/{rev}/{path}", tree),
     Route("paths_info", ("POST",), "/api/datasets/{repo}/paths-info/{rev}", paths_info),
     Route("refs", _GET, "/api/datasets/{repo}/refs", refs),

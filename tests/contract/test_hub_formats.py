@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from localhub import Fault, LocalHub
+from localhub import Fault, LocalHub, Settings
 from tests.conftest import _safe_environ
 from tests.support.hub_client import HubClient
 
@@ -403,6 +403,44 @@ def test_a_folder_of_2500_files(client: HubClient, serve: Serve) -> None:
     answer = client.split(serve(files))
     assert [row["audio"]["path"] for row in answer["rows"]] == sorted(files)
     assert sum(answer["groups"][0]) == 2_500
+
+
+# -- mirrors and licences --------------------------------------------------------------------------------------------
+
+
+def test_a_mirror_that_drops_sizes_and_card(tmp_path: Path) -> None:
+    """Sizes and hashes come from the listing, the licence from README.md, and the card is checked all the same."""
+    with LocalHub(settings=Settings(mirror=True)) as mirror:
+        mirror.add_dataset("acme/mirrored")
+        mirror.commit("acme/mirrored", {"README.md": card("license: [mit, cc0-1.0]").encode(), "train.csv": b"a\n1\n"})
+        mirror.add_dataset("acme/away")
+        mirror.commit("acme/away", {"README.md": one_config("https://example.com/x.csv").encode(), "x.csv": b"a\n1\n"})
+        environ = _safe_environ(tmp_path / "home") | {"HF_ENDPOINT": mirror.url, "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}
+        with HubClient.running(environ, tmp_path) as client:
+            answer = client.split("acme/mirrored")
+            assert len(answer["rows"]) == 1
+            assert answer["facts"]["licence"] == "mit, cc0-1.0"
+            assert client.refusal("acme/away")["reason"] == "foreign_files"
+
+
+@pytest.mark.parametrize(
+    ("text", "licence", "words"),
+    [
+        ("---\nlicense: mit\n---\n# License\nAll of it.", "mit", None),
+        ("# Data\n\n## License\n\nCC BY 4.0,\nsee LICENSE\n\nMore\n", None, "CC BY 4.0, see LICENSE"),
+        ("---\npretty_name: x\n---\n### Licensing Information\n\nFree for research.\n", None, "Free for research."),
+        ("## Licence\n[More Information Needed]\n## The license of the sounds\n\nODbL\n", None, "ODbL"),
+        ("## License\n\n[Needs More Information]\n", None, None),
+        ("## License\n## Contact\nme\n", None, None),
+        ("# Data\nNo word about it.\n", None, None),
+    ],
+)
+def test_a_licence_that_only_the_readme_has(
+    client: HubClient, serve: Serve, text: str, licence: str | None, words: str | None
+) -> None:
+    facts = client.split(serve({"README.md": text, "train.csv": "a\n1\n"}), describe_only=True)["facts"]
+    told = [f"the licence is stated only in the text of README.md: `{words}`"] if words else []
+    assert (facts["licence"], facts["remarks"]) == (licence, told)
 
 
 # -- class labels ----------------------------------------------------------------------------------------------------

@@ -282,3 +282,23 @@ def test_a_fixed_clock_gives_the_same_shas(speech: Path) -> None:
         with LocalHub(settings=Settings(clock=lambda: 1_700_000_000.0)) as hub:
             shas.append(hub.add_dataset("acme/speech", speech))
     assert shas[0] == shas[1]
+
+
+def test_a_mirror_tells_names_only_and_lists_the_rest(speech: Path) -> None:
+    with LocalHub(settings=Settings(mirror=True)) as hub:
+        sha = hub.add_dataset("acme/speech", speech)
+        api = HfApi(hub.url, token=False)
+        info = api.dataset_info("acme/speech", files_metadata=True)
+        assert {(file.size, file.blob_id) for file in info.siblings} == {(None, None)}
+        assert (info.card_data, info.tags) == (None, [])
+        listed = {
+            entry.path: entry.size
+            for entry in api.list_repo_tree("acme/speech", repo_type="dataset", recursive=True)
+            if isinstance(entry, RepoFile)
+        }
+        assert listed["data/clip.mp3"] == len(CLIP)
+        for address in (
+            f"{hub.url}/api/datasets/acme/speech/tree/main",
+            f"{hub.url}/api/datasets/acme/speech/tree/{sha}/",
+        ):
+            assert {entry["path"] for entry in get_session().get(address).json()} == {"README.md", "data"}

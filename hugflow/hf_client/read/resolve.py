@@ -11,11 +11,12 @@ from contextlib import contextmanager
 
 import datasets
 from datasets.exceptions import DatasetsError
-from huggingface_hub.hf_api import DatasetInfo
+from huggingface_hub.hf_api import DatasetInfo, RepoFile, RepoSibling
 
 from hugflow.formats.rows import schema_text
 from hugflow.hf_client.http import Hub, chain, explain, gated
 from hugflow.hf_client.read.card_files import check_card
+from hugflow.hf_client.read.licence import licence_of
 from hugflow.hf_client.read.repository_reader import Resolved, SplitSummary, audio_column
 from hugflow.hf_client.read.revisions import commit_of
 from hugflow.hf_client.read.splits import SplitFiles
@@ -27,6 +28,7 @@ from hugflow.model.records import EncoderSettings
 from hugflow.model.specs import AddSpec, DatasetIdentity
 from hugflow.request.file import InvalidRequestFile, ParsedRequest, Problem
 from hugflow.request.validator import check_columns, check_repository
+from hugflow.text.printable import shown
 
 
 def resolve(
@@ -56,7 +58,7 @@ def resolve(
         expected_rows=found.expected_rows,
     )
     remarks = (*found.remarks, *unused_files(info, [builder.config, *_other_configs(builder)]))
-    return Resolved(_facts(info, configs, splits, remarks), download)
+    return Resolved(_facts(hub, info, configs, splits, remarks), download)
 
 
 def inspect(hub: Hub, hf_id: str, revision: str) -> tuple[HubFacts, list[SplitSummary]]:
@@ -77,7 +79,7 @@ def inspect(hub: Hub, hf_id: str, revision: str) -> tuple[HubFacts, list[SplitSu
             counted = all(shard.groups is not None for shard in found.shards)
             rows = sum(shard.rows for shard in found.shards) if counted else found.expected_rows
             summaries.append(SplitSummary(config, split, found.format, rows, size, len(found.shards), found.columns))
-    return _facts(info, configs, all_splits, (*remarks, *unused_files(info, read))), summaries
+    return _facts(hub, info, configs, all_splits, (*remarks, *unused_files(info, read))), summaries
 
 
 def repository(hub: Hub, hf_id: str, revision: str) -> DatasetInfo:
@@ -87,8 +89,24 @@ def repository(hub: Hub, hf_id: str, revision: str) -> DatasetInfo:
         return hub.api().dataset_info(hf_id, revision=revision, files_metadata=True, timeout=hub.read_timeout_s)
 
     info = hub.call(f"resolving {hf_id} at {revision}", ask)
+    if info.siblings is None or any(file.size is None for file in info.siblings):
+        info.siblings = _listed_files(hub, hf_id, commit_of(info))
     check_card(hub, info)
     return info
+
+
+def _listed_files(hub: Hub, hf_id: str, sha: str) -> list[RepoSibling]:
+    """The files with sizes and hashes from the listing of the tree: some mirrors drop them from the facts."""
+
+    def ask() -> list[RepoSibling]:
+        entries = hub.api().list_repo_tree(hf_id, recursive=True, revision=sha, repo_type="dataset")
+        return [
+            RepoSibling(rfilename=entry.path, size=entry.size, blob_id=entry.blob_id, lfs=entry.lfs)
+            for entry in entries
+            if isinstance(entry, RepoFile)
+        ]
+
+    return hub.call(f"listing the files of {hf_id}", ask)
 
 
 def config_names(hub: Hub, hf_id: str, sha: str) -> list[str]:
@@ -199,15 +217,17 @@ def _token(hub: Hub) -> str | bool:
     return hub.token or False
 
 
-def _facts(info: DatasetInfo, configs: Iterable[str], splits: Iterable[str], remarks: Iterable[str]) -> HubFacts:
-    stated = info.card_data.get("license") if info.card_data else None
-    licences = [each for each in (stated if isinstance(stated, list) else [stated]) if isinstance(each, str)]
+def _facts(
+    hub: Hub, info: DatasetInfo, configs: Iterable[str], splits: Iterable[str], remarks: Iterable[str]
+) -> HubFacts:
+    licence, words = licence_of(hub, info)
+    told = [f"the licence is stated only in the text of README.md: {shown(words, 200)}"] if words else []
     return HubFacts(
         sha=commit_of(info),
-        licence=", ".join(licences) or None,
+        licence=licence,
         gated=bool(info.gated),
         private=bool(info.private),
         configs=tuple(configs),
         splits=tuple(splits),
-        remarks=tuple(remarks),
+        remarks=(*told, *remarks),
     )
