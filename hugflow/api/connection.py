@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from hugflow.hf_client.library_defaults import ambient_hub, without_bars
 from hugflow.hf_client.write.repository import Commit, Repository
@@ -41,7 +41,11 @@ class CommitOptions(Connection, total=False):
     """Fields of a publish request that are common to its tables; docs/requests.md explains each."""
 
     card: Card | Mapping[str, Any]
-    private: bool
+    private: bool | None
+    append: bool
+    replace: bool
+    layout: Literal["shards", "tables"]
+    default_config: str | None
     revision: str
     tag: str | None
     create_pr: bool

@@ -14,6 +14,7 @@ from hugflow.card.hub_rules import CardProblem, check_fields
 from hugflow.hf_client.library_defaults import ambient_hub, without_bars
 from hugflow.hf_client.write.repository import Repository
 from hugflow.model.errors import InvalidRequest, NotFoundError
+from hugflow.model.publish_spec import AgeOf
 from hugflow.model.specs import repository_name
 from hugflow.publish import freshness as ages
 from hugflow.publish.commit import Changes, publish_changes
@@ -168,15 +169,18 @@ def check_freshness(
     repo_id: str,
     max_age: timedelta = timedelta(days=2),
     *,
+    of: AgeOf = "publish",
     revision: str = "main",
     token: str | None = None,
     endpoint: str | None = None,
 ) -> Freshness:
     """Read the age of a repository's data from its spec.json; `is_stale` where it is more than `max_age`.
 
+    `of="data"` is the age of the newest time in the rows, in place of that of the last publish.
+
     Raises NotFoundError, Terminal, AuthenticationError, Transient.
     """
-    return ages.freshness(ambient_hub(token, endpoint), repo_id, revision, max_age.total_seconds(), now())
+    return ages.freshness(ambient_hub(token, endpoint), repo_id, revision, max_age.total_seconds(), now(), of)
 
 
 def spec_changed(

@@ -108,10 +108,14 @@ def upload_batch(
     split: str = "train",
     **options: Unpack[PublishOptions],
 ) -> Published:
-    """Publish an Arrow record batch as the rows of a split. Raises TypeError for other data, and as `push_to_hub`."""
+    """Add an Arrow record batch to the rows of a split. Raises TypeError for other data, and as `push_to_hub`.
+
+    Each call adds its rows, so that three calls give three batches; `append=False` replaces the split.
+    """
     if not isinstance(batch, pa.RecordBatch):
         raise TypeError(f"not a record batch: {type(batch).__name__}; push_to_hub takes other data")
-    return push_to_hub(batch, repo_id, config_name=config_name, split=split, **options)
+    appending: PublishOptions = {"append": True, **options}
+    return push_to_hub(batch, repo_id, config_name=config_name, split=split, **appending)
 
 
 def publish_request(
@@ -143,7 +147,7 @@ def _published(outcome: Outcome, tally: UploadTally) -> Published:
         sha=outcome.sha,
         commit_url=commit.url if commit else None,
         pr_url=commit.pr_url if commit else None,
-        rows={table.job.name: table.facts.rows for table in outcome.tables},
+        rows={table.name: table.rows for table in outcome.tables},
         version=outcome.version,
         size_bytes=outcome.size_bytes,
         sent_bytes=tally.sent_bytes,

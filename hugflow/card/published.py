@@ -12,26 +12,31 @@ from typing import Any
 
 from hugflow.card.feature_text import yaml_list
 from hugflow.card.front_matter import GONE, CardText, parse, updated
-from hugflow.card.hub_rules import check_fields, size_category
-from hugflow.card.sections import beginning, plain_glob, sections, with_sections
+from hugflow.card.hub_rules import LICENCES, check_fields, size_category
+from hugflow.card.sections import Origin, beginning, plain_glob, sections, with_sections
 from hugflow.card.spec_json import SpecJson
 from hugflow.model.errors import InvalidRequest
 from hugflow.model.publish_spec import DEFAULT_CONFIG, Card
+from hugflow.text.printable import shown
 
 _OWN_FIELDS = ("pretty_name", "license", "license_name", "license_link", "language", "tags", "task_categories")
-_REPLACED = frozenset(("config_name", "data_files", "data_dir", "features"))
+_REPLACED = frozenset(("config_name", "data_files", "data_dir"))
 _ENCODING = "surrogateescape"  # bytes that are no UTF-8 come out as they went in
 
 
 @dataclass(frozen=True, slots=True)
 class CardSplit:
-    """A split. `uncompressed_bytes` is its size as Arrow holds it, `size_bytes` that of its files."""
+    """A split. `uncompressed_bytes` is its size as Arrow has it, `size_bytes` that of its files.
+
+    `patterns` name its files; without them, it has `shards` in the folder of the config.
+    """
 
     name: str
     rows: int
     shards: int
     uncompressed_bytes: int
     size_bytes: int
+    patterns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +58,39 @@ class BuiltCard:
 
 
 def build(
-    old: bytes | None, repo_id: str, description: str | None, card: Card, configs: Sequence[CardConfig], spec: SpecJson
+    old: bytes | None,
+    repo_id: str,
+    description: str | None,
+    card: Card,
+    configs: Sequence[CardConfig],
+    spec: SpecJson,
+    *,
+    origin: Origin | None = None,
+    files: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
+    without: Sequence[str] = (),
+    default: str | None = None,
 ) -> BuiltCard:
     """The card after `configs` were published; `spec` is the repository's new spec.json.
 
     `description` begins the card where there is none yet. Fields of `card` that are None stay as they are in `old`.
+    `origin` gives what neither of them says. `files` names the files of other configs by split and pattern; those
+    called `without` are removed; `default` is the config that is loaded without a name.
     Raises InvalidRequest: `invalid_card` for an old card that cannot be read, and for fields that the Hub refuses.
     """
     text, newline = _decoded(old)
     parts = CardText.of(text)
     front = parse(parts.matter)
     _check_shape(front)
-    fields = _people_fields(front, card) | _data_fields(front, configs)
+    fields = _people_fields(front, card, origin) | _data_fields(front, configs, files or {}, without)
+    if default is not None:
+        fields["configs"] = _with_default(fields["configs"], default)
     merged = {name: value for name, value in (front | fields).items() if value is not GONE}
     warnings = tuple(_check_merged(merged, {name for name in fields if front.get(name) != merged.get(name)}))
     body = parts.body
     if not body.strip():
         title = merged.get("pretty_name") or repo_id.partition("/")[2]
         body = newline.join(beginning(str(title), description))
-    body = with_sections(body, sections(repo_id, card.citation, spec), newline)
+    body = with_sections(body, sections(repo_id, card.citation, spec, origin), newline)
     matter = updated(parts.matter, fields, newline)
     return BuiltCard(_encoded(CardText(parts.before, matter, body), newline), warnings)
 
@@ -114,9 +133,12 @@ def _encoded(parts: CardText, newline: str) -> bytes:
 # -- front matter ----------------------------------------------------------------------------------------------------
 
 
-def _people_fields(front: Mapping[str, Any], card: Card) -> dict[str, Any]:
+def _people_fields(front: Mapping[str, Any], card: Card, origin: Origin | None) -> dict[str, Any]:
     """The fields that the request sets. A licence that the Hub lists takes `license_name` away."""
     given = card.model_dump(exclude_none=True)
+    if origin is not None and origin.licence and not given.get("license") and not front.get("license"):
+        known = origin.licence in LICENCES
+        given |= {"license": origin.licence} if known else {"license": "other", "license_name": origin.licence}
     fields = {name: _field(given[name]) for name in _OWN_FIELDS if name in given}
     if fields.get("license", "other") != "other":
         fields |= {name: GONE for name in ("license_name", "license_link") if name in front and name not in fields}
@@ -127,14 +149,23 @@ def _field(value: Any) -> Any:
     return list(dict.fromkeys(value)) if isinstance(value, tuple) else value
 
 
-def _data_fields(front: Mapping[str, Any], configs: Sequence[CardConfig]) -> dict[str, Any]:
+def _data_fields(
+    front: Mapping[str, Any],
+    configs: Sequence[CardConfig],
+    files: Mapping[str, Mapping[str, Sequence[str]]],
+    without: Sequence[str],
+) -> dict[str, Any]:
     """The fields from which the Hub and `datasets` load the data; entries of other configs stay."""
     mine = {config.name: config for config in configs}
-    infos = [_info(mine[name]) if (name := _name(info)) in mine else info for info in _infos(front)]
+    old_infos = [info for info in _infos(front) if _name(info) not in without]
+    infos = [_info(mine[name]) if (name := _name(info)) in mine else info for info in old_infos]
     known = {_name(info) for info in infos}
     infos += [_info(config) for config in configs if config.name not in known]
-    listed = front.get("configs")
-    entries = [_entry(mine[name], each) if (name := _name(each)) in mine else each for each in _list(listed)]
+    listed = [each for each in _list(front.get("configs")) if _name(each) not in without]
+    known = {_name(each) for each in listed}
+    listed = [*({"config_name": name} for name in files if name not in known), *listed]
+    entries = [_entry(mine[name], each) if (name := _name(each)) in mine else each for each in listed]
+    entries = [_with_files(name, files[name], each) if (name := _name(each)) in files else each for each in entries]
     known = {_name(each) for each in entries}
     entries += [_entry(config, {}) for config in configs if config.name not in known]
     return {"dataset_info": _info_field(infos), "configs": entries, **_size_field(infos)}
@@ -192,14 +223,38 @@ def _info(config: CardConfig) -> dict[str, Any]:
 
 def _entry(config: CardConfig, old: Mapping[str, Any]) -> dict[str, Any]:
     """The entry of `configs`. Its other keys stay, but for those about other files or columns."""
-    files = [
-        {"split": split.name, "path": files_of(config.folder, split.name, split.shards)} for split in config.splits
-    ]
+    files = {
+        split.name: split.patterns or (files_of(config.folder, split.name, split.shards),) for split in config.splits
+    }
+    return _with_files(config.name, files, {key: value for key, value in old.items() if key != "features"})
+
+
+def _with_files(name: str, splits: Mapping[str, Sequence[str]], old: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of `configs` whose splits have the files that match these patterns."""
     return {
-        "config_name": config.name,
-        "data_files": files,
+        "config_name": name,
+        "data_files": [
+            {"split": split, "path": patterns[0] if len(patterns) == 1 else list(patterns)}
+            for split, patterns in splits.items()
+        ],
         **{key: value for key, value in old.items() if key not in _REPLACED},
     }
+
+
+def _with_default(entries: Sequence[Any], default: str) -> list[Any]:
+    """The entries of `configs` with one of them as the default."""
+    if default not in map(_name, entries):
+        raise InvalidRequest(
+            "checking the card",
+            f"`default_config` names {shown(default)}, and the repository has no such config",
+            "Name one of its configs, or leave the field out.",
+            reason="invalid_card",
+            field="default_config",
+        )
+    rest = [{k: v for k, v in each.items() if k != "default"} if isinstance(each, dict) else each for each in entries]
+    if default == DEFAULT_CONFIG:
+        return rest
+    return [{**each, "default": True} if _name(each) == default else each for each in rest]
 
 
 def files_of(folder: str, split: str, shards: int) -> str:

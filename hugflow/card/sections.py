@@ -9,15 +9,31 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from hugflow.card.spec_json import SpecJson, TableEntry
 from hugflow.model.publish_spec import DEFAULT_CONFIG, DEFAULT_FOLDER
 from hugflow.render.humanize import count, size
-from hugflow.render.markdown import code, marker, sentence, table
+from hugflow.render.markdown import code, link, marker, sentence, table
 
-SECTIONS = ("tables", "schema", "usage", "citation")
+SECTIONS = ("tables", "schema", "usage", "source", "citation")
 """The generated sections in the order in which they are first written."""
 _NEWLINE = re.compile(r"\r\n|\r|\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The dataset on the Hub that published rows were downloaded from. `url` is its page at the commit `sha`."""
+
+    hf_id: str
+    sha: str
+    url: str
+    split: str
+    subset: str | None = None
+    licence: str | None = None
+    citation: str | None = None
+    private: bool = False
+    gated: bool = False
 
 
 def beginning(title: str, description: str | None) -> Iterator[str]:
@@ -27,14 +43,24 @@ def beginning(title: str, description: str | None) -> Iterator[str]:
         yield from (*_NEWLINE.split(description.strip().replace("<!--", "&lt;!--")), "")
 
 
-def sections(repo_id: str, citation: str | None, spec: SpecJson) -> dict[str, str | None]:
+def sections(repo_id: str, citation: str | None, spec: SpecJson, origin: Origin | None = None) -> dict[str, str | None]:
     """The text of each section, None where there is nothing to say; those that are left out stay as they are."""
     made = {
         "tables": _tables(spec.tables),
         "schema": _schema(spec.tables),
         "usage": _usage(repo_id, spec.tables),
     }
+    if origin is not None:
+        made["source"] = _source(origin)
+        citation = citation or origin.citation
     return made | ({"citation": _citation(citation)} if citation else {})
+
+
+def _source(origin: Origin) -> str:
+    config = f", config {code(origin.subset)}" if origin.subset else ""
+    licence = f" Its licence: {code(origin.licence)}." if origin.licence else ""
+    name = link(code(origin.hf_id), origin.url)
+    return f"## Source\n\nFrom {name}{config}, split {code(origin.split)}, at commit {code(origin.sha[:12])}.{licence}"
 
 
 def _tables(tables: Sequence[TableEntry]) -> str | None:
@@ -78,9 +104,12 @@ def _usage(repo_id: str, tables: Sequence[TableEntry]) -> str | None:
     names = [repo_id] + ([] if first.name == DEFAULT_CONFIG else [first.name])
     arguments = ", ".join(json.dumps(name, ensure_ascii=False) for name in names)
     folder = DEFAULT_FOLDER if first.name == DEFAULT_CONFIG else first.name
-    address = f"hf://datasets/{repo_id}/{plain_glob(folder)}/{plain_glob(split)}-*.parquet".replace("'", "''")
+    path = first.splits[split].path or f"{plain_glob(folder)}/{plain_glob(split)}-*.parquet"
+    paths = [re.sub(r"-of-\d{5}\.parquet$", ".parquet", path)] if isinstance(path, str) else list(path)
+    addresses = ["'" + f"hf://datasets/{repo_id}/{each}".replace("'", "''") + "'" for each in paths]
+    address = addresses[0] if len(addresses) == 1 else "[" + ", ".join(addresses) + "]"
     load = f"rows = load_dataset({arguments}, split={json.dumps(split, ensure_ascii=False)})"
-    query = f"SELECT * FROM '{address}' LIMIT 10;"  # noqa: S608 - shown, not run
+    query = f"SELECT * FROM {address} LIMIT 10;"  # noqa: S608 - shown, not run
     python = f"```python\nfrom datasets import load_dataset\n\n{load}\n```"
     return f"## Usage\n\nWith `datasets`:\n\n{python}\n\nWith DuckDB:\n\n```sql\n{query}\n```"
 

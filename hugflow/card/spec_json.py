@@ -25,6 +25,9 @@ MAX_LISTED_BYTES = 500_000
 MAX_SAMPLE = 10
 MAX_SAMPLE_TEXT = 200
 
+COUNTED = ("date_range", "time_range", "missing_cells", "distinct")
+"""The fields of a table that are counted over all of its rows."""
+
 Change = Literal["first", "same", "minor", "major"]
 Value = str | int | float | bool
 Count = Annotated[int, Field(ge=0)]
@@ -60,7 +63,16 @@ class SpecColumn(_Part):
 
 
 class DateRange(_Part):
-    """The first and the last time of a table's rows, in ISO 8601: a date, a time in UTC (`Z`), or without a zone."""
+    """The first and the last of a table's dates, such as `2024-01-31`."""
+
+    start: str | None = None
+    """The first date."""
+    end: str | None = None
+    """The last date."""
+
+
+class TimeRange(_Part):
+    """The first and the last time of a table's rows, in ISO 8601: in UTC (`Z`), or without a zone."""
 
     start: str | None = None
     """The first time."""
@@ -75,6 +87,8 @@ class SplitSize(_Part):
     """The number of its rows."""
     size_bytes: Count
     """The size of its files."""
+    path: str | tuple[str, ...] | None = None
+    """The path of its file in the repository, or the pattern of its files."""
 
 
 class DistinctList(_Part):
@@ -82,8 +96,8 @@ class DistinctList(_Part):
 
     column: str
     """The column."""
-    count: Count
-    """The number of its distinct values."""
+    count: Count | None = None
+    """The number of its distinct values; left out where it is not known for rows of earlier publishes."""
     values: tuple[Value, ...] | None = None
     """The values; left out where there are too many."""
     sample: tuple[Value, ...] | None = None
@@ -102,7 +116,9 @@ class TableEntry(_Part):
     size_bytes: Count | None = None
     """The size of its files."""
     date_range: DateRange | None = None
-    """The time from the first row to the last."""
+    """The dates from the first row to the last."""
+    time_range: TimeRange | None = None
+    """The exact times of these rows, where the column has times."""
     timestamp_column: str | None = None
     """The column with the rows' time."""
     interval: str | None = None
@@ -264,7 +280,16 @@ def _compared(before: Mapping[str, str] | None, after: Mapping[str, str] | None)
 def _types(table: TableEntry) -> dict[str, str] | None:
     if table.columns is None:
         return None
-    return {each.name: _SAME_TYPES.sub(lambda found: found[1] or "", each.type) for each in table.columns}
+    return {each.name: _plain_type(each.type) for each in table.columns}
+
+
+def _plain_type(kind: str) -> str:
+    return _SAME_TYPES.sub(lambda found: found[1] or "", kind)
+
+
+def is_same_type(one: str, two: str) -> bool:
+    """True if readers see no difference between two types."""
+    return _plain_type(one) == _plain_type(two)
 
 
 def _numbers(version: str) -> tuple[int, int, int]:
@@ -280,26 +305,90 @@ def _numbers(version: str) -> tuple[int, int, int]:
 
 
 def merge(
-    old: SpecJson | None, tables: Sequence[TableEntry], now: datetime, *, pipeline_version: str | None = None
+    old: SpecJson | None,
+    tables: Sequence[TableEntry],
+    now: datetime,
+    *,
+    how: Change | None = None,
+    pipeline_version: str | None = None,
+    without: Sequence[str] = (),
 ) -> SpecJson:
     """The spec.json after `tables` were published: they take the places of their namesakes, all else is kept.
+
+    `how` is the kind of change, where it is more than that of the tables; the tables called `without` are removed.
 
     So are the words of people that were not given again: description, interval and `pipeline_version`.
     """
     before = old or SpecJson()
     mine = {table.name: _with_words(table, before) for table in tables}
-    all_tables = [mine.get(table.name, table) for table in before.tables]
+    all_tables = [mine.get(table.name, table) for table in before.tables if table.name not in without]
     all_tables += [table for table in mine.values() if before.table(table.name) is None]
-    intervals = before.intervals | {name: table.interval for name, table in mine.items() if table.interval is not None}
+    intervals = {name: each for name, each in before.intervals.items() if name not in without}
+    intervals |= {name: table.interval for name, table in mine.items() if table.interval is not None}
     quality = before.data_quality.model_copy(update={"validation_passed": True, "last_validation": _moment(now)})
     return _assembled(
         before,
         all_tables,
         now,
-        version=bumped(before.version, change(old, tables)),
+        version=bumped(before.version, how or change(old, tables)),
         pipeline_version=pipeline_version or before.pipeline_version,
         intervals=intervals,
         data_quality=quality,
+    )
+
+
+def joined(before: TableEntry | None, new: TableEntry, *, exact: bool) -> TableEntry:
+    """The entry `new` with the facts of the rows that stay beside it, as `before` has them.
+
+    `exact`: all rows of `before` stay. Otherwise some were replaced: ranges and lists may say more than the rows have,
+    and missing values are not known. Without `before` nothing is known of the rows that stay.
+    """
+    if before is None:
+        return new.model_copy(update=dict.fromkeys(COUNTED))
+    days = (
+        None
+        if before.date_range is None
+        else DateRange(start=_day(before.date_range.start), end=_day(before.date_range.end))
+    )
+    missing = (before.missing_cells, new.missing_cells)
+    lists = new.distinct or {}
+    return new.model_copy(
+        update={
+            "date_range": _wider(days, new.date_range),
+            "time_range": _wider(before.time_range, new.time_range) if before.time_range and new.time_range else None,
+            "missing_cells": sum(each or 0 for each in missing) if exact and None not in missing else None,
+            "distinct": {name: _both((before.distinct or {}).get(name), each) for name, each in lists.items()},
+        }
+    )
+
+
+def _day(text: str | None) -> str | None:
+    return text[:10] if text else None
+
+
+def _wider(one: Any, two: Any) -> Any:
+    """The range over two ranges; one that is not known adds nothing."""
+    known = [each for each in (one, two) if each is not None and each.start and each.end]
+    if not known:
+        return None
+    start, end = min((each.start for each in known), key=_order), max((each.end for each in known), key=_order)
+    return type(known[0])(start=start, end=end)
+
+
+def _order(time: str) -> tuple[str, str]:
+    return time[:19], time[19:].rstrip("Z").ljust(10, "0")
+
+
+def _both(one: DistinctList | None, two: DistinctList) -> DistinctList:
+    if one is None or one.column != two.column or one.values is None or two.values is None:
+        firsts = [value for each in (one, two) if each for value in each.values or each.sample or ()]
+        return DistinctList(column=two.column, sample=sampled(_sorted(firsts)))
+    values, count, sample = _union([one, two])
+    return DistinctList(
+        column=two.column,
+        count=count,
+        values=None if values is None else tuple(values),
+        sample=tuple(sample) if values is None else None,
     )
 
 

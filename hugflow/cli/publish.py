@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -13,10 +13,8 @@ from hugflow.cli.requests import parsed_request
 from hugflow.cli.run import execute_request
 from hugflow.cli.wiring import Session
 from hugflow.model.errors import ExitCode, UsageError
+from hugflow.model.publish_spec import AgeOf
 from hugflow.report.json_output import document
-
-if TYPE_CHECKING:
-    pass
 
 PublishRequest = Annotated[Path, typer.Argument(help="A request: a YAML file in publish/.", metavar="FILE")]
 Repository = Annotated[str, typer.Argument(help="The repository on the Hub: org/name.", metavar="REPO")]
@@ -65,7 +63,11 @@ def push(
     split: Annotated[
         str | None, typer.Option("--split", help="The split; `train` unless given.", metavar="SPLIT")
     ] = None,
-    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    private: Annotated[
+        bool | None, typer.Option("--private/--public", help="Make a new repository private, or public.")
+    ] = None,
+    append: Annotated[bool, typer.Option("--append", help="Add the rows to those that the split has.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Remove all splits and tables but this one.")] = False,
     revision: Branch = "main",
     tag: Annotated[str | None, typer.Option("--tag", help="A tag for the new commit.", metavar="TAG")] = None,
     create_pr: Annotated[bool, typer.Option("--create-pr", help="Open a pull request on the Hub.")] = False,
@@ -98,6 +100,8 @@ def push(
         "config_name": config_name,
         "split": split,
         "private": private,
+        "append": append,
+        "replace": replace,
         "revision": revision,
         "tag": tag,
         "create_pr": create_pr,
@@ -114,8 +118,11 @@ def freshness(
     repo_id: Repository,
     max_age: Annotated[str, typer.Option("--max-age", help="How old it may be: 36h, 2d.", metavar="TIME")] = "2d",
     revision: Branch = "main",
+    of: Annotated[AgeOf, typer.Option("--of", help="Age of the last publish, or of the newest data.")] = "publish",
 ) -> None:
     """Look how old the data of a repository is, by its spec.json. Exit code 1 when it is older than it may be.
+
+    `--of data` judges the newest time in the rows, which `--of publish` says nothing about.
 
     \b
     Example:
@@ -125,7 +132,7 @@ def freshness(
     from hugflow.report.audit import utc_now
 
     allowed = options.seconds(max_age, "--max-age")
-    found = look(session.hub(), repo_id, revision, allowed, utc_now())
+    found = look(session.hub(), repo_id, revision, allowed, utc_now(), of)
     code = ExitCode.FAILED if found.is_stale else ExitCode.DONE
     if not session.output.json and found.is_stale:
         session.output.complain(found.sentence)
@@ -134,7 +141,9 @@ def freshness(
     described = {
         "repo_id": repo_id,
         "revision": revision,
+        "of": of,
         "stale": found.is_stale,
+        "newest": found.updated.newest,
         "update_time": found.updated.update_time,
         "updated_at": found.updated.updated_at,
         "age_s": found.age_s,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from hugflow.model.errors import ExitCode
-from hugflow.model.plan import Plan
+from hugflow.model.plan import Difference, Plan
 from hugflow.model.specs import Kind
 
 Status = Literal["complete", "partial", "paused", "failed", "unchanged", "removed", "published", "planned", "invalid"]
@@ -97,7 +97,7 @@ class Result:
     `rows_done` counts rows in storage (rows without audio included), `rows_failed` those recorded as failed. `error`,
     `fix` and `reason` are set when `status` is "failed", "invalid" or "paused". `errors` lists the first failed rows.
     Of a publish, `rows_done` counts the rows on the Hub, `size_bytes` their files and `sent_bytes` what this run
-    uploaded of them; `new_rows` are the rows in what it uploaded.
+    uploaded of them; `new_rows` are the rows in what it uploaded; `differences` are what it changed on the Hub.
     """
 
     request: str
@@ -126,6 +126,7 @@ class Result:
     reason: str | None = None
     errors: tuple[FailedRow, ...] = ()
     previews: tuple[Preview, ...] = ()
+    differences: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

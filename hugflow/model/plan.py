@@ -207,20 +207,42 @@ class RemovePlan(_Frozen):
     findings: tuple[Finding, ...] = ()
 
 
+Effect = Literal["add", "change", "remove", "move", "keep"]
+
+
+class Difference(_Frozen):
+    """A difference between a repository before and after a publish, or a part of it that the request does not name.
+
+    `name` is that of a config, `config/split`, `config.column`, or a path. "move": the old files stay under another
+    path. "keep": it stays although the request does not name it.
+    """
+
+    effect: Effect
+    kind: Literal["config", "split", "column", "file", "version"]
+    name: str
+    before: str | None = None
+    after: str | None = None
+
+
 class TablePlan(_Frozen):
-    """A table that a publish request would write: its rows, and about how many bytes and shards it takes on the Hub."""
+    """A table that a publish request would write: its rows, and about how many bytes and shards it takes on the Hub.
+
+    `rows_before` are those that the config has on the Hub now; None where that is not known, or it is new.
+    """
 
     name: str
     rows: int
     size_bytes: int
     shards: int = 1
+    rows_before: int | None = None
 
 
 class PublishPlan(_Frozen):
     """The plan of a publish request.
 
     `action` "create" makes the repository first; "nothing": all of it is on the Hub already. `private` is what the
-    repository is, or would be. `version` is that of spec.json afterwards, where it can be told.
+    repository is, or would be. `version` is that of spec.json afterwards, where it can be told, `version_before` the
+    one that it has now. `differences` are those between the repository now and afterwards.
     """
 
     request: str
@@ -229,6 +251,8 @@ class PublishPlan(_Frozen):
     private: bool = False
     tables: tuple[TablePlan, ...] = ()
     version: str | None = None
+    version_before: str | None = None
+    differences: tuple[Difference, ...] = ()
     findings: tuple[Finding, ...] = ()
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StrictStr, WithJsonSchema
 
@@ -120,6 +120,9 @@ def _is_limit(value: Any) -> bool:
     return value is None or (number and -_LARGEST <= value <= _LARGEST)  # not NaN, and no integer too large for a float
 
 
+Layout = Literal["shards", "tables"]
+AgeOf = Literal["publish", "data"]
+"""The time that an age counts from: that of the last publish, or the newest in the rows."""
 ConfigName = Annotated[Subset, AfterValidator(_config)]
 ShardSize = Annotated[
     StrictStr,
@@ -267,11 +270,6 @@ class Table(_Source):
         """The path of each split, whichever way the request wrote it."""
         return dict(self.splits) if self.splits else {self.split or "train": self.path or ""}
 
-    @property
-    def folder(self) -> str:
-        """The folder of the repository in which the table's shards stand."""
-        return DEFAULT_FOLDER if self.name == DEFAULT_CONFIG else self.name
-
 
 class Card(Spec):
     """Fields for the head of the dataset's card; those of an existing card are kept unless they are named here."""
@@ -311,8 +309,16 @@ class PublishSpec(_Source, Request):
     """The config that a single table becomes; `default` unless given."""
     card: Card = Card()
     """Fields for the head of the card."""
-    private: StrictBool = False
-    """Make the repository private when it is created."""
+    private: StrictBool | None = None
+    """Make the repository private when it is created. Data of a private or gated source needs `false` to be public."""
+    append: StrictBool = False
+    """Add the rows to those that the splits have, as new shards of the same columns."""
+    replace: StrictBool = False
+    """Remove the splits, tables and data files that the request does not name; without it they stay."""
+    layout: Layout = "shards"
+    """`tables`: a table of one split and one shard is `data/<table>.parquet`; otherwise each has a folder of shards."""
+    default_config: ConfigName | None = None
+    """The config that is loaded by `load_dataset` without a config's name."""
     revision: Branch = "main"
     """The branch to commit to; made when it does not exist."""
     tag: Revision | None = None
@@ -342,6 +348,8 @@ class PublishSpec(_Source, Request):
             yield ("num_shards",), "must not stand beside `max_shard_size`: one decides the other"
         if values.get("tag") is not None and values.get("create_pr") is True:
             yield ("tag",), "must not stand beside `create_pr`: a pull request has no commit to tag before its merge"
+        if values.get("append") is True and values.get("replace") is True:
+            yield ("replace",), "must not stand beside `append`: one keeps the rows that the other removes"
 
     @property
     def shard_size_bytes(self) -> int:

@@ -9,7 +9,6 @@ from datetime import datetime
 
 from hugflow.card import published as dataset_card
 from hugflow.card import spec_json
-from hugflow.card.spec_json import SpecJson
 from hugflow.hf_client.http import Hub
 from hugflow.hf_client.write.repository import Commit, Head, Repository, Upload
 from hugflow.model.errors import ExitCode, InvalidRequest, NotFoundError
@@ -17,7 +16,8 @@ from hugflow.model.events import Result
 from hugflow.model.plan import RemovePlan
 from hugflow.model.specs import RemoveSpec, repository_name
 from hugflow.publish.commit import Changes, publish_changes
-from hugflow.publish.layout import CARD_FILE, SPEC_FILE, configs_of, files_of
+from hugflow.publish.layout import CARD_FILE, SPEC_FILE, data_dir_of, is_backup, shards_of
+from hugflow.publish.state import BranchState, read_state
 from hugflow.request.file import ParsedRequest
 from hugflow.storage.state import StateDir
 from hugflow.text.printable import closest, listed, shown
@@ -34,8 +34,9 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class _Config:
-    """A config at one commit. `rows` is the count of spec.json, 0 where it has none."""
+    """A config at one commit. `rows` is the count of spec.json or of the files, 0 where neither is known."""
 
+    state: BranchState
     files: frozenset[str]
     size_bytes: int
     rows: int
@@ -98,24 +99,24 @@ class HubRemover:
     def _read_changes(self, repository: Repository, config: str, head: Head) -> Changes:
         found = self._read_config(repository, config, head)
         adds: dict[str, Upload | bytes] = {}
-        spec = _spec(repository, head)
+        spec, card = found.state.spec, found.state.card
         if spec is not None and spec.table(config) is not None:
             spec = spec_json.without(spec, config, self.now())
             adds[SPEC_FILE] = spec_json.write(spec)
-        card = _read(repository, head, CARD_FILE)
         if card is not None:
             adds[CARD_FILE] = dataset_card.without_config(card, repository.repo_id, config, spec)
         return Changes(adds=adds, deletes=found.files)
 
     def _read_config(self, repository: Repository, config: str, head: Head) -> _Config:
         """Read a config's files and rows at a head. Raises InvalidRequest where it has none."""
-        card, spec = _read(repository, head, CARD_FILE), _spec(repository, head)
-        files = files_of(head.files, config, card)
-        table = spec.table(config) if spec else None
-        if not files and table is None and config not in configs_of(card):
-            raise _unknown(repository.repo_id, config, _configs(card, spec))
-        rows = (table.row_count or 0) if table else 0
-        return _Config(frozenset(files), sum(head.files[path].size_bytes for path in files), rows)
+        state = read_state(repository, head, {config: ()}, keeps=False)
+        files = _files_of(state, config)
+        table, there = state.spec.table(config) if state.spec else None, state.configs.get(config)
+        if not files and table is None and there is None:
+            tables = state.spec.tables if state.spec else ()
+            raise _unknown(repository.repo_id, config, sorted({*state.configs, *(each.name for each in tables)}))
+        rows = (table.row_count if table else None) or (there.rows if there else None) or 0
+        return _Config(state, frozenset(files), sum(head.files[path].size_bytes for path in files), rows)
 
 
 def name_of(repo_id: str, config: str) -> str:
@@ -136,8 +137,15 @@ def _repository(hub: Hub, spec: RemoveSpec) -> Repository:
     return repository
 
 
-def _configs(card: bytes | None, spec: SpecJson | None) -> list[str]:
-    return sorted({*configs_of(card), *(table.name for table in (spec.tables if spec else ()))})
+def _files_of(state: BranchState, config: str) -> set[str]:
+    """Every file of a config that no other config loads: its shards, those that the card names, those of its folder."""
+    there = state.configs.get(config)
+    files = {path for path in shards_of(state.files, config) if not is_backup(path)}
+    if there is not None:
+        files |= there.files.keys()
+        folder = data_dir_of(there.entry or {})
+        files |= {path for path in state.files if folder and path.startswith(folder)}
+    return files - {path for name, other in state.configs.items() if name != config for path in other.files}
 
 
 def _unknown(repo_id: str, config: str, known: list[str]) -> InvalidRequest:
@@ -150,12 +158,3 @@ def _unknown(repo_id: str, config: str, known: list[str]) -> InvalidRequest:
         reason="not_found",
         field="subset",
     )
-
-
-def _spec(repository: Repository, head: Head) -> SpecJson | None:
-    content = _read(repository, head, SPEC_FILE)
-    return spec_json.read(content) if content is not None else None
-
-
-def _read(repository: Repository, head: Head, path: str) -> bytes | None:
-    return repository.read(path, head.sha) if path in head.files else None

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from hugflow.hf_client.write.repository import Upload
 from hugflow.model.plan import TablePlan
-from hugflow.publish.contents import PublishedTable, SentShard
 from hugflow.publish.job import PublishJob, TableJob
 from hugflow.publish.ledger import Ledger
 from hugflow.publish.profile.facts import TableFacts
 from hugflow.publish.sources.opening import Source
+from hugflow.publish.state import HubConfig
+from hugflow.publish.tables import PublishedTable, SentShard
 
 # Measured on tables of prices and of text, against parquet with zstd; an estimate, not a promise.
 _PACKED = {".csv": 0.25, ".tsv": 0.25, ".json": 0.15, ".jsonl": 0.15, ".ndjson": 0.15, ".arrow": 0.4, ".feather": 0.6}
@@ -35,8 +36,11 @@ def remembered(job: PublishJob, facts: Sequence[TableFacts], ledger: Ledger) -> 
     return tuple(tables)
 
 
-def expected(job: PublishJob, facts: Sequence[TableFacts]) -> tuple[PublishedTable, ...]:
-    """The tables with about as many shards, of about such sizes, as will come of them."""
+def expected(job: PublishJob, facts: Sequence[TableFacts], ledger: Ledger | None = None) -> tuple[PublishedTable, ...]:
+    """The tables with about as many shards, of about such sizes, as will come of them; exactly where `ledger` knows."""
+    known = remembered(job, facts, ledger) if ledger else None
+    if known is not None:
+        return known
     return tuple(_expected(job, table, one) for table, one in zip(job.tables, facts, strict=True))
 
 
@@ -61,7 +65,13 @@ def _shards(job: PublishJob, source: Source, rows: int) -> tuple[SentShard, ...]
     )
 
 
-def table_plan(table: PublishedTable) -> TablePlan:
+def table_plan(table: PublishedTable, before: HubConfig | None) -> TablePlan:
     """A table as plans show it."""
     shards = sum(len(each) for each in table.splits.values())
-    return TablePlan(name=table.job.name, rows=table.facts.rows, size_bytes=table.size_bytes, shards=shards)
+    return TablePlan(
+        name=table.name,
+        rows=table.facts.rows,
+        size_bytes=table.size_bytes,
+        shards=shards,
+        rows_before=before.rows if before else None,
+    )

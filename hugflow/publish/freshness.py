@@ -13,7 +13,7 @@ from typing import Any
 from hugflow.hf_client.http import Hub
 from hugflow.hf_client.write.repository import Repository
 from hugflow.model.errors import HugflowError, NotFoundError, Terminal, Transient
-from hugflow.model.publish_spec import PublishSpec
+from hugflow.model.publish_spec import AgeOf, PublishSpec
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ class Updated:
     at: datetime
     update_time: str | None
     updated_at: str | None
+    newest: str | None = None
+    """The newest date or time of the rows, where the age is that of the data."""
 
     @property
     def date(self) -> str:
@@ -58,7 +60,8 @@ class Freshness:
     @property
     def sentence(self) -> str:
         """One sentence about it."""
-        return f"Data is {'stale' if self.is_stale else 'fresh'}: last update {self.updated.date}"
+        last = f"newest data {self.updated.newest}" if self.updated.newest else f"last update {self.updated.date}"
+        return f"Data is {'stale' if self.is_stale else 'fresh'}: {last}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +78,19 @@ class Watched:
     is_known: bool = True
 
 
-def freshness(hub: Hub, repo_id: str, revision: str, max_age_s: float, now: datetime) -> Freshness:
-    """Compare the age of a repository's data with `max_age_s`.
+def freshness(
+    hub: Hub, repo_id: str, revision: str, max_age_s: float, now: datetime, of: AgeOf = "publish"
+) -> Freshness:
+    """Compare the age of a repository's data with `max_age_s`. `of` "data": the age of the newest time in the rows.
 
     Raises NotFoundError (no repository, revision or spec.json), Terminal (spec.json does not say), Transient,
     AuthenticationError.
     """
-    updated = read_updated(hub, repo_id, revision)
+    updated = read_updated(hub, repo_id, revision, of)
     return Freshness(repo_id, revision, updated, max(0.0, (now - updated.at).total_seconds()), max_age_s)
 
 
-def read_updated(hub: Hub, repo_id: str, revision: str) -> Updated:
+def read_updated(hub: Hub, repo_id: str, revision: str, of: AgeOf = "publish") -> Updated:
     """Read the time of the last update of a repository's data; raises as `freshness` does."""
     doing = f"reading {SPEC_FILE} of {repo_id}"
     repository = Repository(hub, repo_id, revision, to_write=False)
@@ -97,7 +102,7 @@ def read_updated(hub: Hub, repo_id: str, revision: str) -> Updated:
             "Publish to it with `hugflow publish`, which writes one.",
             reason="no_spec_json",
         )
-    return parse_updated(content, doing)
+    return parse_updated(content, doing) if of == "publish" else parse_newest(content, doing)
 
 
 def parse_updated(content: bytes, doing: str) -> Updated:
@@ -115,9 +120,29 @@ def parse_updated(content: bytes, doing: str) -> Updated:
     raise _unreadable(doing, f"{SPEC_FILE} has neither an `updated_at` nor an `update_time` that is a time")
 
 
-def _moment(value: str | None) -> datetime | None:
+def parse_newest(content: bytes, doing: str) -> Updated:
+    """Read the newest time of all tables of a spec.json. Raises Terminal where none has one."""
+    updated = parse_updated(content, doing)
+    tables = json.loads(content).get("tables")
+    ends = [_end(table) for table in (tables if isinstance(tables, list) else [])]
+    known = [(at, end) for end in ends if end is not None and (at := _moment(end)) is not None]
+    if not known:
+        fix = "Name the column with the rows' time as `timestamp_column` in the request, and publish again."
+        raise Terminal(doing, "none of its tables says which time its rows are of", fix, reason="no_date_range")
+    at, newest = max(known)
+    return Updated(at, updated.update_time, updated.updated_at, newest)
+
+
+def _end(table: Any) -> str | None:
+    """The newest time of a table: the exact one, where it has one."""
+    ranges = [table.get(name) for name in ("time_range", "date_range")] if isinstance(table, dict) else []
+    ends = [each.get("end") for each in ranges if isinstance(each, dict)]
+    return next((end for end in ends if isinstance(end, str)), None)
+
+
+def _moment(value: object) -> datetime | None:
     """A timestamp (UTC where it names no zone), or the end of a day."""
-    if value is None:
+    if not isinstance(value, str):
         return None
     try:
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hugflow.card.sections import Origin
 from hugflow.model.errors import InvalidRequest
 from hugflow.model.publish_spec import PublishSpec, Table
 from hugflow.publish import shards
+from hugflow.publish.origin import stored_origin
 from hugflow.publish.shards import ShardOptions
 from hugflow.publish.sources.opening import Source, open_storage, open_tables, with_types
 from hugflow.storage.disk import faults
@@ -52,11 +54,15 @@ class TableJob:
 
 @dataclass(frozen=True, slots=True)
 class PublishJob:
-    """A publish: the request's path (empty for one without a file), what it says, and its tables."""
+    """A publish: the request's path (empty for one without a file), its fields, and its tables.
+
+    `origin` is the dataset on the Hub that the rows of a dataset in storage were downloaded from.
+    """
 
     request: str
     spec: PublishSpec
     tables: tuple[TableJob, ...]
+    origin: Origin | None = None
 
     @property
     def options(self) -> ShardOptions:
@@ -78,7 +84,8 @@ def open_job(request: str, spec: PublishSpec, root: Path, storage: Storage) -> P
     """Open what a request names. Raises InvalidRequest (with its field), StorageFault."""
     if spec.from_storage is not None:
         table = only_table(spec)
-        return PublishJob(request, spec, (TableJob(table, tuple(_stored(spec, table, storage))),))
+        sources = _stored(spec, table, storage)
+        return PublishJob(request, spec, (TableJob(table, tuple(sources)),), stored_origin(storage, spec.from_storage))
     sources = open_tables(spec, root)
     return PublishJob(request, spec, tuple(_grouped(spec, sources)))
 

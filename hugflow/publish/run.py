@@ -12,23 +12,26 @@ from datetime import datetime
 from pathlib import Path
 
 from hugflow.card import hub_rules as card_rules
-from hugflow.card.spec_json import SpecJson
 from hugflow.hf_client.http import Hub
 from hugflow.hf_client.write.repository import Commit, Head, RepoInfo, Repository
 from hugflow.model.errors import ExitCode, HugflowError, InvalidRequest, MissingUploads, Paused, Terminal
 from hugflow.model.events import Reporter, Result, Status, Warned
-from hugflow.model.plan import Finding, PublishPlan
+from hugflow.model.plan import Difference, Finding, PublishPlan
 from hugflow.model.publish_spec import PublishSpec
 from hugflow.model.specs import repository_name
 from hugflow.publish.ahead import read_ahead
+from hugflow.publish.appending import fitted_to
 from hugflow.publish.commit import Changes, publish_changes
-from hugflow.publish.contents import Contents, PublishedTable, has_changes
+from hugflow.publish.contents import Contents, NewState, has_changes
 from hugflow.publish.estimate import expected, remembered, table_plan
 from hugflow.publish.job import PublishJob, TableJob, open_job
 from hugflow.publish.layout import CARD_FILE
 from hugflow.publish.ledger import Ledger
+from hugflow.publish.origin import read_citation
 from hugflow.publish.profile.facts import TableFacts, gate, measure
 from hugflow.publish.sending import Sender, UploadTally, changed
+from hugflow.publish.state import BranchState, read_state, with_contents
+from hugflow.publish.tables import FinalTable, PublishedTable
 from hugflow.request.file import ParsedRequest
 from hugflow.storage.disk import faults, refuse_links
 from hugflow.storage.failpoints import Failpoints
@@ -45,7 +48,8 @@ class Outcome:
     sha: str
     commit: Commit | None
     version: str
-    tables: tuple[PublishedTable, ...]
+    tables: tuple[FinalTable, ...]
+    differences: tuple[Difference, ...] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -79,30 +83,42 @@ class Publisher:
 
     def plan(self, request: ParsedRequest, spec: PublishSpec) -> PublishPlan:
         """Plan a publish; changes nothing. Raises InvalidRequest, AuthenticationError, Transient."""
-        job = open_job(request.path, spec, self.root, self.storage)
+        job, unread = self._with_citation(open_job(request.path, spec, self.root, self.storage))
         ledger = Ledger.read(self.state, spec.repo_id, spec.revision)
         with tempfile.TemporaryDirectory(prefix="hugflow-plan-") as scratch:
             facts = [self.count(table, ledger, Path(scratch)) for table in job.tables]
         repository = repository_of(self.hub, spec)
         info, head = _look(repository)
-        known = remembered(job, facts, ledger)
-        contents = Contents(repository, spec, known or expected(job, facts), self.now())
-        findings = [*_findings(job, facts), *_visibility(spec, info)]
-        version, is_done = None, False
+        findings = [*_findings(job, facts), *_visibility(job, info)]
+        findings += [Finding(level="warning", message=unread)] if unread else []
+        state, new, is_done = BranchState(), None, False
         try:
-            version = contents.read_preview(head)[0].version
-            is_done = known is not None and head is not None and not has_changes(head, contents.read_changes(head)[0])
+            state = read_branch(repository, job, head)
+            job = fitted_to(job, state)
+            known = remembered(job, facts, ledger)
+            new = Contents(spec.repo_id, spec, known or expected(job, facts), self.now(), job.origin).on(state)
+            is_done = known is not None and head is not None and not has_changes(head, new.changes)
+            findings += [Finding(level="warning", message=message) for message in new.warnings]
         except InvalidRequest as error:
             findings.append(Finding(level="error", message=error.problem, field=error.field))
         return PublishPlan(
             request=request.path,
             spec=spec,
             action="create" if info is None else "nothing" if is_done else "update",
-            private=info.private if info else spec.private,
-            tables=tuple(map(table_plan, contents.tables)),
-            version=version,
+            private=_is_private(job, info),
+            tables=tuple(table_plan(table, state.configs.get(table.name)) for table in expected(job, facts, ledger)),
+            version=new.spec.version if new else None,
+            version_before=state.spec.version if state.spec else None,
+            differences=new.differences if new else (),
             findings=tuple(findings),
         )
+
+    def _with_citation(self, job: PublishJob) -> tuple[PublishJob, str | None]:
+        """Read the citation of the source of a stored dataset, unless the request has one."""
+        if job.origin is None or job.spec.card.citation:
+            return job, None
+        origin, unread = read_citation(self.hub, job.origin)
+        return replace(job, origin=origin), unread
 
     def count(self, table: TableJob, ledger: Ledger, scratch: Path) -> TableFacts:
         """The facts of a table; its rows are counted unless they were since its files changed."""
@@ -147,6 +163,7 @@ class Publisher:
             sent_bytes=tally.sent_bytes,
             elapsed_s=time.monotonic() - began,
             message=outcome.message,
+            differences=outcome.differences,
         )
 
     def publish(self, job: PublishJob, tally: UploadTally) -> Outcome:
@@ -158,6 +175,9 @@ class Publisher:
         stored = self.state.lock(spec.from_storage, f"publishing {spec.from_storage}") if spec.from_storage else None
         with self.state.lock(repository_name(spec.repo_id), doing), stored or nullcontext():
             ledger = Ledger.read(self.state, spec.repo_id, spec.revision)
+            job, unread = self._with_citation(job)
+            if unread:
+                self.emit(Warned(job.request, unread))
             with self._scratch(spec) as scratch:
                 return _Run(self, job, tally, ledger, scratch).publish()
 
@@ -194,15 +214,16 @@ class _Run:
     def publish(self) -> Outcome:
         """Count, check, send, commit, tag."""
         facts = self._count_and_check()
-        head = self._ensure_branch(facts)
+        state = self._ensure_branch(facts)
+        self.job = fitted_to(self.job, state)
         frozen = self._read_frozen_tag()
         try:
-            return self._commit(self._send_shards(facts, head, frozen), head, frozen)
+            return self._commit(self._send_shards(facts, state, frozen), state, frozen)
         except MissingUploads:
             # the Hub forgets after a while what no commit names: sent once more, it is there
             self.ledger.forget()
             self.tally.rows_done = 0
-            return self._commit(self._send_shards(facts, head, frozen), head, frozen)
+            return self._commit(self._send_shards(facts, state, frozen), state, frozen)
 
     def _count_and_check(self) -> list[TableFacts]:
         """Count all tables and check the card and the quality rules. Raises InvalidRequest."""
@@ -222,20 +243,29 @@ class _Run:
         gate(facts)
         return facts
 
-    def _ensure_branch(self, facts: Sequence[TableFacts]) -> Head:
-        """Create repository and branch where they are missing, if the card is valid; returns the branch's head."""
+    def _ensure_branch(self, facts: Sequence[TableFacts]) -> BranchState:
+        """Create repository and branch where they are missing, if the request fits; returns the branch's state."""
         spec, repository = self.job.spec, self._repository
         info, head = _look(repository)
-        Contents(repository, spec, expected(self.job, facts), self.publisher.now()).read_preview(head)
-        for message in (*_notes(self.job), *(finding.message for finding in _visibility(spec, info))):
+        visibility = list(_visibility(self.job, info))
+        for finding in visibility:
+            if finding.level == "error":
+                fix = "Set `private: false` if the licence allows it, or publish to a private repository."
+                raise InvalidRequest(
+                    f"publishing to {spec.repo_id}", finding.message, fix, reason="private_source", field=finding.field
+                )
+        state = read_branch(repository, self.job, head)
+        fitted = fitted_to(self.job, state)
+        new = Contents(spec.repo_id, spec, expected(fitted, facts), self.publisher.now(), fitted.origin).on(state)
+        for message in (*_notes(self.job), *(finding.message for finding in visibility), *new.warnings):
             self._warn(message)
         if info is None:
-            repository.ensure(private=spec.private)
+            repository.ensure(private=_is_private(self.job, info))
         if head is None:
             repository.ensure_branch()
-            head = repository.read_head()
+            state = read_branch(repository, self.job, repository.read_head())
         self.publisher.failpoints.reach("publish_prepared")
-        return head
+        return state
 
     def _read_frozen_tag(self) -> Terminal | None:
         """The error for any change, where the request's tag is on a commit already; None where it is free."""
@@ -251,14 +281,14 @@ class _Run:
         )
 
     def _send_shards(
-        self, facts: Sequence[TableFacts], head: Head, frozen: Terminal | None
+        self, facts: Sequence[TableFacts], state: BranchState, frozen: Terminal | None
     ) -> tuple[PublishedTable, ...]:
         """Upload the shards of all tables."""
         publisher = self.publisher
         sender = Sender(
             job=self.job,
             repository=self._repository,
-            head=head,
+            files=state.files,
             ledger=self.ledger,
             scratch=self.scratch,
             emit=publisher.emit,
@@ -279,18 +309,18 @@ class _Run:
         sender.check()
         return tuple(tables)
 
-    def _commit(self, tables: tuple[PublishedTable, ...], base: Head, frozen: Terminal | None) -> Outcome:
+    def _commit(self, tables: tuple[PublishedTable, ...], base: BranchState, frozen: Terminal | None) -> Outcome:
         spec, repository = self.job.spec, self._repository
-        contents = Contents(repository, spec, tables, self.publisher.now())
+        contents = Contents(spec.repo_id, spec, tables, self.publisher.now(), self.job.origin)
         if spec.create_pr:
             # to the byte what an earlier run has proposed, where it is the same
             contents = replace(contents, now=self.ledger.proposed_at(contents.fingerprint, contents.now))
-        specs: list[SpecJson] = []
+        new: list[NewState] = []
 
         def read_changes(head: Head) -> Changes:
-            changes, described = contents.read_changes(head)
-            specs.append(described)
-            return changes
+            is_base = base.head is not None and base.head.sha == head.sha
+            new.append(contents.on(base if is_base else read_branch(repository, self.job, head)))
+            return new[-1].changes
 
         def review(changes: Changes) -> None:
             if frozen is not None and changes:
@@ -304,7 +334,7 @@ class _Run:
             contents.touches,
             message=spec.commit_message,
             description=spec.commit_description or "",
-            base=base,
+            base=base.head,
             review=review,
         )
         self.publisher.failpoints.reach("publish_committed")
@@ -313,7 +343,9 @@ class _Run:
             repository.tag(spec.tag, sha)
             self.publisher.failpoints.reach("publish_tagged")
         url = (commit.pr_url if commit else None) or repository.url
-        return Outcome(spec.repo_id, url, sha, commit, specs[-1].version or "", tables)
+        last = new[-1]
+        told = last.differences if commit else ()
+        return Outcome(spec.repo_id, url, sha, commit, last.spec.version or "", last.tables, told)
 
     def _check_card(self, changes: Changes) -> None:
         """Ask the Hub to check a card that changes; each of its warnings is reported once."""
@@ -331,6 +363,18 @@ class _Run:
 def repository_of(hub: Hub, spec: PublishSpec) -> Repository:
     """The repository that a request writes to."""
     return Repository(hub, spec.repo_id, spec.revision, spec.create_pr)
+
+
+def read_branch(repository: Repository, job: PublishJob, head: Head | None) -> BranchState:
+    """Read the state of a branch, as far as a publish depends on it."""
+    wanted = {table.name: [source.split for source in table.sources] for table in job.tables}
+    state = read_state(repository, head, wanted, keeps=not job.spec.replace, appends=job.spec.append)
+    if not job.spec.append:
+        return state
+    old = [
+        state.configs[name].splits.get(split) for name in wanted.keys() & state.configs.keys() for split in wanted[name]
+    ]
+    return with_contents(repository, state, [path for split in old if split for path in split.files])
 
 
 def _look(repository: Repository) -> tuple[RepoInfo | None, Head | None]:
@@ -356,7 +400,27 @@ def _findings(job: PublishJob, facts: Sequence[TableFacts]) -> Iterator[Finding]
             yield Finding(level="error", message=broken.message, field=broken.field)
 
 
-def _visibility(spec: PublishSpec, info: RepoInfo | None) -> Iterator[Finding]:
+def _is_restricted(job: PublishJob) -> bool:
+    """True if the source on the Hub is not open to everyone."""
+    return job.origin is not None and (job.origin.private or job.origin.gated)
+
+
+def _is_private(job: PublishJob, info: RepoInfo | None) -> bool:
+    """The visibility that the repository has, or gets: that of a restricted source unless the request decides."""
+    if info is not None:
+        return info.private
+    return _is_restricted(job) if job.spec.private is None else job.spec.private
+
+
+def _visibility(job: PublishJob, info: RepoInfo | None) -> Iterator[Finding]:
+    spec, origin = job.spec, job.origin
+    if origin is not None and _is_restricted(job) and spec.private is not False:
+        what = f"the source {origin.hf_id} is {'private' if origin.private else 'gated'}"
+        if info is not None and not info.private:
+            message = f"{what}, and {spec.repo_id} is public: it is published there only with `private: false`"
+            yield Finding(level="error", message=message, field="private")
+        elif info is None and spec.private is None:
+            yield Finding(level="info", message=f"{what}: the repository is created private", field="private")
     if info is not None and spec.private and not info.private:
         message = "the repository is public: `private` counts only when a repository is made"
         yield Finding(level="warning", message=message, field="private")

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hugflow.hf_client.write.repository import Head, Repository, Upload
+from hugflow.hf_client.write.repository import RepoFile, Repository, Upload
 from hugflow.model.errors import Terminal, Transient
 from hugflow.model.events import Progress, Reporter
 from hugflow.publish.ahead import read_ahead
-from hugflow.publish.contents import SentShard
 from hugflow.publish.job import PublishJob
 from hugflow.publish.ledger import Ledger, ShardRecord
 from hugflow.publish.shards import ShardFile, shard_path, write_shards
 from hugflow.publish.sources.opening import Source
+from hugflow.publish.tables import SentShard
 from hugflow.storage.disk import faults
 from hugflow.storage.failpoints import Failpoints
 
@@ -38,13 +38,13 @@ class UploadTally:
 class Sender:
     """Upload the shards of splits, which no reader sees before the commit.
 
-    `head` is the commit that the run began with. `check` raises Paused when the run was asked to stop. `frozen` is the
-    error for a run that must not send anything (None: it may).
+    `files` are those of the commit that the run began with. `check` raises Paused when the run was asked to stop.
+    `frozen` is the error for a run that must not send anything (None: it may).
     """
 
     job: PublishJob
     repository: Repository
-    head: Head
+    files: Mapping[str, RepoFile]
     ledger: Ledger
     scratch: Path
     emit: Reporter
@@ -117,7 +117,7 @@ class Sender:
         return upload
 
     def _shas(self) -> frozenset[str]:
-        return frozenset(file.sha256 for file in self.head.files.values() if file.sha256)
+        return frozenset(file.sha256 for file in self.files.values() if file.sha256)
 
     def _report_rows(self, rows: int) -> None:
         self.tally.rows_done += rows

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from urllib.parse import quote
 
 from hugflow.model.events import Preview, Result
-from hugflow.model.plan import AddPlan, PublishPlan, RemovePlan
+from hugflow.model.plan import AddPlan, Difference, PublishPlan, RemovePlan
 from hugflow.render import markdown
 from hugflow.render.console import sound_remarks
+from hugflow.render.differences import difference_text, shown_differences
 from hugflow.render.humanize import NOTHING, clock, count, duration, plural, row_count, size
 from hugflow.render.markdown import code, link, sentence
 from hugflow.render.views import Annotation, PullRequestView, RequestView
@@ -141,7 +142,10 @@ def _publish_facts(plan: PublishPlan, view: PullRequestView) -> Iterable[tuple[s
     access = "private" if plan.private else "public"
     words = {"create": "a new repository", "update": "an update", "nothing": "no change"}
     yield "To", f"{target} at {code(plan.revision)}: {words[plan.action]}, {access}"
-    yield "Version", code(plan.version) if plan.version else ""
+    is_new = plan.version_before not in (None, plan.version)
+    before = f"{code(plan.version_before or '')} → " if is_new else ""
+    yield "Version", before + code(plan.version) if plan.version else ""
+    yield "Changes", _differences(plan.differences)
     rows = [
         (code(table.name, 80), count(table.rows), size(table.size_bytes), count(table.shards)) for table in plan.tables
     ]
@@ -154,6 +158,11 @@ def _publish_facts(plan: PublishPlan, view: PullRequestView) -> Iterable[tuple[s
             else ""
         ),
     )
+
+
+def _differences(differences: Sequence[Difference]) -> str:
+    """The differences as a list inside of a list."""
+    return "".join(f"\n  - {code(difference_text(each), 200)}" for each in shown_differences(differences))
 
 
 def _error(result: Result) -> str:
@@ -194,6 +203,7 @@ def _stored(result: Result) -> Iterable[tuple[str, str]]:
         yield "On the Hub", link(code(result.location, 300), result.location)
         sent = f", {size(result.sent_bytes)} sent by this run" if result.sent_bytes else ""
         yield "Rows", f"{count(result.rows_done)} in {size(result.size_bytes)}{sent}"
+        yield "Changed", _differences(result.differences)
         return
     yield "Location", code(result.location, 300)
     yield "Rows", f"{count(result.rows_done)} of {count(result.rows_total)}, {count(result.new_rows)} new in this run"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from hugflow.model.events import Result
 from hugflow.model.plan import AddPlan, Finding, Plan, PublishPlan, RemovePlan
+from hugflow.render.differences import difference_text, shown_differences
 from hugflow.render.humanize import count, duration, lines, one_line, plural, row_count, size
 from hugflow.render.views import RequestView, State
 
@@ -74,10 +75,12 @@ def _publish(plan: PublishPlan) -> Iterator[str]:
     new = ", new repository" if plan.action == "create" else ""
     yield _field("branch", f"{plan.revision}{new}, {'private' if plan.private else 'public'}")
     if plan.version:
-        yield _field("version", plan.version)
+        is_new = plan.version_before not in (None, plan.version)
+        yield _field("version", f"{plan.version_before} -> {plan.version}" if is_new else plan.version)
     for table in plan.tables:
         files = plural(table.shards, "shard")
         yield _field("table", f"{table.name}: {plural(table.rows, 'row')}, about {size(table.size_bytes)} in {files}")
+    yield from (f"    {one_line(difference_text(each), 200)}" for each in shown_differences(plan.differences))
 
 
 def _field(name: str, value: str) -> str:
@@ -126,6 +129,7 @@ def _result(result: Result) -> Iterator[str]:
     if result.size_bytes and result.kind == "publish":
         sent = f", {size(result.sent_bytes)} sent" if result.sent_bytes else ""
         yield f"  {plural(result.rows_done, 'row')} in {size(result.size_bytes)}{sent}{_this_run(result)}"
+    yield from (f"  {one_line(difference_text(each), 200)}" for each in shown_differences(result.differences))
     if result.error:
         yield f"  {lines(result.error)}"
     yield from (

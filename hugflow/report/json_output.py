@@ -57,7 +57,8 @@ def error_json(error: HugflowError) -> dict[str, Any]:
 
 def result_json(result: Result) -> dict[str, Any]:
     """Result with all its fields."""
-    return asdict(result) | {"exit_code": int(result.exit_code)}
+    differences = [each.model_dump(mode="json") for each in result.differences]
+    return asdict(result) | {"exit_code": int(result.exit_code), "differences": differences}
 
 
 def request_json(request: RequestView) -> dict[str, Any]:

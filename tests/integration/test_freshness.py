@@ -12,7 +12,7 @@ import pytest
 
 from hugflow.hf_client.http import Hub
 from hugflow.model.publish_spec import PublishSpec
-from hugflow.publish.freshness import MAX_AGE_S, max_age_s, parse_updated, spec_changed
+from hugflow.publish.freshness import MAX_AGE_S, max_age_s, parse_newest, parse_updated, spec_changed
 from localhub import Fault, LocalHub
 from tests.conftest import CANARIES
 from tests.support.pull_requests import BOT, CHANNEL, Job, Runner, message_text, request, serving
@@ -74,10 +74,10 @@ def test_of_a_day_its_end_counts(world: World) -> None:
     ("content", "code", "reason"),
     [
         (None, 4, "no_spec_json"),
-        (b"not json", 1, "invalid_spec_json"),
-        (b"[1]", 1, "invalid_spec_json"),
-        (b"{}", 1, "invalid_spec_json"),
-        (b'{"update_time": "soon", "updated_at": 3}', 1, "invalid_spec_json"),
+        (b"not json", 4, "invalid_spec_json"),
+        (b"[1]", 4, "invalid_spec_json"),
+        (b"{}", 4, "invalid_spec_json"),
+        (b'{"update_time": "soon", "updated_at": 3}', 4, "invalid_spec_json"),
     ],
 )
 def test_what_has_no_age(world: World, content: bytes | None, code: int, reason: str) -> None:
@@ -233,3 +233,41 @@ def test_the_shortest_interval_decides(intervals: tuple[str, ...], days: float |
     )
     assert max_age_s(spec) == (None if days is None else days * DAY_S)
     assert max_age_s(PublishSpec(repo_id="acme/x", path="a.csv", interval="1h")) == MAX_AGE_S
+
+
+# -- the newest data -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tables", "newest"),
+    [
+        (
+            [{"time_range": {"end": "2026-11-20T16:00:00Z"}, "date_range": {"end": "2026-11-20"}}],
+            "2026-11-20T16:00:00Z",
+        ),
+        ([{"date_range": {"end": "2026-11-20"}}, {"time_range": {"end": "2026-11-20T16:00:00Z"}}], "2026-11-20"),
+        ([{"date_range": {"start": "x", "end": "2026-11-19T01:00:00Z"}}, {"name": "no time"}], "2026-11-19T01:00:00Z"),
+        ([{"time_range": {"end": "2026-11-20T16:00:00.5"}}], "2026-11-20T16:00:00.5"),
+    ],
+)
+def test_the_newest_time_of_all_tables_counts(tables: list[dict[str, Any]], newest: str) -> None:
+    spec = {"updated_at": "2026-11-29T00:00:00Z", "tables": tables}
+    assert parse_newest(json.dumps(spec).encode(), "reading").newest == newest
+
+
+def test_data_may_be_old_though_it_was_published_just_now(world: World) -> None:
+    def spec(age_s: float | None) -> bytes:
+        ends = [] if age_s is None else [{"name": "x", "time_range": {"start": ago(9e6), "end": ago(age_s)}}]
+        return json.dumps({"updated_at": ago(60), "update_time": ago(60)[:10], "tables": ends}).encode()
+
+    repo_id = put(world.hub, world.new_id(), spec(3 * DAY_S))
+    newest = json.loads(world.hub.read(repo_id, "spec.json"))["tables"][0]["time_range"]["end"]
+    assert world.run("freshness", repo_id).code == 0
+    done = world.run("freshness", repo_id, "--of", "data")
+    assert (done.code, done.err.strip()) == (1, f"Data is stale: newest data {newest}")
+    described = world.run("freshness", repo_id, "--of", "data", "--max-age", "4d", "--json").json
+    assert (described["of"], described["stale"], described["newest"][:10]) == ("data", False, ago(3 * DAY_S)[:10])
+    put(world.hub, repo_id, spec(None))
+    missing = world.run("freshness", repo_id, "--of", "data", "--json")
+    assert missing.json["error"]["reason"] == "no_date_range"
+    assert world.run("freshness", repo_id, "--of", "nothing").code == 2

@@ -155,8 +155,8 @@ def test_the_pipeline_publishes_alerts_and_recovers(pipeline: Pipeline, hub: Loc
     spec = remote.spec
     assert (spec["exchanges"], spec["exchanges_count"]) == (["aurora", "boreal", "cirrus"], 3)
     assert (spec["symbols_count"], spec["intervals"]["ohlcv_daily"]) == (4, "1d")
-    assert remote.table("ohlcv_daily")["date_range"]["end"] == f"{YESTERDAY}T00:00:00Z"
-    assert remote.table("funding_rates")["date_range"]["end"] == f"{YESTERDAY}T16:00:00Z"
+    assert remote.table("ohlcv_daily")["date_range"]["end"] == YESTERDAY.isoformat()
+    assert remote.table("funding_rates")["time_range"]["end"] == f"{YESTERDAY}T16:00:00Z"
     assert spec["data_quality"]["validation_passed"]
     assert pipeline.runner.state.issues == {}
     with Loader.running(hub, tmp_path) as loader:

@@ -183,7 +183,8 @@ def test_every_format_comes_back_as_it_was(world: FaultWorld, loader: Loader, sh
         "validation": 30,
         "test": 10,
     }
-    assert entry["date_range"] == {"start": "2026-11-01T00:00:00Z", "end": "2026-11-01T01:39:00Z"}
+    assert entry["date_range"] == {"start": "2026-11-01", "end": "2026-11-01"}
+    assert entry["time_range"] == {"start": "2026-11-01T00:00:00Z", "end": "2026-11-01T01:39:00Z"}
     assert (spec["symbols_count"], spec["symbols"]) == (7, [f"S{n}" for n in range(7)])
     quotes_files = [path for path in remote.files if path.startswith("quotes/train-")]
     assert quotes_files == [f"quotes/train-{n:05}-of-{shards:05}.parquet" for n in range(shards)]
@@ -225,7 +226,9 @@ def test_spec_json_says_what_duckdb_finds_in_the_published_files(world: FaultWor
         assert entry["row_count"] == rows
         form = "%Y-%m-%dT%H:%M:%SZ" if name == "prices" else "%Y-%m-%d"
         ends = [datetime.fromtimestamp(each, UTC).strftime(form) for each in (first, last)]
-        assert [entry["date_range"]["start"], entry["date_range"]["end"]] == ends
+        times = entry["time_range"] if name == "prices" else entry["date_range"]
+        assert [times["start"], times["end"]] == ends
+        assert list(entry["date_range"].values()) == [each[:10] for each in ends]
         assert spec[f"{called}_count"] == count
         assert spec[called] == sorted(value for (value,) in ask(f"DISTINCT {values}"))
         assert entry["size_bytes"] == sum(len(remote.read(path)) for path in paths)
@@ -366,7 +369,7 @@ def test_a_broken_rule_publishes_nothing(world: FaultWorld) -> None:
     assert not Remote(world.hub, repo_id).exists
     assert [record.method for record in world.hub.requests() if record.method in ("POST", "PUT")] == []
 
-    found = plan(world, request).ok().json["plans"][0]
+    found = plan(world, request).json["plans"][0]
     assert [finding["field"] for finding in found["findings"] if finding["level"] == "error"] == [
         "tables[1].quality.not_null",
         "tables[1].quality.unique",
@@ -408,7 +411,7 @@ def test_a_wrong_card_of_other_people_is_found_before_anything_is_sent(world: Fa
 
 @pytest.mark.parametrize(
     ("token", "code", "reason"),
-    [("", 1, "authentication"), ("hf_wrong", 1, "bad_token"), ("hf_reader", 1, "forbidden")],
+    [("", 4, "authentication"), ("hf_wrong", 4, "bad_token"), ("hf_reader", 4, "forbidden")],
 )
 def test_without_the_right_to_write(world: FaultWorld, token: str, code: int, reason: str) -> None:
     world.hub.add_user("reader", token="hf_reader")
@@ -456,7 +459,7 @@ def test_branch_tag_and_visibility(world: FaultWorld, loader: Loader) -> None:
     world.hub.clear_log()
     trades(world, request["repo_id"], rows=41)
     result = publish(world, request).result
-    assert (result["reason"], result["exit_code"]) == ("tag_exists", 1)
+    assert (result["reason"], result["exit_code"]) == ("tag_exists", 4)
     assert sent_bytes(world.hub) == 0
     assert remote.commits() == ["The first"]
 
