@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+MAX_VALUES = 500_000
 _BLOCK = re.compile(r"\A\ufeff?---[ \t]*\r?\n(?P<yaml>.*?)(?:\r?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]+)*\Z")
 _SIZE = re.compile(r"(?:n<1K|\d+[KMBT]?<n<\d+[KMBT]|n>1T|unknown)\Z")
@@ -84,9 +85,22 @@ def _parsed(readme: str) -> Any:
     import yaml  # noqa: PLC0415 - the server starts without it
 
     try:
-        return yaml.safe_load(block["yaml"])
-    except yaml.YAMLError as error:
+        data = yaml.safe_load(block["yaml"])
+        if _is_larger(data, MAX_VALUES):
+            raise ValueError(f"it has more than {MAX_VALUES} values")
+    except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(str(error)) from error
+    return data
+
+
+def _is_larger(data: Any, limit: int) -> bool:
+    """Whether more than `limit` values are written where each alias is written out."""
+    waiting, seen = [data], 0
+    while waiting and seen <= limit:
+        value = waiting.pop()
+        seen += 1
+        waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return seen > limit
 
 
 def _check_values(data: dict[str, Any], result: CardCheck) -> None:
