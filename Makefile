@@ -17,6 +17,9 @@ DEMO_PROGRAMS := ffmpeg:ffmpeg
 TEST_PROGRAMS := ffmpeg:ffmpeg mp3val:mp3val sox:sox espeak-ng:espeak-ng flac:flac opusenc:opus-tools lame:lame \
 	gcc:build-essential mkfs.ext4:e2fsprogs
 
+LOCK := $(LOCK_VENV)/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command 'make lock' --quiet
+
 INSTALLED := $(VENV)/.installed
 DEMO_SYSTEM := $(VENV)/.system-demo
 TEST_SYSTEM := $(VENV)/.system-test
@@ -26,7 +29,7 @@ NODE_MODULES := $(if $(NODE_LOCK),$(if $(shell command -v npm),tests/prism/node_
 # start-up depends on compiled code, and PYTHONDONTWRITEBYTECODE may be set; does nothing for what is up to date
 COMPILE := $(PYTHON_BIN) -m compileall -q hugflow localhub
 
-.PHONY: help setup demo test soak coverage test-torch lint format bench docs lock clean
+.PHONY: help setup demo test soak coverage test-torch lint format bench docs lock sbom clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,13 +74,21 @@ bench: $(INSTALLED) $(TEST_SYSTEM) ## the benchmarks: ratios, measured side by s
 docs: $(INSTALLED) ## check the documents: links, and every hugflow command that they show
 	@$(PYTHON_BIN) -m scripts.check_docs
 
-lock: ## write constraints.txt again from pyproject.toml; UPGRADE=1 takes newer versions
-	@test -x $(LOCK_VENV)/bin/uv || { python3 -m venv $(LOCK_VENV) && $(LOCK_VENV)/bin/pip install --quiet 'uv>=0.9'; }
-	@$(LOCK_VENV)/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade) --quiet --output-file constraints.txt
+lock: $(LOCK_VENV)/bin/uv ## write the lock files again from pyproject.toml; UPGRADE=1 takes newer versions
+	@$(LOCK) --group dev $(if $(UPGRADE),--upgrade) --output-file constraints.txt
+	@$(LOCK) --constraints constraints.txt --output-file constraints-runtime.txt
+
+sbom: $(LOCK_VENV)/bin/cyclonedx-py ## write sbom.json: what a server installs, from the lock, in CycloneDX's form
+	@$< requirements constraints-runtime.txt --pyproject pyproject.toml --mc-type application --output-reproducible \
+		--of JSON --output-file sbom.json
+
+$(LOCK_VENV)/bin/%:
+	@test -x $(LOCK_VENV)/bin/pip || python3 -m venv $(LOCK_VENV)
+	@$(LOCK_VENV)/bin/pip install --quiet 'uv>=0.9' 'cyclonedx-bom>=7'
+	@touch $@
 
 clean: ## remove everything that make made; datasets and state stay
-	rm -rf $(VENV) $(TORCH_VENV) $(LOCK_VENV) tests/prism/node_modules build dist demo
+	rm -rf $(VENV) $(TORCH_VENV) $(LOCK_VENV) tests/prism/node_modules build dist demo sbom.json
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 	find hugflow localhub tests benchmarks examples scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -253,10 +253,13 @@ def _declared() -> dict[str, list[Requirement]]:
     return {name: [Requirement(line) for line in lines if isinstance(line, str)] for name, lines in lists.items()}
 
 
-def _locked() -> dict[str, list[Version]]:
-    """The versions of constraints.txt; a package may have two, for different versions of Python."""
+LOCKS = ("constraints.txt", "constraints-runtime.txt")
+
+
+def _locked(lock: str = "constraints.txt") -> dict[str, list[Version]]:
+    """The versions of a lock file; a package may have two, for different versions of Python."""
     found: dict[str, list[Version]] = {}
-    for name, version in re.findall(r"^([\w.-]+)==(\S+)", _read("constraints.txt"), re.MULTILINE):
+    for name, version in re.findall(r"^([\w.-]+)==(\S+)", _read(lock), re.MULTILINE):
         found.setdefault(canonicalize_name(name), []).append(Version(version))
     return found
 
@@ -275,11 +278,24 @@ def test_the_lock_has_a_right_version_of_everything_declared() -> None:
     assert not missing
 
 
-def test_the_lock_has_hashes_for_everything_and_names_no_index() -> None:
-    entries = re.split(r"\n(?=[a-z0-9])", _read("constraints.txt"))[1:]
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_lock_has_hashes_for_everything_and_names_no_index(lock: str) -> None:
+    entries = re.split(r"\n(?=[a-z0-9])", _read(lock))[1:]
+    assert len(entries) > 20
     assert not [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry]
-    assert not re.findall(r"^-.*|\bhttps?:|\bfile:", _read("constraints.txt"), re.MULTILINE)
-    assert not {"torch", "torchcodec"} & set(_locked())
+    assert not re.findall(r"^-.*|\bhttps?:|\bfile:", _read(lock), re.MULTILINE)
+    assert not {"torch", "torchcodec"} & set(_locked(lock))
+
+
+def test_the_lock_of_the_action_has_what_is_needed_to_run_and_nothing_else() -> None:
+    """Where this fails, `make lock` writes it again."""
+    everything, runtime = (_locked(lock) for lock in LOCKS)
+    assert {name: everything[name] for name in runtime} == runtime
+    declared = _declared()
+    assert {canonicalize_name(requirement.name) for requirement in declared["run"]} <= set(runtime)
+    tools = {canonicalize_name(each.name) for group in ("bench", "test", "lint", "build") for each in declared[group]}
+    assert not tools & set(runtime)
+    assert "constraints-runtime.txt" in _read("action.yml")
 
 
 def test_every_dependency_says_why_it_is_there() -> None:

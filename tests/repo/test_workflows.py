@@ -255,7 +255,10 @@ def repository(tmp_path: Path) -> tuple[Path, str, str]:
     git("init", "--quiet", "--initial-branch", "main")
     shutil.copytree(ROOT / ".github", folder / ".github")
     shutil.copy(ACTION, folder / "action.yml")
-    _write(folder, {"hugflow/__init__.py": "", "hugflow/__main__.py": "print('TRUSTED')", "constraints.txt": "TRUSTED"})
+    _write(
+        folder,
+        {"hugflow/__init__.py": "", "hugflow/__main__.py": "print('TRUSTED')", "constraints-runtime.txt": "TRUSTED"},
+    )
     git("add", ".")
     git("commit", "--quiet", "-m", "base")
     base = git("rev-parse", "HEAD")
