@@ -13,6 +13,8 @@ from hugflow.cli.wiring import Session
 from hugflow.model.errors import ExitCode, HugflowError, UsageError
 from hugflow.report.json_output import document
 from hugflow.request.file import InvalidRequestFile, ParsedRequest, Problem, load_all
+from hugflow.request.policy import FILE, Policy, policy_problems
+from hugflow.request.policy import parse as parse_policy
 from hugflow.request.validator import card_problems, conflicts
 from hugflow.text.printable import printable
 
@@ -70,7 +72,7 @@ def validate(
       hugflow validate requests/add/*.yaml
     """
     paths = _paths(session, files)
-    parsed, problems = _checked(paths)
+    parsed, problems = _checked(paths, _policy(session))
     for problem in problems:
         session.output.complain(str(problem))
     if not problems:
@@ -161,7 +163,7 @@ def _plans(session: Session, paths: list[Path], *, restart: bool) -> tuple[list[
     from hugflow.cli.interrupts import Interrupts
     from hugflow.sync import Options
 
-    parsed, problems = _checked(paths)
+    parsed, problems = _checked(paths, _policy(session))
     wrong = {problem.path for problem in problems}
     plans: list[Plan] = []
     failures: list[HugflowError] = [InvalidRequestFile(problems)] if problems else []
@@ -192,9 +194,16 @@ def _paths(session: Session, files: list[Path] | None) -> list[Path]:
     return paths
 
 
-def _checked(paths: list[Path]) -> tuple[list[ParsedRequest], list[Problem]]:
+def _policy(session: Session) -> Policy:
+    """The policy beside the requests, where there is one: what it refuses by the text alone is never planned."""
+    path = session.shell.cwd / FILE
+    return parse_policy(path.read_bytes()) if path.is_file() else Policy()
+
+
+def _checked(paths: list[Path], policy: Policy | None = None) -> tuple[list[ParsedRequest], list[Problem]]:
     parsed, problems = load_all(paths)
-    return parsed, sorted([*problems, *conflicts(parsed), *card_problems(parsed)])
+    refused = policy_problems(parsed, policy) if policy else []
+    return parsed, sorted([*problems, *conflicts(parsed), *card_problems(parsed), *refused])
 
 
 def _refuse(problems: list[Problem]) -> None:

@@ -124,7 +124,7 @@ class Settings(BaseModel):
     """Further attempts after a failed call that may succeed later."""
     retry_backoff: Seconds = 2
     """Seconds before the first further attempt; doubled before each one after it, with some chance in it."""
-    plan_timeout: Seconds = 40
+    plan_timeout: Seconds = 20
     """Seconds of computing that reading a dataset's card and files may take for a plan; waiting for the Hub is free."""
     plan_memory_mb: Annotated[int, Field(ge=256)] = 700
     """Memory that reading a dataset's card and files may take for a plan, in MB."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, Stri
 from hugflow.model.errors import UsageError
 from hugflow.model.plan import AddPlan, Finding, Plan, PublishPlan, RemovePlan
 from hugflow.model.specs import AddSpec, PublishSpec, Spec
+from hugflow.request.file import ParsedRequest, Problem
 from hugflow.request.yaml_tree import Fault, Group, Loc, Position, find, read
 from hugflow.request.yaml_values import value
 from hugflow.text.printable import closest, listed, printable, shown
@@ -122,6 +123,15 @@ def check_spec(spec: Spec, policy: Policy) -> tuple[Finding, ...]:
     if isinstance(spec, PublishSpec):
         return tuple(_check_target(spec.repo_id, policy.publishing))
     return tuple(_check_target(spec.hf_id, policy.publishing)) if spec.target == "hub" else ()
+
+
+def policy_problems(requests: Iterable[ParsedRequest], policy: Policy) -> list[Problem]:
+    """What the policy refuses by the text of requests alone, at the lines that name a repository."""
+    return [
+        request.problem("repo_id" if request.kind == "publish" else "hf_id", message=finding.message)
+        for request in requests
+        for finding in check_spec(request.spec, policy)
+    ]
 
 
 def too_many_requests(number: int, policy: Policy) -> Finding | None:

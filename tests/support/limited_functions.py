@@ -105,3 +105,14 @@ def temporary_folder() -> tuple[str, str]:
     import tempfile
 
     return tempfile.gettempdir(), str(Path.cwd())
+
+
+def open_as_reader(address: str) -> None:
+    """Open an address with fsspec, as `datasets` would, in a process that was prepared for reading."""
+    import fsspec
+
+    from hugflow.hf_client.http import Hub
+    from hugflow.hf_client.read import limited_calls
+
+    limited_calls._connect(Hub("http://127.0.0.1:9"))
+    fsspec.open(address).open()

@@ -42,7 +42,7 @@ EACH: tuple[tuple[str, str, Any], ...] = (
     ("read_timeout", "60", 60.0),
     ("max_retries", "0", 0),
     ("retry_backoff", "0.1", 0.1),
-    ("plan_timeout", "20", 20.0),
+    ("plan_timeout", "30", 30.0),
     ("plan_memory_mb", "500", 500),
     ("row_timeout", "30", 30.0),
     ("max_audio_seconds", "3600", 3600),

@@ -183,3 +183,13 @@ def test_no_token_reaches_its_environment(tmp_path: Path, monkeypatch: pytest.Mo
     assert not secrets & set(found)
     assert "secret-" not in str(found)
     assert {found[name] for name in ("HF_ENDPOINT", "https_proxy", "LC_ALL")} == {"kept"}
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:9/a", "webhdfs://127.0.0.1:9/a", "memory://a", "data:,a", "github://a:b@c/d"]
+)
+def test_no_other_file_system_is_opened(tmp_path: Path, address: str) -> None:
+    """Whatever gets past the check of the card."""
+    with started(tmp_path, memory_bytes=700 * MB) as process:
+        error = refusal(process, "open_as_reader", address)
+    assert error.problem == "it cannot be read (ValueError: files outside of the repository are not opened)"
