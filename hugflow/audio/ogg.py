@@ -17,6 +17,8 @@ _CODECS = {b"\x01vorbis": "vorbis", b"OpusHead": "opus", b"\x7fFLAC": "flac", b"
 _OGG_FLAC_PREFIX_BYTES = 9
 _OPUS_RATE = 48000
 _OPUS_HEADER_PAGES = 2
+_JOINED_AFTER_PAGES = 10
+"""A server of a running stream sends the headers, then the pages from now on; fewer pages may be lost ones."""
 
 
 @dataclass(slots=True)
@@ -36,6 +38,10 @@ class _Logical:
 
     codec: str | None
     pages: list[_Page] = field(default_factory=list)
+
+    @property
+    def has_only_headers(self) -> bool:
+        return all(page.granule == 0 for page in self.pages)
 
     @property
     def ended(self) -> bool:
@@ -100,7 +106,8 @@ def _links(data: bytes) -> tuple[list[list[_Logical]], int]:
             begun = True
         if serial not in streams:
             raise RowError(AudioReason.DECODE_FAILED, f"the Ogg page at byte {start:,} has no beginning")
-        if number != numbers.get(serial, number - 1) + 1:
+        missing = number - numbers.get(serial, number - 1) - 1
+        if missing and not (missing >= _JOINED_AFTER_PAGES and streams[serial].has_only_headers):
             raise RowError(AudioReason.DECODE_FAILED, f"an Ogg page is missing before byte {start:,}")
         numbers[serial] = number
         streams[serial].pages.append(_Page(start, body, end, head[5], int.from_bytes(head[6:14], "little")))

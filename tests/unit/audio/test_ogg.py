@@ -89,6 +89,24 @@ def test_a_recording_out_of_a_running_stream_is_the_same_sound(encoded: object, 
     assert same(late(whole, by), whole)
 
 
+@pytest.mark.parametrize("encoded", [vorbis, opus])
+def test_a_recording_of_a_server_that_joins_a_running_stream(encoded: object) -> None:
+    assert callable(encoded)
+    whole = encoded(30 * 48_000, 48_000)
+    header, audio = pages(whole)[:2], pages(whole)[2:]
+    assert len(audio) > 25
+    sound = pcm(whole)
+
+    mp3 = converted(b"".join(header + audio[20:]))
+
+    before = int.from_bytes(audio[19][6:14], "little")
+    assert len(sound) - before - 1024 <= mp3.samples <= len(sound) - before + 312
+    assert correlation(sound[-mp3.samples + 2000 :], decoded(mp3.data)[0][2000:]) > 0.99
+    for lost in (1, 3):  # so few may be lost ones
+        assert reason(b"".join(header + audio[lost:])) == AudioReason.DECODE_FAILED
+    assert reason(b"".join(header + audio[:3] + audio[20:])) == AudioReason.DECODE_FAILED
+
+
 @pytest.mark.parametrize("length", [200_000, 96_001, 48_313])
 def test_the_end_of_an_opus_file_is_trimmed_as_opusdec_does(length: int, tmp_path: Path) -> None:
     if shutil.which("opusdec") is None:
