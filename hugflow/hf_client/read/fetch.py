@@ -6,7 +6,8 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from hugflow.hf_client.http import HUB_ERRORS, Hub
+from hugflow.hf_client.errors import HUB_ERRORS
+from hugflow.hf_client.http import Hub
 from hugflow.model.errors import Transient
 from hugflow.model.plan import Shard
 from hugflow.storage.disk import faults

@@ -14,7 +14,8 @@ from datasets.exceptions import DatasetsError
 from huggingface_hub.hf_api import DatasetInfo, RepoFile, RepoSibling
 
 from hugflow.formats.rows import schema_text
-from hugflow.hf_client.http import Hub, chain, explain, gated
+from hugflow.hf_client.errors import chain, explain, gated
+from hugflow.hf_client.http import Hub
 from hugflow.hf_client.read.card_files import check_card
 from hugflow.hf_client.read.licence import licence_of
 from hugflow.hf_client.read.repository_reader import Resolved, SplitSummary, audio_column

@@ -16,7 +16,8 @@ from datasets.exceptions import DatasetsError
 
 from hugflow.formats.broken_content import BROKEN_CONTENT
 from hugflow.formats.parquet_writer import write_rows
-from hugflow.hf_client.http import HUB_ERRORS, Answer
+from hugflow.hf_client.errors import HUB_ERRORS
+from hugflow.hf_client.http import Answer
 from hugflow.hf_client.read.limited_process import renew_time
 from hugflow.model.errors import HugflowError, UnreadableSource
 from hugflow.storage.disk import faults

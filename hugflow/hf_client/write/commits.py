@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hugflow.hf_client.http import HUB_ERRORS
+from hugflow.hf_client.errors import HUB_ERRORS
 from hugflow.hf_client.write.endpoints import Wire, quoted, understood
 from hugflow.hf_client.write.uploads import Upload
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from huggingface_hub import CommitOperationAdd
 
-from hugflow.hf_client.http import HUB_ERRORS, Hub, explain_status
+from hugflow.hf_client.errors import HUB_ERRORS, explain_status
+from hugflow.hf_client.http import Hub
 from hugflow.hf_client.write.endpoints import Wire, quoted, understood
 from hugflow.model.errors import Forbidden, HubUnavailable, HugflowError
 from hugflow.storage.disk import faults
