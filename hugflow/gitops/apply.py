@@ -19,7 +19,7 @@ from hugflow.gitops.pull_request import (
 )
 from hugflow.gitops.reporter import PullRequestReporter
 from hugflow.gitops.requests import Loaded, plan_all, read_requests
-from hugflow.gitops.run import STOPS, Ended, RequestRunner, read_removal_approvals, unrunnable_result
+from hugflow.gitops.run import STOPS, Ended, RequestRunner, read_removal_approvals, unrunnable_result, with_approvals
 from hugflow.model.errors import HugflowError, Terminal
 from hugflow.model.events import Reporter, RunFinished, Warned
 from hugflow.model.plan import RemovePlan
@@ -139,13 +139,7 @@ class ApplyRun:
         if change.pull is None or not any(view.state == "waiting" and view.path in change.reviewed for view in views):
             return views
         approved = read_removal_approvals(self.github, change.pull, policy)
-        if rules.approvals_missing(policy, len(approved)):
-            return views
-        names = tuple(each.by for each in approved)
-        return tuple(
-            replace(view, approved_by=names) if view.state == "waiting" and view.path in change.reviewed else view
-            for view in views
-        )
+        return tuple(with_approvals(view, approved, policy) if view.path in change.reviewed else view for view in views)
 
     def _view(self, push: Push, change: _Change, requests: tuple[RequestView, ...], policy: Policy) -> PullRequestView:
         pull = change.pull

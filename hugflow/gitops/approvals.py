@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 from github.CommitStatus import CommitStatus
@@ -16,6 +16,7 @@ from hugflow.gitops.client import GitHub
 from hugflow.gitops.contributors import read_contributors
 from hugflow.gitops.pull_request import PullRequest
 
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _RECORD = re.compile(r"approved by @(?P<login>\S+) for #(?P<number>\d+)")
 
 Subject = Literal["hugflow/approve-removal", "hugflow/approve-run"]
@@ -26,10 +27,11 @@ RUN: Subject = "hugflow/approve-run"
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """Approval of one commit by one person."""
+    """Approval of one commit by one person; `at` is None for the hand that started the run."""
 
     by: str
     how: Literal["review", "command", "dispatch"]
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +55,13 @@ def read_approvals(
     the pull request, or wrote or pushed one of its commits, does not count.
     """
     verdicts = _read_verdicts(github, pull)
-    found = [Approval(login, "review") for login, verdict in verdicts.items() if verdict.approves]
-    found += [Approval(login, "command") for login in _read_commanders(github, pull, subject, verdicts)]
+    found = [Approval(login, "review", verdict.at) for login, verdict in verdicts.items() if verdict.approves]
+    found += _read_commands(github, pull, subject, verdicts)
     found += [Approval(login, "dispatch") for login in dispatched_by]
     approvals: dict[str, Approval] = {}
-    for approval in found:
-        if approval.by not in approvals and eligible(approval.by):
-            approvals[approval.by] = approval
+    for approval in sorted(found, key=lambda each: each.at or _LONG_AGO):
+        if approval.by in approvals or eligible(approval.by):
+            approvals[approval.by] = approval  # the newest of each
     contributors = read_contributors(github, pull) if approvals else frozenset()
     if contributors is None:
         return ()
@@ -94,10 +96,10 @@ def _read_verdicts(github: GitHub, pull: PullRequest) -> dict[str, _Verdict]:
     }
 
 
-def _read_commanders(
+def _read_commands(
     github: GitHub, pull: PullRequest, subject: Subject, verdicts: Mapping[str, _Verdict]
-) -> Iterator[str]:
-    """Read the logins whose command our own bot recorded; a later review that does not approve withdraws it."""
+) -> Iterator[Approval]:
+    """Read the commands that our own bot recorded; a later review that does not approve withdraws them."""
     ours, sha = github.login(), pull.head_sha
     statuses = github.read(f"reading the statuses of {sha[:7]}", lambda: list(_list_statuses(github.repository, sha)))
     for status in statuses:
@@ -108,7 +110,7 @@ def _read_commanders(
         verdict = verdicts.get(match["login"])
         withdrawn = verdict and not verdict.approves and verdict.at > status.created_at
         if int(match["number"]) == pull.number and not withdrawn:
-            yield match["login"]
+            yield Approval(match["login"], "command", status.created_at)
 
 
 def _list_statuses(repository: Repository, sha: str) -> PaginatedList[CommitStatus]:

@@ -19,7 +19,7 @@ from hugflow.gitops.reporter import PullRequestReporter
 from hugflow.gitops.requests import PlanRequest, plan_all, read_requests, refused_for_number
 from hugflow.model.errors import ExitCode, HugflowError
 from hugflow.model.events import Reporter, Result, RunFinished, Warned
-from hugflow.model.plan import Plan
+from hugflow.model.plan import Finding, Plan, RemovePlan
 from hugflow.render import comment
 from hugflow.render.markdown import marker
 from hugflow.render.views import PullRequestView, RequestView, State, exit_code
@@ -136,10 +136,8 @@ class PullRequestRun:
     def _approved(self, pull: PullRequest, views: tuple[RequestView, ...], policy: Policy) -> tuple[RequestView, ...]:
         if not any(view.state == "waiting" for view in views):
             return views
-        names = tuple(each.by for each in read_removal_approvals(self.github, pull, policy))
-        if rules.approvals_missing(policy, len(names)):
-            return views
-        return tuple(replace(view, approved_by=names) if view.state == "waiting" else view for view in views)
+        approved = read_removal_approvals(self.github, pull, policy)
+        return tuple(with_approvals(view, approved, policy) for view in views)
 
     def _emit_unrunnable(self, view: PullRequestView) -> None:
         """Emit results of requests that the engine will not run."""
@@ -228,6 +226,22 @@ def read_removal_approvals(github: GitHub, pull: PullRequest, policy: Policy) ->
         return login.casefold() in named if named else may_write(github, login)
 
     return read_approvals(github, pull, REMOVAL, eligible)
+
+
+def with_approvals(view: RequestView, approved: Sequence[Approval], policy: Policy) -> RequestView:
+    """Add approvals to a removal that waits, if they are enough; one that is older than the dataset does not count."""
+    plan = view.plan
+    if view.state != "waiting" or not isinstance(plan, RemovePlan):
+        return view
+    completed_at = plan.completed_at
+    names = tuple(each.by for each in approved if completed_at is None or each.at is None or each.at >= completed_at)
+    if not rules.approvals_missing(policy, len(names)):
+        return replace(view, approved_by=names)
+    if len(names) == len(approved):
+        return view
+    message = f"the dataset came into storage after the approval, at {completed_at:%Y-%m-%d %H:%M} UTC: approve again"
+    finding = Finding(level="approval", message=message)
+    return replace(view, plan=plan.model_copy(update={"findings": (*plan.findings, finding)}))
 
 
 def _may_merge(view: PullRequestView) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -196,7 +197,8 @@ class AddPlan(_Frozen):
 class RemovePlan(_Frozen):
     """The plan of a remove request: the datasets to remove, with rows and bytes on disk.
 
-    With `target: hub` the one name is that of a config on the Hub, and rows and bytes are those of its files there.
+    `completed_at` is the time at which the dataset was complete in storage. With `target: hub` the one name is that of
+    a config on the Hub, and rows and bytes are those of its files there.
     """
 
     request: str
@@ -204,6 +206,7 @@ class RemovePlan(_Frozen):
     names: tuple[str, ...]
     rows: int = 0
     stored_bytes: int = 0
+    completed_at: datetime | None = None
     findings: tuple[Finding, ...] = ()
 
 

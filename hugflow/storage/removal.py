@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from hugflow.model.errors import ExitCode
 from hugflow.model.events import Reporter, Result, Warned
@@ -41,7 +41,12 @@ class Remover:
         entry = self.state.datasets().get(found.name)
         rows = entry.dataset.rows_total - entry.dataset.rows_failed if entry else 0
         return RemovePlan(
-            request=request.path, spec=spec, names=(found.name,), rows=rows, stored_bytes=self.storage.usage(found.name)
+            request=request.path,
+            spec=spec,
+            names=(found.name,),
+            rows=rows,
+            stored_bytes=self.storage.usage(found.name),
+            completed_at=datetime.fromisoformat(entry.completed_at).astimezone(UTC) if entry else None,
         )
 
     def _removed(self) -> Iterator[tuple[DatasetIdentity, str]]:

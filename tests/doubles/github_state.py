@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -139,9 +139,13 @@ class WorkflowRun:
 
 
 class GitHubState:
-    """One repository, `acme/data` unless named otherwise, with a first commit on its default branch."""
+    """One repository, `acme/data` unless named otherwise, with a first commit on its default branch.
 
-    def __init__(self, owner: str = "acme", name: str = "data") -> None:
+    Without a `clock` it is a second later at each look, so that commits are the same in every run.
+    """
+
+    def __init__(self, owner: str = "acme", name: str = "data", clock: Callable[[], datetime] | None = None) -> None:
+        self._clock = clock
         self.owner, self.name = owner, name
         self.default_branch = "main"
         self.objects = ObjectStore()
@@ -169,8 +173,9 @@ class GitHubState:
         return f"{self.owner}/{self.name}"
 
     def now(self) -> str:
-        """The time; a second later at each look."""
-        return (_EPOCH + timedelta(seconds=next(self._ticks))).strftime("%Y-%m-%dT%H:%M:%SZ")
+        """The time, in whole seconds."""
+        at = self._clock() if self._clock else _EPOCH + timedelta(seconds=next(self._ticks))
+        return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def new_id(self) -> int:
         """A number that nothing else has."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,7 +36,7 @@ _RUN = 7001
 
 def people() -> GitHubState:
     """A fresh repository: alice and bob may write, steward is an admin, eve reads, mallory is a stranger."""
-    state = GitHubState()
+    state = GitHubState(clock=lambda: datetime.now(UTC))
     state.add_token(CANARIES["GITHUB_TOKEN"])
     for login, permission in (("alice", "write"), ("bob", "write"), ("steward", "admin"), ("eve", "read")):
         state.add_user(login, permission)  # type: ignore[arg-type]  # of the literals

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import pytest
 
 from hugflow.model.errors import ExitCode
 from tests.doubles.github import GitHub as Server
+from tests.support import sample_views as sample
 from tests.support.gitops_rig import Rig, add, remove
 
 NOISE = "requests/remove/noise.yaml"
@@ -106,6 +108,25 @@ def test_a_push_back_to_a_commit_revives_no_approval_that_was_withdrawn(rig: Rig
     server.state.review(number, "steward", "CHANGES_REQUESTED")
     server.state.push("feature", approved)
     assert rig.process(number).exit_code == ExitCode.NEEDS_APPROVAL
+
+
+@pytest.mark.parametrize("how", ["review", "command"])
+def test_an_approval_does_not_serve_a_dataset_that_came_later(rig: Rig, server: Server, how: str) -> None:
+    """The dataset was removed and is there again, of another commit, when the removal that was approved is merged."""
+    number = proposed(server)
+    plan = sample.remove_plan().model_copy(update={"request": NOISE})
+    approve(rig, number, "steward", how)
+    later = datetime.fromisoformat(server.state.now()) + timedelta(seconds=10)
+    rig.engine.plans[NOISE] = plan.model_copy(update={"completed_at": later})
+    assert rig.process(number).exit_code == ExitCode.NEEDS_APPROVAL
+    assert "came into storage after the approval" in rig.sticky(number)
+    assert merged(rig, number) == ExitCode.NEEDS_APPROVAL
+    assert rig.engine.executed == []
+    for _ in range(20):
+        server.state.now()
+    approve(rig, number, "steward", how)
+    assert rig.apply(number=number).exit_code == ExitCode.DONE
+    assert rig.engine.executed == [NOISE]
 
 
 # -- the pull request that was seen ---------------------------------------------------------------------------------
