@@ -613,11 +613,29 @@ def test_files_in_no_split_are_named(client: HubClient, serve: Serve) -> None:
         "old.csv": "x",
     }
     remark = (
-        "3 files of the repository are in no split, and not downloaded (2 .wav, 1 .csv): "
-        "`clips/a.wav`, `clips/b.wav`, `old.csv`"
+        "3 files of the repository are in no split (2 .wav, 1 .csv): `clips/a.wav`, `clips/b.wav`, `old.csv`"
+        ". If a column names the sounds, write `audio_column` with the name of that column"
     )
     answer = client.split(serve(files), subset="one")
     assert answer["facts"]["remarks"] == [remark]
+
+
+def test_sounds_that_rows_name_are_not_in_no_split(client: HubClient, serve: Serve) -> None:
+    rows = lines({"clip": "clips/a.wav"})
+    hf_id = serve({"train.jsonl": rows, "clips/a.wav": b"a", "clips.zip": zip_bytes({"b.wav": b"b"}), "notes.csv": "x"})
+    assert client.split(hf_id, audio_column="clip")["facts"]["remarks"] == [
+        "1 file of the repository is in no split (1 .csv): `notes.csv`"
+    ]
+
+
+def test_sounds_beside_parquet_may_be_named_by_rows(client: HubClient, serve: Serve) -> None:
+    table = pa.table({"audio": pa.array([CELL], pa.struct([("bytes", pa.binary()), ("path", pa.string())]))})
+    hf_id = serve({"train.parquet": parquet_bytes(table), "extra.wav": b"a"})
+    (remark,) = client.split(hf_id)["facts"]["remarks"]
+    assert remark == (
+        "1 file of the repository is in no split (1 .wav): `extra.wav`. "
+        "Of the sounds only those are downloaded that a row names"
+    )
 
 
 def test_a_repository_whose_files_are_all_used_has_no_remark(client: HubClient, serve: Serve) -> None:

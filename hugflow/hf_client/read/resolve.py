@@ -58,7 +58,10 @@ def resolve(
         encoder=encoder,
         expected_rows=found.expected_rows,
     )
-    remarks = (*found.remarks, *unused_files(info, [builder.config, *_other_configs(builder)]))
+    configurations = [builder.config, *_other_configs(builder)]
+    audio = download.audio_column is not None
+    unused = unused_files(info, configurations, audio=audio, data_format=found.format)
+    remarks = (*found.remarks, *unused)
     return Resolved(_facts(hub, info, configs, splits, remarks), download)
 
 
