@@ -59,6 +59,7 @@ class _GroupWriter:
             part = table.slice(start, GROUP_ROWS)
             if self._tables and (self._rows + part.num_rows > GROUP_ROWS or self._bytes + part.nbytes > GROUP_BYTES):
                 self._flush(schema)
+            part = part.replace_schema_metadata(None)
             if not part.schema.equals(schema):
                 empty = pa.table([pa.nulls(0, kind) for kind in schema.types], schema=schema)
                 part = pa.concat_tables([empty, part], promote_options="permissive").select(schema.names)

@@ -397,6 +397,56 @@ def test_names_of_audio_that_addresses_must_quote(client: HubClient, serve: Serv
     assert all("sha256" in read for read in found.values()), found
 
 
+GAPS = {
+    "metadata.csv": "file_name,text,n\n0.wav,a,\n1.wav,,2\n",
+    "metadata.jsonl": lines({"file_name": "0.wav", "text": "a"}, {"file_name": "1.wav", "text": None, "n": 2}),
+    "metadata.parquet": parquet_bytes(
+        pa.table({"file_name": ["0.wav", "1.wav"], "text": ["a", None], "n": pa.array([None, 2], pa.int64())})
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GAPS)
+def test_metadata_may_lack_values(client: HubClient, serve: Serve, name: str) -> None:
+    """In the first row or in a later one, as an empty field, a null or a missing key."""
+    hf_id = serve({name: GAPS[name], "0.wav": b"x", "1.wav": b"x"})
+    assert [(row["text"], row["n"]) for row in client.rows(hf_id)] == [("a", None), (None, 2)]
+
+
+FOLDER_ROWS: dict[str, list[dict[str, Any]]] = {
+    "metadata.jsonl": [
+        {"id": 2**64 - 1, "v": 1, "in": {"a": 1}, "day": "2024-01-01", "big": 2**70},
+        {"id": BIG, "v": "1", "in": {"a": 1, "b": None}, "day": "2024-01-02", "big": 1},
+        {"id": 0, "v": [1, "x"], "in": None, "day": None, "big": 0.5},
+    ],
+    "metadata.csv": [
+        {"id": BIG, "code": "007", "phone": "+41", "big": 2**64},
+        {"id": None, "code": "1", "phone": "41", "big": -1},
+        {"id": 3, "code": "x", "phone": None, "big": 1},
+    ],
+}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", FOLDER_ROWS)
+def test_values_of_metadata_files_are_exact(client: HubClient, serve: Serve, name: str, packed: bool) -> None:
+    rows = [{"file_name": f"{n}.wav"} | row for n, row in enumerate(FOLDER_ROWS[name])]
+    if name.endswith(".csv"):
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+        metadata = text.getvalue()
+    else:
+        metadata = lines(*rows)
+    files: dict[str, bytes | str] = {name: metadata} | {f"{n}.wav": b"x" for n in range(3)}
+    found = client.rows(serve({"train.zip": zip_bytes(files)} if packed else files))
+    assert [{key: row[key] for key in expected} for row, expected in zip(found, FOLDER_ROWS[name], strict=True)] == (
+        FOLDER_ROWS[name]
+    )
+    assert [row["audio"]["path"].partition("::")[0].rpartition("/")[2] for row in found] == ["0.wav", "1.wav", "2.wav"]
+
+
 def test_a_folder_of_2500_files(client: HubClient, serve: Serve) -> None:
     """The listing of a repository comes in pages of 1,000 files."""
     files: dict[str, bytes | str] = {f"clips/c{number:05}.wav": b"%d" % number for number in range(2_500)}

@@ -26,7 +26,8 @@ from datasets.packaged_modules.imagefolder.imagefolder import ImageFolder
 
 from hugflow.hf_client.http import Hub
 from hugflow.hf_client.read.fetch import fetch_shard
-from hugflow.hf_client.read.readers import READ_ROWS, Reader, in_order
+from hugflow.hf_client.read.metadata_files import example_tables, read_metadata_exactly
+from hugflow.hf_client.read.readers import Reader
 from hugflow.hf_client.read.transcode import read_ranges
 from hugflow.hf_client.remote_file import RemoteFile, RepositoryFile
 from hugflow.model.errors import Terminal
@@ -71,6 +72,7 @@ class Folder:
         tree = scratch / "tree"
         own = self._stand_ins(self.split, tree, scratch)
         builder = self._builder(own, None)
+        read_metadata_exactly(builder)
         (generator,) = builder._split_generators(datasets.StreamingDownloadManager())  # noqa: SLF001 - as a stream does
         has_metadata = bool(generator.gen_kwargs["metadata_files"])
         features, remarks = builder.info.features, list[str]()
@@ -81,14 +83,14 @@ class Folder:
             features = self.reader.features
         by_card = features is self.reader.features
         builder = self._builder(own, features if by_card or labels is not None else None)
-        in_order(builder)
+        json_columns = read_metadata_exactly(builder) if builder.config.features is None else set()
         if labels is not None:
             _add_labels(builder)
         media = {path for path in _paths(own, tree) if self._is_media(path)} if has_metadata else set()
 
         def read() -> Iterator[pa.Table]:
             unused = set(media)
-            for table in builder.as_streaming_dataset(split=_SPLIT).with_format("arrow").iter(READ_ROWS):
+            for table in example_tables(builder, json_columns):
                 renamed = _with_repository_paths(table, str(tree) + "/")
                 if unused:
                     unused.difference_update(text for column in renamed.columns for text in _texts(column))

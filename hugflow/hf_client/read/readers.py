@@ -84,7 +84,10 @@ class Reader:
             yield table if self.features is None else _cast(table, schema)
 
     def by_datasets(self, files: list[Path]) -> Iterator[pa.Table]:
-        """Read the rows of `files` by the builder that `datasets` has for them."""
+        """Read the rows of `files` by the builder that `datasets` has for them, in tables with types of their own.
+
+        A stream of `datasets` casts all tables to the types of the first.
+        """
         with tempfile.TemporaryDirectory(prefix="hugflow-") as cache:
             builder = datasets.load_dataset_builder(
                 self.module,
@@ -93,17 +96,9 @@ class Reader:
                 features=self.features,
                 **_EXACT.get(self.module, {}) | dict(self.settings),
             )
-            if isinstance(builder, datasets.ArrowBasedBuilder):
-                yield from self._arrow_tables(builder)
-            else:
-                in_order(builder)
-                yield from builder.as_streaming_dataset(split="rows").with_format("arrow").iter(READ_ROWS)
-
-    def _arrow_tables(self, builder: datasets.ArrowBasedBuilder) -> Iterator[pa.Table]:
-        """Yield tables, each with types of its own: a stream of `datasets` casts all to those of the first."""
-        (split,) = builder._split_generators(datasets.StreamingDownloadManager())  # noqa: SLF001 - as a stream does
-        for _, table in builder._generate_tables(**split.gen_kwargs):  # noqa: SLF001 - as a stream does
-            yield _without_guesses(table) if self.module == "csv" and self.features is None else table
+            (split,) = builder._split_generators(datasets.StreamingDownloadManager())  # noqa: SLF001 - as a stream does
+            for _, table in builder._generate_tables(**split.gen_kwargs):  # noqa: SLF001 - the same
+                yield _without_guesses(table) if self.module == "csv" and self.features is None else table
 
 
 def _open(file: Path) -> BinaryIO:
@@ -141,18 +136,6 @@ def _without_guesses(table: pa.Table) -> pa.Table:
         if table.num_rows and table.column(i).null_count == table.num_rows:
             table = table.set_column(i, field.name, pa.nulls(table.num_rows))
     return table
-
-
-def in_order(builder: datasets.DatasetBuilder) -> None:
-    """Keep rows in the order of their files: folder builders keep metadata files in a set, whose order is chance."""
-    if not hasattr(builder, "METADATA_FILENAMES"):
-        return
-    generate = builder._generate_examples  # noqa: SLF001 - the builders' own point of extension
-
-    def ordered(files: Any, metadata_files: Any, **others: Any) -> Iterator[Any]:
-        yield from generate(files, sorted(metadata_files, key=str), **others)
-
-    builder._generate_examples = ordered  # noqa: SLF001 - the same
 
 
 # -- webdatasets -----------------------------------------------------------------------------------------------------
