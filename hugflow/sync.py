@@ -12,7 +12,7 @@ from hugflow.download.preflight import estimate, left_out, memory, space
 from hugflow.download.repair import Repairer
 from hugflow.download.run import DownloadRun, RunContext, manifest_entry
 from hugflow.hf_client.read.repository_reader import audio_column
-from hugflow.hf_client.read.revisions import newest_commit
+from hugflow.hf_client.read.revisions import check_source_files
 from hugflow.model.errors import Bug, ExitCode, HugflowError, InvalidRequest, StorageFault
 from hugflow.model.events import Result, RunFinished, RunStarted, Warned
 from hugflow.model.outcome import failed_result
@@ -254,8 +254,8 @@ class Orchestrator:
                 raise StorageFault(
                     f"checking the free space for {plan.name}", "; ".join(errors), fix, reason="preflight"
                 )
-            if plan.action == "resume" and self.validate_hf_id:
-                newest_commit(self.context.hub, plan.spec.hf_id, plan.download.sha)
+            if plan.action == "resume" and (self.validate_hf_id or plan.rows_done < plan.download.rows):
+                check_source_files(self.context.hub, plan.download)
             if self.options.restart:
                 self._forget(plan.name)
             return DownloadRun(plan, self.context, self.options.retry_failed, _quota_left(plan.storage)).run()

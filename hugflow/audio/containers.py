@@ -1,7 +1,7 @@
-"""Audio file formats: recognise a file by its first bytes, and check that it has all bytes that its headers declare.
+"""What a file of sound is, by its first bytes, and whether all that its headers declare is there.
 
-Nothing is decoded. Only formats that are known here reach a decoder, and each only the decoder named for it: a
-playlist, a web page or a program with the name `a.wav` reaches none.
+Nothing is decoded. Only what is known here reaches a decoder, and each only the decoder that is named for it: a
+playlist, a page or a program that calls itself `.wav` is none of them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _EBML_HEADER, _EBML_SEGMENT, _EBML_VOID = b"\x1aE\xdf\xa3", b"\x18S\x80g", b"\xe
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """An audio file format. `libsndfile`: whether it may read it. `demuxer`: ffmpeg's name, or None if it may not.
+    """A kind of file. `libsndfile`: it may read it. `demuxer`: ffmpeg's name for it where ffmpeg may read it.
 
     `examine` returns how many declared bytes a file lacks, without decoding, and the file as decoders understand it:
     with a known size in its header, and without what is behind its end.
@@ -48,7 +48,7 @@ class Container:
 
 
 def recognise(data: bytes) -> tuple[Container, int]:
-    """Return the format of `data`, judged by its content only, and the byte at which it begins.
+    """Say what `data` is, by its content and nothing else, and at which byte it begins.
 
     Before it may be tags, padding, and for MPEG audio a part of a frame.
 
@@ -57,15 +57,14 @@ def recognise(data: bytes) -> tuple[Container, int]:
     if not data:
         raise RowError(AudioReason.EMPTY, "it has 0 bytes")
     # An MP4 begins with zeros of its own: they are padding only where nothing begins before them.
-    for begin in (None, id3v2_end, tail_end):
-        start = begin(data, 0) if begin else 0
+    for start in (0, id3v2_end(data), tail_end(data, 0)):
         head = data[start : start + 64]
         for matches, container in _KNOWN:
             if matches(head):
                 return container, start
-    frame = None if data[:3].isalpha() else first_frame(data)  # letters are the name of another format
-    if frame is not None:
-        return MPEG, frame
+    begin = None if data[:3].isalpha() else first_frame(data)  # letters are the name of another format
+    if begin is not None:
+        return MPEG, begin
     head = data[tail_end(data, 0) :][:64]
     raise RowError(AudioReason.UNSUPPORTED, f"{_looks_like(head)}, not a file of sound in a known format")
 

@@ -34,11 +34,10 @@ _SLOT_OF_NO_KBPS = 15
 _SIDE_INFO_BYTES = {(True, 1): 17, (True, 2): 32, (False, 1): 9, (False, 2): 17}
 _FREE_FORMAT_SLOT = 0
 _FRAMES_IN_A_ROW = 4
-_SYNC = re.compile(rb"\xff[\xe2-\xff][\x10-\xeb]")
 _TEXT = re.compile(rb"[\t\n\r -~\0]*")
 _MAX_FRAME_BYTES = 8192
-_MAX_STREAMS = 64
-"""Streams that may be in one file; more is damage."""
+_CHANGES = 64
+"""How often channels or sample rate may change; more is damage."""
 
 Key = tuple[int, int, int, int]
 """Version, layer, sample rate and channels of frames that one decoder takes."""
@@ -58,18 +57,18 @@ class Frame:
 
     @property
     def key(self) -> Key:
-        """Properties that a stream keeps from its first to its last frame."""
+        """What changes where another stream begins."""
         return self.version, self.layer, self.sample_rate, self.channels
 
     @property
     def info_offset(self) -> int:
-        """Offset of an Info or Xing header in the frame: as if there were no checksum, also where there is one."""
+        """Where an Info or Xing header stands in the frame: as if there were no checksum, also where there is one."""
         return 4 + _SIDE_INFO_BYTES[self.version == 1, self.channels]
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """Facts of a file, found without decoding it.
+    """What stands in a file, found without decoding it.
 
     `frames` and `samples` do not count an Info frame; `samples` is what decoders return, per channel. `uniform`: one
     stream throughout, not several that `split` takes apart. `gaps` are where tags lie between frames. `tidy`: there is
@@ -95,7 +94,7 @@ class Scan:
     corrupt: str | None = None
 
     def copyable(self, max_kbps: int) -> bool:
-        """Tell whether it is a whole mono layer III stream of at most `max_kbps` (each frame, or their mean)."""
+        """Whether it is a whole mono layer III stream of at most `max_kbps` (each frame, or their mean)."""
         whole = self.tidy and self.truncated is None and self.corrupt is None and self.samples > 0 and self.frames > 1
         small = self.max_kbps <= max_kbps or self.mean_kbps <= max_kbps
         return whole and small and self.mono and self.uniform and self.layer == _LAYER_3
@@ -178,8 +177,7 @@ def scan(data: bytes) -> Scan | None:
         kinds=kinds,
         info=info,
         gaps=tuple(gaps),
-        # Where the first header counts all frames, there is no second, and a copy is spared the search.
-        several=not complete and bool(_later_headers(data, begin + first.size, end)),
+        several=bool(_later_headers(data, begin + first.size, end)),
         tidy=begin == start and plain_tags and not gaps and not junk and not free_bytes,
         truncated=truncated,
         corrupt=corrupt,
@@ -192,15 +190,17 @@ def first_frame(data: bytes, start: int = 1, stop: int = _MAX_FRAME_BYTES) -> in
 
     Without limits: after a part of a frame, as in a recording of a running stream.
     """
-    for sync in _SYNC.finditer(data, start, min(stop + 2, len(data))):
-        first, position = parse_frame(data[sync.start() : sync.start() + 4]), sync.start()
+    at = data.find(b"\xff", start, stop)
+    while at >= 0:
+        first, position = parse_frame(data[at : at + 4]), at
         for _ in range(_FRAMES_IN_A_ROW):
             frame = parse_frame(data[position : position + 4])
             if frame is None or first is None or frame.key != first.key:
                 break
             position += frame.size
         else:
-            return sync.start()
+            return at
+        at = data.find(b"\xff", at + 1, stop)
     return None
 
 
@@ -221,7 +221,7 @@ def split(data: bytes, found: Scan) -> list[bytes]:
             begins.append(position)
             key = frame.key
         position += frame.size
-    if len(begins) > _MAX_STREAMS:
+    if len(begins) > _CHANGES:
         message = f"the MPEG audio is damaged: another stream begins {len(begins):,} times"
         raise RowError(AudioReason.DECODE_FAILED, message)
     return [data[begin:end] for begin, end in zip(begins, [*begins[1:], found.end], strict=True)]
@@ -306,7 +306,7 @@ def _walk(data: bytes, start: int, free_bytes: int) -> tuple[dict[bytes, int], i
 
 
 def _tags_start(data: bytes) -> int:
-    """Return where the ID3v1 and APE tags at the end begin."""
+    """Where the ID3v1 and APE tags at the end begin."""
     end = len(data)
     if data[end - 128 : end - 125] == b"TAG":
         end -= 128
@@ -346,19 +346,19 @@ class _Info:
     padding: int
 
     def samples(self, total: int) -> int:
-        """Return how many of `total` samples a decoder returns that knows delay and padding."""
+        """How many of `total` samples a decoder returns that knows delay and padding."""
         if self.delay is None:
             return total
         end = min(total, total - self.padding + DECODER_DELAY)
         return max(0, end - self.delay - DECODER_DELAY)
 
     def agrees(self, frames: int, size: int) -> bool:
-        """Tell whether it counts these frames and bytes, in a form that all decoders read alike."""
+        """Whether it speaks of these frames and bytes, in a form that all decoders read alike."""
         same_size = not self.size or abs(self.size - size) <= size // 64
         return self.delay is not None and self.frames == frames and same_size
 
     def promises_more(self, frames: int, size: int) -> bool:
-        """Tell whether frames are missing; some encoders count the header itself, so the bytes decide where given."""
+        """Whether there should be more; some encoders count the header itself, so the bytes decide where given."""
         if self.size:
             return (self.frames or 0) > frames and self.size > size
         return (self.frames or 0) > frames + 1
@@ -366,7 +366,7 @@ class _Info:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Facts of the frames, before they are compared with the header. `kinds`: frame headers, counted."""
+    """What the walk found, before the header is weighed against it. `kinds` are the distinct frame headers, counted."""
 
     begin: int
     end: int
@@ -384,7 +384,7 @@ class _Found:
         return self.end - self.begin
 
     def summary(self, first: Frame) -> Scan:
-        """Compare the header with the frames; `first` is the first frame."""
+        """Weigh the header against the frames; `first` is the first frame's."""
         info, kinds = self.info, self.kinds
         frames = max(0, sum(count for _, count in kinds) - (info is not None))
         total = frames * first.samples
@@ -410,7 +410,7 @@ class _Found:
         )
 
     def _length_can_be_guessed(self, first: Frame) -> bool:
-        """Tell whether a decoder that assumes the first frame's size for all, as mpg123 does, finds them all."""
+        """Whether a decoder that takes all frames for as long as the first, as mpg123 does, will find them all."""
         frames = sum(count for _, count in self.kinds)
         constant = all(frame.kbps == first.kbps for frame, _ in self.kinds)
         return constant and first.size * frames <= self.size

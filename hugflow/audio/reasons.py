@@ -1,4 +1,4 @@
-"""Reason codes for audio that cannot become an MP3, as in docs/row-errors.md."""
+"""Why a row's audio cannot become an MP3: the reason codes of docs/row-errors.md that audio has."""
 
 from __future__ import annotations
 

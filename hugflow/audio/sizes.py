@@ -119,12 +119,12 @@ def complete_caf(data: bytes) -> tuple[int, bytes]:
 
 
 def _is_unknown(size: int) -> bool:
-    """Tell whether a size larger than the file is a limit of its field, and no number of bytes."""
+    """Whether a size larger than the file is a limit of its field, and no number of bytes that were ever there."""
     return size >= _UNKNOWN_64_BIT or any(abs(size - largest) <= _ROUNDING for largest in _LARGEST_SIZES)
 
 
 def _wav_size_is_unknown(data: bytes, start: int, declared: int, riff_size: int) -> bool:
-    """Tell whether the size of the `data` chunk whose content begins at `start` was never filled in."""
+    """Whether `declared` is no size of the `data` chunk whose content begins at `start`."""
     present, order = len(data) - start, riff_order(data)
     riff_is_unknown = riff_size == 0 or (riff_size > len(data) and _is_unknown(riff_size))
     if declared > present:
@@ -149,7 +149,7 @@ def _with_wav_size(data: bytes, start: int, size: int) -> bytes:
 
 
 def _are_chunks(data: bytes, start: int, order: Order) -> bool:
-    """Tell whether only complete chunks with names, or nothing, are between `start` and the end."""
+    """Whether whole chunks with names, or nothing at all, are between `start` and the end."""
     end = start
     for name, size, content in chunks(data, start, order):
         if not name.rstrip(b" ").isalnum():

@@ -7,8 +7,6 @@ import re
 _PADDING = re.compile(rb"[\0\t\n\r ]*")
 _APE_FOOTER_BYTES = 32
 _APE_HAS_HEADER = 1 << 31
-_APE_ITEM = re.compile(rb".{4}(?:[\0-\7]\0\0\0|\0\0\0[\0-\7])[ -~]{2,255}\0", re.DOTALL)
-"""The size of a value, flags, and a key."""
 _LYRICS = re.compile(rb"LYRICSBEGIN.*?(?:LYRICSEND|LYRICS200)", re.DOTALL)
 
 
@@ -53,8 +51,6 @@ def _after_tag(data: bytes, start: int) -> int:
 
 def _after_ape(data: bytes, start: int) -> int:
     """Step over an APE tag; its footer, and a header where it has one, give its size without the header."""
-    if not data.startswith(b"APETAGEX", start) and not _APE_ITEM.match(data, start):
-        return start
     at = data.find(b"APETAGEX", start)
     if at < 0 or at + _APE_FOOTER_BYTES > len(data):
         return start

@@ -10,7 +10,6 @@ import io
 import posixpath
 from collections.abc import Iterator
 from itertools import takewhile
-from pathlib import Path
 from typing import Any
 
 import soundfile
@@ -20,25 +19,9 @@ from hugflow.model.plan import DownloadPlan
 from hugflow.model.ranges import RowRanges
 from hugflow.model.records import RowRecord
 from hugflow.storage.dataset_folder import DatasetFolder
-from hugflow.storage.disk import read_regular
+from hugflow.storage.disk import read_inside
 
 GROUP_ROWS = 64
-
-
-def is_intact(dataset: DatasetFolder, record: RowRecord) -> bool:
-    """Return True if a row's files have the recorded size and hash."""
-    files = [(dataset.json / f"{record.row}.json", record.json_bytes, record.json_sha256)]
-    if record.audio is not None:
-        files.append((dataset.audio / record.audio, record.audio_bytes, record.audio_sha256))
-    return record.status == "failed" or all(_is_as_recorded(*file) for file in files)
-
-
-def _is_as_recorded(path: Path, size: int, digest: str | None) -> bool:
-    try:
-        data = read_regular(path)
-    except OSError:
-        return False
-    return len(data) == size and hashlib.sha256(data).hexdigest() == digest
 
 
 def adopt(dataset: DatasetFolder, rows: RowRanges, plan: DownloadPlan) -> Iterator[list[RowRecord]]:
@@ -74,7 +57,7 @@ def _named_twice(dataset: DatasetFolder, rows: RowRanges, plan: DownloadPlan) ->
 def _read(dataset: DatasetFolder, row: int, plan: DownloadPlan) -> tuple[bytes, dict[str, Any]] | None:
     """A row's JSON, or None when it is not there, damaged, or has other columns."""
     try:
-        data = read_regular(dataset.json / f"{row}.json")
+        data = read_inside(dataset.path, f"json/{row}.json")
         values = loads(data)
     except (OSError, ValueError):
         return None
@@ -103,7 +86,7 @@ def _with_audio(dataset: DatasetFolder, record: RowRecord, audio: object) -> Row
     if folder != "audio" or not name or _is_of_another(name, record.row):
         return None
     try:
-        data = read_regular(dataset.audio / name)
+        data = read_inside(dataset.path, audio)
         info = soundfile.info(io.BytesIO(data))
     except (OSError, soundfile.LibsndfileError):
         return None

@@ -26,7 +26,7 @@ from hugflow.storage.dataset_folder import DatasetFolder
 from hugflow.storage.disk import (
     NotAFileError,
     faults,
-    read_regular,
+    read_inside,
     refuse_links,
     sha256_of,
     write_durably,
@@ -161,7 +161,7 @@ def _row_values(dataset: DatasetFolder, record: RowRecord) -> dict[str, Any]:
     path = dataset.json / f"{record.row}.json"
     with faults(f"reading {path.name}"):
         try:
-            data = read_regular(path)
+            data = read_inside(dataset.path, f"json/{record.row}.json")
         except (FileNotFoundError, NotAFileError):
             data = b""
     if hashlib.sha256(data).hexdigest() != record.json_sha256:

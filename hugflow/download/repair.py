@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from hugflow.download.run import DownloadRun, RunContext
-from hugflow.model.errors import ExitCode
+from hugflow.hf_client.read.revisions import check_source_files
+from hugflow.model.errors import ExitCode, StorageFault
 from hugflow.model.events import Result
 from hugflow.model.plan import AddPlan, PlanFile
-from hugflow.model.specs import AddSpec
+from hugflow.model.specs import AddSpec, DatasetIdentity
 from hugflow.request.file import ParsedRequest
 from hugflow.storage import journal
 from hugflow.storage.dataset_folder import META
@@ -82,9 +86,12 @@ class Repairer:
         storage.trash_files(name, [path for path in bad if path not in {META, PLAN}], now)
 
     def _plan(self, verified: Verified, record: DatasetRecord) -> AddPlan:
-        spec = AddSpec.model_validate(record.spec)
+        spec = _spec(record)
         kept = None if verified.is_damaged(PLAN) else read_plan(self.context.storage, record.name)
-        if kept is None:
+        if kept is not None and kept.download.sha == record.sha:
+            if verified.damaged_rows or not verified.index_intact:
+                check_source_files(self.context.hub, kept.download)
+        else:
             request = ParsedRequest(record.request, spec, {})
             resolved = self.context.reader.resolve(self.context.hub, request, spec, record.encoder, sha=record.sha)
             kept = PlanFile(facts=resolved.facts, download=resolved.download)
@@ -97,3 +104,17 @@ class Repairer:
             facts=kept.facts,
             download=kept.download,
         )
+
+
+def _spec(record: DatasetRecord) -> AddSpec:
+    """The request of a dataset, as its record keeps it. Raises StorageFault for one that is not of this dataset."""
+    with suppress(ValidationError):
+        spec = AddSpec.model_validate(record.spec)
+        if DatasetIdentity.of(spec) == record.identity:
+            return spec
+    raise StorageFault(
+        f"repairing {record.name}",
+        "the request in its record is not that of the dataset",
+        "The record was changed. Run the dataset's request with --restart.",
+        reason="damaged_marker",
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from hugflow.download import pool
-from hugflow.download.adopt import adopt, is_intact
+from hugflow.download.adopt import adopt
 from hugflow.download.convert import Conversion
 from hugflow.download.finish import finish, remove_unrecorded
 from hugflow.download.pool import PoolSettings
@@ -29,13 +29,14 @@ from hugflow.model.plan import AddPlan, DownloadPlan, PlanFile
 from hugflow.model.ranges import RowRanges
 from hugflow.model.records import RowRecord
 from hugflow.storage.dataset_folder import DatasetFolder
-from hugflow.storage.disk import faults
+from hugflow.storage.disk import faults, read_inside
 from hugflow.storage.failpoints import Failpoints
 from hugflow.storage.index import batched_rows, read_index
 from hugflow.storage.journal import Journal, JournalState
 from hugflow.storage.plan_file import write_plan
 from hugflow.storage.state import DatasetRecord, ManifestEntry, ProgressFile, StateDir, read_progress, write_progress
 from hugflow.storage.storage_root import Storage
+from hugflow.storage.verify import row_damage
 from hugflow.version import __version__
 
 GROUP_ROWS = 64
@@ -168,7 +169,7 @@ class DownloadRun:
         is_complete = self._dataset.marker.is_file()
         try:
             for batch in batched_rows(read_index(self._dataset)):
-                if records := [record for record in batch if is_complete or is_intact(self._dataset, record)]:
+                if records := [record for record in batch if is_complete or not row_damage(self._dataset, record)]:
                     self._journal.append_rows(records)
         except StorageFault as fault:
             if is_complete or fault.reason != "damaged_index":
@@ -372,7 +373,7 @@ class DownloadRun:
         """Text and duration of the first rows, for reports."""
         previews = []
         for record in islice((r for r in read_index(self._dataset) if r.status != "failed"), PREVIEW_ROWS):
-            values = loads((self._dataset.json / f"{record.row}.json").read_bytes())
+            values = loads(read_inside(self._dataset.path, f"json/{record.row}.json"))
             text = values.get(self.plan.spec.text_column)
             duration = record.samples / record.sample_rate if record.sample_rate else None
             previews.append(Preview(record.row, text if isinstance(text, str) else None, duration))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hugflow.formats.json_values import JSON, decoded, to_array
+from hugflow.storage.disk import new_file, open_folder, remove_temporaries, temporary_name
 
 GROUP_ROWS = 1000
 GROUP_BYTES = 32 << 20
@@ -20,10 +22,21 @@ def write_rows(tables: Callable[[], Iterator[pa.Table]], target: Path) -> None:
 
     Raises what `tables` raises, ArrowInvalid and ArrowTypeError where the rows have no common types, OSError.
     """
-    temporary = target.with_name(f".{target.name}.tmp")
+    with open_folder(target.parent) as folder:
+        remove_temporaries(target.name, folder)
+        temporary = temporary_name(target.name)
+        descriptor = new_file(temporary, folder)
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - of a descriptor
+            _write_groups(tables, file)
+        os.replace(temporary, target.name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def _write_groups(tables: Callable[[], Iterator[pa.Table]], file: BinaryIO) -> None:
     schema, wanted = None, None
     while True:
-        with _GroupWriter(temporary) as writer:
+        file.seek(0)
+        file.truncate()
+        with _GroupWriter(file) as writer:
             for table in map(_storable, tables()):
                 schema = _wider(schema, table.schema)
                 wanted = schema if wanted is None else wanted
@@ -34,14 +47,13 @@ def write_rows(tables: Callable[[], Iterator[pa.Table]], target: Path) -> None:
                 writer.finish(schema)
                 break
         wanted = schema
-    temporary.replace(target)
 
 
 class _GroupWriter:
     """Writes tables as row groups of a bounded number of rows and bytes: the same rows always give the same groups."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
         self._writer: pq.ParquetWriter | None = None
         self._tables: list[pa.Table] = []
         self._rows = self._bytes = 0
@@ -76,7 +88,7 @@ class _GroupWriter:
 
     def _flush(self, schema: pa.Schema) -> None:
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, schema, compression="zstd")
+            self._writer = pq.ParquetWriter(self._file, schema, compression="zstd")
         if self._tables:
             self._writer.write_table(pa.concat_tables(self._tables), row_group_size=GROUP_ROWS)
         self._tables, self._rows, self._bytes = [], 0, 0

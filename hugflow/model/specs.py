@@ -113,6 +113,11 @@ class DatasetIdentity(BaseModel):
         return storage_name(self.hf_id, self.subset, self.split, self.revision)
 
 
+def is_storage_name(name: str) -> bool:
+    """Whether a text can be a name that `storage_name` gives: one safe path component, which is not hidden."""
+    return re.fullmatch(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*", name) is not None and len(name) <= MAX_NAME_BYTES
+
+
 def storage_name(hf_id: str, subset: str | None, split: str, revision: str) -> str:
     """One safe path component for a dataset: `org__dataset[__subset_X]__split_Y__rev_Z`.
 

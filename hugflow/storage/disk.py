@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from hugflow.model.errors import StorageFault
 
+_BLOCK_BYTES = 1 << 20
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FIXES = {
     errno.ENOSPC: "Free space (or inodes: `df -i`) on that file system and run the same command again: it continues.",
@@ -67,9 +68,9 @@ def new_file(name: str, folder: int) -> int:
     return os.open(name, flags, 0o666 if os.fstat(folder).st_mode & stat.S_IRWXO else 0o660, dir_fd=folder)
 
 
-def make_folder(path: Path) -> None:
-    """Create a folder, unless it exists; it is closed to others where its parent is."""
-    open_to_others = path.parent.stat().st_mode & stat.S_IRWXO
+def make_folder(path: Path, like: Path | None = None) -> None:
+    """Create a folder, unless it exists; it is closed to others where its parent (or the folder `like`) is."""
+    open_to_others = (like or path.parent).stat().st_mode & stat.S_IRWXO
     with contextlib.suppress(FileExistsError):
         path.mkdir(0o777 if open_to_others else 0o770)
 
@@ -148,17 +149,46 @@ class NotAFileError(OSError):
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file for reading, as `read_regular` does."""
+    """Open a regular file for reading, as `read_regular` does. Only the file itself may be no link."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        return _regular(os.open(path, _READ), path)
     except OSError as error:
-        if error.errno in {errno.ELOOP, errno.ENXIO}:
-            raise NotAFileError(error.errno, "not a regular file", str(path)) from error
-        raise
+        raise _explained(error, path) from error
+
+
+def open_inside(root: Path, path: str) -> BinaryIO:
+    """Open a regular file by its path below `root`. Neither the file, nor a folder above it, nor `root` may be a link.
+
+    Raises NotAFileError, FileNotFoundError.
+    """
+    below, _, name = path.rpartition("/")
+    try:
+        with open_folder(root, below) as folder:
+            return _regular(os.open(name, _READ, dir_fd=folder), root / path)
+    except OSError as error:
+        raise _explained(error, root / path) from error
+
+
+def read_inside(root: Path, path: str) -> bytes:
+    """Read a regular file by its path below `root`, as `open_inside` opens it."""
+    with open_inside(root, path) as file:
+        return file.read()
+
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def _regular(descriptor: int, path: Path) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise NotAFileError(errno.ENOTSUP, "not a regular file", str(path))
     return os.fdopen(descriptor, "rb")
+
+
+def _explained(error: OSError, path: Path) -> OSError:
+    if error.errno in {errno.ELOOP, errno.ENXIO, errno.ENOTDIR}:
+        return NotAFileError(error.errno, "not a regular file", str(path))
+    return error
 
 
 def sync_directory(path: Path | str) -> None:
@@ -186,9 +216,14 @@ def refuse_links(doing: str, *folders: Path) -> None:
             )
 
 
+def digest_of(file: BinaryIO, digest: hashlib._Hash) -> str:
+    """Add the rest of a file to a digest, and return it in hexadecimal."""
+    while block := file.read(_BLOCK_BYTES):
+        digest.update(block)
+    return digest.hexdigest()
+
+
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal. A symbolic link is not followed."""
-    with faults(f"reading {path.name}"):
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - of a descriptor that followed no link
-            return hashlib.file_digest(file, "sha256").hexdigest()
+    with faults(f"reading {path.name}"), open_regular(path) as file:
+        return digest_of(file, hashlib.sha256())

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 from hugflow.model.errors import StorageFault
 from hugflow.model.records import RowRecord
 from hugflow.storage.dataset_folder import DatasetFolder
-from hugflow.storage.disk import faults, open_regular, replacing
+from hugflow.storage.disk import NotAFileError, faults, open_regular, replacing
 from hugflow.storage.journal import RowTally
+from hugflow.storage.row_checks import check_rows
 
 BATCH_ROWS = 1000
 
@@ -73,10 +74,11 @@ def read_index(dataset: DatasetFolder) -> Iterator[RowRecord]:
     try:
         with open_regular(dataset.index) as opened, pq.ParquetFile(opened) as file:
             for batch in file.iter_batches(BATCH_ROWS):
-                for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                    yield RowRecord(*values)
-    except (pa.ArrowException, OSError, TypeError, UnicodeDecodeError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
+                rows = list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+                check_rows(rows)
+                yield from (RowRecord(*values) for values in rows)
+    except (pa.ArrowException, OSError, TypeError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None and not isinstance(error, NotAFileError):
             with faults(doing):
                 raise
         # for a damaged file Arrow raises ArrowInvalid, or an OSError without errno

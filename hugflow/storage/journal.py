@@ -33,6 +33,7 @@ from hugflow.storage.disk import (
     sync_directory,
     temporary_name,
 )
+from hugflow.storage.row_checks import check_rows
 
 JOURNAL_SCHEMA_VERSION = 1
 _PREFIX = b'{"crc":"'
@@ -250,17 +251,18 @@ def read(path: Path) -> JournalState | None:
             for value, offset, end in _values(doing, file):
                 if state is None:
                     state = _header(doing, value)
-                elif value["kind"] == "rows":
-                    state.groups.append(_group(value["rows"], offset))
-                    rows += value["rows"]
+                elif value.get("kind") == "rows":
+                    group = _rows(doing, value, offset)
+                    state.groups.append(_group(group, offset))
+                    rows += group
                     if len(rows) >= _COUNTED_ROWS:
                         state.record_rows(rows)
                         rows = []
-                elif value["kind"] == "run":
-                    state.runs = value["run"]
-                elif value["kind"] == "shard":
-                    count = ShardCount.model_validate({key: value[key] for key in ShardCount.model_fields})
-                    state.shards[value["index"]] = count
+                elif value.get("kind") == "shard":
+                    index, count = _shard(doing, value, offset)
+                    state.shards[index] = count
+                elif value.get("kind") == "run":
+                    state.runs += 1
                 state.valid_bytes = end
     if state is not None and rows:
         state.record_rows(rows)
@@ -276,8 +278,33 @@ def _values(doing: str, file: BinaryIO) -> Iterator[tuple[dict[str, Any], int, i
         if value is not None:
             yield value, offset, end
         elif end < size:
-            raise StorageFault(doing, f"it is damaged at byte {offset}", _DAMAGED_FIX, reason="damaged_journal")
+            raise _damaged(doing, offset)
         offset = end
+
+
+def _rows(doing: str, value: dict[str, Any], offset: int) -> list[list[Any]]:
+    """The values of a "rows" line. Raises StorageFault if they are no records of rows of one dataset."""
+    try:
+        rows: list[list[Any]] = value["rows"]
+        check_rows(rows)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(doing, offset, f": {error}") from error
+    return rows
+
+
+def _shard(doing: str, value: dict[str, Any], offset: int) -> tuple[int, ShardCount]:
+    try:
+        count = ShardCount.model_validate({key: value[key] for key in ShardCount.model_fields})
+        index = value["index"]
+    except (KeyError, ValueError) as error:
+        raise _damaged(doing, offset) from error
+    if type(index) is not int or min(index, count.first_row, *count.groups) < 0:
+        raise _damaged(doing, offset)
+    return index, count
+
+
+def _damaged(doing: str, offset: int, why: str = "") -> StorageFault:
+    return StorageFault(doing, f"it is damaged at byte {offset}{why}", _DAMAGED_FIX, reason="damaged_journal")
 
 
 def _group(records: Sequence[Sequence[Any]], offset: int) -> tuple[int, int]:
@@ -301,8 +328,10 @@ def salvage(path: Path) -> Iterator[RowRecord]:
         with file:
             for line in file:
                 value = _decode(line)
-                if value is not None and value.get("kind") == "rows":
-                    yield from (RowRecord(*values) for values in value["rows"])
+                if value is None or value.get("kind") != "rows":
+                    continue
+                with contextlib.suppress(StorageFault):
+                    yield from [RowRecord(*values) for values in _rows("", value, 0)]
 
 
 def rewrite(path: Path, state: JournalState, rows: Iterable[RowRecord]) -> None:
@@ -335,13 +364,8 @@ def records(path: Path, groups: list[tuple[int, int]]) -> Iterator[RowRecord]:
             file.seek(offset)
             value = _decode(file.readline())
             if value is None:
-                raise StorageFault(
-                    f"reading the journal {path}",
-                    f"it is damaged at byte {offset}",
-                    _DAMAGED_FIX,
-                    reason="damaged_journal",
-                )
-            for values in value["rows"]:
+                raise _damaged(f"reading the journal {path}", offset)
+            for values in _rows(f"reading the journal {path}", value, offset):
                 # the later line of the same row comes first
                 heapq.heappush(pending, (values[0], -offset, RowRecord(*values)))
             stop = ordered[i + 1][0] if i + 1 < len(ordered) else None

@@ -6,24 +6,32 @@ The journal (journal.py) decides which rows are done; a progress file is a summa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from hugflow.model.errors import StorageFault
 from hugflow.model.ranges import RowRanges
 from hugflow.model.records import EncoderSettings
-from hugflow.model.specs import DatasetIdentity
+from hugflow.model.specs import DatasetIdentity, is_storage_name
 from hugflow.storage.disk import NotAFileError, faults, read_regular, refuse_links, sync_directory, write_durably
 from hugflow.storage.locks import lock
 
 MANIFEST_SCHEMA_VERSION = 1
+_TRASH_NAME = r"\d{8}T\d{6}Z\.\d+--"
 PROGRESS_VERSION = "3.0"
+
+
+def _storage_name(name: str) -> str:
+    if not is_storage_name(name):
+        raise ValueError(f"not the name of a dataset: {name!r}")
+    return name
 
 
 class DatasetRecord(BaseModel):
@@ -56,9 +64,26 @@ class DatasetRecord(BaseModel):
     files: dict[str, str]
     hugflow_version: str
 
+    _is_safe = field_validator("name")(_storage_name)
+
+    @field_validator("files")
+    @classmethod
+    def _are_in_the_dataset(cls, files: dict[str, str]) -> dict[str, str]:
+        if outside := [path for path in files if not re.fullmatch(r"(?:\.hugflow/)?\w[\w.-]*", path, re.ASCII)]:
+            raise ValueError(f"not the path of a summary file: {outside[0]!r}")
+        return files
+
     def to_bytes(self) -> bytes:
         """The marker's content: the same record always gives the same bytes."""
         return self.model_dump_json(indent=2).encode() + b"\n"
+
+    def is_written_as(self, data: bytes) -> bool:
+        """Whether `data` is a marker of this record, to the byte; one of an earlier version has fewer fields."""
+        try:
+            found = DatasetRecord.model_validate_json(data)
+        except ValidationError:
+            return False
+        return found == self and data == found.model_dump_json(indent=2, exclude_unset=True).encode() + b"\n"
 
 
 class ManifestEntry(BaseModel):
@@ -90,6 +115,21 @@ class ArchivedRecord(BaseModel):
     removed_at: str
     trash: str | None
     dataset: ManifestEntry | None
+
+    _is_safe = field_validator("name")(_storage_name)
+
+    @model_validator(mode="after")
+    def _is_of_one_dataset(self) -> Self:
+        if self.dataset is not None and self.dataset.name != self.name:
+            raise ValueError(f"the entry of another dataset: {self.dataset.name!r}")
+        if self.trash is not None and not is_trash_name(self.trash, self.name):
+            raise ValueError(f"not a name in the trash: {self.trash!r}")
+        return self
+
+
+def is_trash_name(text: str, name: str) -> bool:
+    """Whether a text is a name that `Storage.trash_name` gives to the dataset `name`."""
+    return re.fullmatch(_TRASH_NAME + re.escape(name), text, re.ASCII) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +198,8 @@ class StateDir:
     def progress_names(self) -> list[str]:
         """The datasets that have a progress file."""
         folder = self.path / "progress"
-        return sorted(file.stem for file in folder.glob("*.json")) if folder.is_dir() else []
+        names = (file.stem for file in folder.glob("*.json")) if folder.is_dir() else ()
+        return sorted(name for name in names if is_storage_name(name))
 
     # --- manifests -------------------------------------------------------------------------------------------------
 
@@ -199,7 +240,7 @@ class StateDir:
         folder = self.path / "removing"
         with faults(f"reading {folder}"):
             files = sorted(folder.glob("*.json")) if folder.is_dir() else []
-            return [_parse(ArchivedRecord, orjson.loads(read_regular(file)), file) for file in files]
+            return [_removal(file) for file in files]
 
     def begin_removal(self, record: ArchivedRecord) -> None:
         """Write the record of a removal before it is executed."""
@@ -302,14 +343,13 @@ def read_progress(path: Path) -> ProgressFile | None:
 
 
 def _progress_rows(value: Any) -> RowRanges:
-    """Ranges of version 3.0, or the plain list of version 2.0."""
+    """Ranges of version 3.0, or the plain list of version 2.0. Raises ValueError for rows that cannot exist."""
     rows = RowRanges()
     for item in value:
-        if isinstance(item, list):
-            first, last = item
-            rows.add(int(first), int(last))
-        else:
-            rows.add(int(item))
+        first, last = map(int, item) if isinstance(item, list) else (int(item), int(item))
+        if not 0 <= first <= last:
+            raise ValueError("not a range of rows")
+        rows.add(first, last)
     return rows
 
 
@@ -343,9 +383,33 @@ def _parse(model: type[_Record], entry: Any, path: Path) -> _Record:
     try:
         return model.model_validate(entry)
     except ValidationError as error:
-        raise StorageFault(
-            f"reading the manifest {path}", "an entry is damaged", _REBUILD, reason="damaged_manifest"
-        ) from error
+        problem = f"an entry is damaged ({_first(error)})"
+        raise StorageFault(f"reading the manifest {path}", problem, _REBUILD, reason="damaged_manifest") from error
+
+
+def _first(error: ValidationError) -> str:
+    """The first problem of a document, with its field."""
+    details = error.errors(include_url=False)[0]
+    field = ".".join(str(step) for step in details["loc"])
+    return f"{field}: {details['msg']}" if field else str(details["msg"])
+
+
+def _removal(file: Path) -> ArchivedRecord:
+    """The record of a removal. Raises StorageFault for one that is damaged or of another dataset than its file name."""
+    try:
+        record = ArchivedRecord.model_validate_json(read_regular(file))
+    except (ValidationError, NotAFileError) as error:
+        problem = _first(error) if isinstance(error, ValidationError) else "it is no regular file"
+    else:
+        if record.name == file.stem:
+            return record
+        problem = f"it is the record of {record.name}"
+    raise StorageFault(
+        f"reading the record of a removal {file}",
+        f"it is damaged ({problem})",
+        "Delete the file, and run the remove request again. Nothing was moved or deleted.",
+        reason="damaged_removal",
+    )
 
 
 def _write_manifest(path: Path, key: str, entries: list[Any]) -> None:
@@ -383,7 +447,8 @@ def read_marker(path: Path) -> DatasetRecord | None:
             raise StorageFault(doing, "it was written by a newer Hugflow", "Upgrade this one.", reason="newer_schema")
         record = DatasetRecord.model_validate(document)
     except (orjson.JSONDecodeError, ValidationError, KeyError, TypeError) as error:
-        raise StorageFault(doing, "it is damaged", _MARKER_FIX, reason="damaged_marker") from error
+        problem = f"it is damaged ({_first(error)})" if isinstance(error, ValidationError) else "it is damaged"
+        raise StorageFault(doing, problem, _MARKER_FIX, reason="damaged_marker") from error
     if not record.name == record.identity.name == path.parent.parent.name:
         raise StorageFault(doing, f"it is the marker of {record.name}", _MARKER_FIX, reason="damaged_marker")
     return record

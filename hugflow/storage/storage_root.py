@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hugflow.model.specs import is_storage_name
 from hugflow.storage.dataset_folder import DatasetFolder
-from hugflow.storage.disk import faults, refuse_links, sync_directory
+from hugflow.storage.disk import faults, make_folder, open_folder, refuse_links
 
 if TYPE_CHECKING:
     from hugflow.model.plan import StorageFacts
@@ -29,7 +30,7 @@ class Storage:
 
     def dataset(self, name: str) -> DatasetFolder:
         """The folder of a dataset, whether it exists or not. `name` is one path component."""
-        if not name or "/" in name or name in {".", ".."} or name.startswith("."):
+        if not is_storage_name(name):
             raise ValueError(f"not the name of a dataset: {name!r}")
         return DatasetFolder(self.root / name)
 
@@ -38,7 +39,7 @@ class Storage:
         if not self.root.is_dir():
             return []
         with faults(f"reading {self.root}"):
-            entries = sorted(entry.name for entry in self.root.iterdir() if not entry.name.startswith("."))
+            entries = sorted(entry.name for entry in self.root.iterdir() if is_storage_name(entry.name))
         return [name for name in entries if not (self.root / name).is_symlink() and self.dataset(name).exists()]
 
     def facts(self, quota_bytes: int | None = None) -> StorageFacts:
@@ -103,21 +104,30 @@ class Storage:
         if not dataset.path.exists():
             return
         with faults(f"moving {name} to the trash"):
-            target.parent.mkdir(exist_ok=True)
-            dataset.path.rename(target)
-            sync_directory(self.root)
-            sync_directory(target.parent)
+            make_folder(target.parent)
+            with open_folder(self.root) as root, open_folder(self.root, TRASH) as trash:
+                os.rename(name, trash_name, src_dir_fd=root, dst_dir_fd=trash)
+                os.fsync(root)
+                os.fsync(trash)
 
     def trash_files(self, name: str, paths: Iterable[str], now: datetime) -> None:
-        """Move single files or folders of a dataset into the trash; missing ones are skipped."""
+        """Move single files or folders of a dataset into the trash; missing ones are skipped.
+
+        A link is moved, not what it leads to; nothing is moved through a link. The trash of a dataset is as closed to
+        others as the dataset.
+        """
         dataset, trash = self.dataset(name), self.root / TRASH / self.trash_name(name, now)
         refuse_links(f"moving files of {name} to the trash", dataset.path, self.root / TRASH)
         with faults(f"moving files of {name} to the trash"):
             for path in paths:
-                source, target = dataset.path / path, trash / path
-                if source.is_symlink() or source.exists():
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    source.rename(target)
+                below, _, file = path.rpartition("/")
+                with contextlib.suppress(FileNotFoundError), open_folder(dataset.path, below) as source:
+                    os.stat(file, dir_fd=source, follow_symlinks=False)
+                    make_folder(trash.parent)
+                    make_folder(trash, like=dataset.path)
+                    (trash / below).mkdir(parents=True, exist_ok=True)
+                    with open_folder(trash, below) as target:
+                        os.rename(file, file, src_dir_fd=source, dst_dir_fd=target)
 
     def empty_trash(self, days: float, now: datetime) -> list[str]:
         """Delete entries that have been in the trash for more than `days`; returns their names."""

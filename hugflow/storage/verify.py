@@ -6,8 +6,9 @@ same bytes.
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from hugflow.model.errors import StorageFault, UsageError
 from hugflow.model.records import RowRecord
 from hugflow.storage import journal
 from hugflow.storage.dataset_folder import META, DatasetFolder
-from hugflow.storage.disk import sha256_of
+from hugflow.storage.disk import NotAFileError, digest_of, faults, open_inside
 from hugflow.storage.index import read_index
 from hugflow.storage.locks import is_locked
 from hugflow.storage.plan_file import readable_plan
@@ -32,6 +33,7 @@ from hugflow.storage.storage_root import Storage
 HASHING_THREADS = 4
 PLAN = f"{META}/plan.json"
 MARKER = f"{META}/dataset.json"
+INDEX = f"{META}/index.parquet"
 JOURNAL_OF = "journal of "
 BATCH_ROWS = 512
 
@@ -92,11 +94,19 @@ class Verifier:
         if record is None:
             return self._partial(name, dataset)
         damage = [*_folders(dataset), *self._summaries(dataset, record)]
-        index_intact = all(found.path != ".hugflow/index.parquet" for found in damage)
+        index_intact = all(found.path != INDEX for found in damage)
         rows = 0
         if index_intact:
             known = _Names()
-            damage += self._rows(dataset, known.collect(read_index(dataset)))
+            try:
+                damage += self._rows(dataset, known.collect(read_index(dataset)))
+            except StorageFault as fault:
+                if fault.reason != "damaged_index":
+                    raise
+                # its hash may be right all the same: whoever changed it may have changed the marker, too
+                return Verified(
+                    name, 0, tuple(sorted([*damage, Damage(INDEX, "changed")], key=_place)), record, index_intact=False
+                )
             rows = known.rows
             damage += _extra(dataset, known, {path.relative_to(dataset.path).as_posix() for path in _own(dataset)})
         return Verified(name, rows, tuple(sorted(damage, key=_place)), record, index_intact)
@@ -110,15 +120,15 @@ class Verifier:
 
     def _summaries(self, dataset: DatasetFolder, record: DatasetRecord) -> Iterator[Damage]:
         for path, digest in record.files.items():
-            if (state := _file_state(dataset.path / path, None, digest)) is not None:
+            if (state := _file_state(dataset, path, None, digest)) is not None:
                 yield Damage(path, state)
         try:
-            holds = _is_file(dataset.marker) and dataset.marker.read_bytes() == record.to_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            yield Damage(MARKER, "missing")
-        else:
-            if not holds:
-                yield Damage(MARKER, "changed")
+            with open_inside(dataset.path, MARKER) as file:
+                is_intact = record.is_written_as(file.read())
+        except (FileNotFoundError, NotAFileError):
+            is_intact = False
+        if not is_intact:
+            yield Damage(MARKER, "changed" if os.path.lexists(dataset.marker) else "missing")
 
     def _partial(self, name: str, dataset: DatasetFolder) -> Verified:
         """Verify the rows in the journal of a dataset that is not complete."""
@@ -144,7 +154,7 @@ class Verifier:
         with ThreadPoolExecutor(HASHING_THREADS) as threads:
             records = iter(records)
             while batch := list(islice(records, BATCH_ROWS)):
-                for found in threads.map(partial(_row_damage, dataset), batch):
+                for found in threads.map(partial(row_damage, dataset), batch):
                     yield from found
 
 
@@ -164,37 +174,37 @@ def intact_records(dataset: DatasetFolder, path: Path, verified: Verified) -> It
         state = journal.read(path)
         records = journal.records(path, state.groups) if state else iter(())
     else:
-        records = (record for record in journal.salvage(path) if not _row_damage(dataset, record))
+        records = (record for record in journal.salvage(path) if not row_damage(dataset, record))
     return (record for record in records if record.row not in bad)
 
 
-def _row_damage(dataset: DatasetFolder, record: RowRecord) -> list[Damage]:
+def row_damage(dataset: DatasetFolder, record: RowRecord) -> list[Damage]:
+    """The files of a row that are missing or do not match its record."""
     if record.status == "failed":
         return []
-    checks: list[tuple[str, Callable[[], Literal["missing", "changed"] | None]]] = []
-    if record.audio is not None:
-        audio = dataset.audio / record.audio
-        checks.append((f"audio/{record.audio}", partial(_file_state, audio, record.audio_bytes, record.audio_sha256)))
-    json = dataset.json / f"{record.row}.json"
-    checks.append((f"json/{record.row}.json", partial(_file_state, json, record.json_bytes, record.json_sha256)))
-    return [Damage(path, state, record.row) for path, check in checks if (state := check()) is not None]
+    files = [] if record.audio is None else [(f"audio/{record.audio}", record.audio_bytes, record.audio_sha256)]
+    files.append((f"json/{record.row}.json", record.json_bytes, record.json_sha256))
+    return [
+        Damage(path, state, record.row)
+        for path, size, digest in files
+        if (state := _file_state(dataset, path, size, digest)) is not None
+    ]
 
 
-def _file_state(path: Path, size: int | None, digest: str | None) -> Literal["missing", "changed"] | None:
-    """None for an undamaged file. A file in a linked folder counts as missing."""
-    try:
-        facts = path.lstat()
-        if path.parent.is_symlink():
+def _file_state(
+    dataset: DatasetFolder, path: str, size: int | None, digest: str | None
+) -> Literal["missing", "changed"] | None:
+    """None for an undamaged file. A link is a changed file; a file in a linked folder is missing."""
+    with faults(f"reading {path}"):
+        try:
+            with open_inside(dataset.path, path) as file:
+                if size is not None and os.fstat(file.fileno()).st_size != size:
+                    return "changed"
+                return None if digest_of(file, hashlib.sha256()) == digest else "changed"
+        except FileNotFoundError:
             return "missing"
-    except (FileNotFoundError, NotADirectoryError):
-        return "missing"
-    if not stat.S_ISREG(facts.st_mode) or (size is not None and facts.st_size != size):
-        return "changed"
-    return None if sha256_of(path) == digest else "changed"
-
-
-def _is_file(path: Path) -> bool:
-    return stat.S_ISREG(path.lstat().st_mode)
+        except NotAFileError as error:
+            return "missing" if error.errno == errno.ENOTDIR else "changed"
 
 
 class _Names:
