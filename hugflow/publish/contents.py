@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from hugflow.card import published as dataset_card
@@ -20,7 +20,7 @@ from hugflow.card.spec_json import (
 from hugflow.hf_client.write.repository import Head, Upload
 from hugflow.model.errors import InvalidRequest
 from hugflow.model.plan import Difference
-from hugflow.model.publish_spec import DEFAULT_CONFIG, PublishSpec
+from hugflow.model.publish_spec import DEFAULT_CONFIG, MAX_SHARDS, PublishSpec
 from hugflow.publish.commit import Changes, pending
 from hugflow.publish.differences import differences
 from hugflow.publish.job import TableJob
@@ -91,16 +91,12 @@ class Contents:
         """
         _check_formats(state, {table.name for table in self.tables}, keeps=not self.spec.replace)
         final = tuple(self._final(table, state) for table in self.tables)
-        gone = (
-            []
-            if not self.spec.replace
-            else [c for c in state.configs.values() if c.name not in {t.name for t in final}]
-        )
+        names = {table.name for table in final}
+        gone = [each for each in state.configs.values() if self.spec.replace and each.name not in names]
         deletes = self._deletes(state, final, gone)
         _check_paths(state, final, gone)
         old = state.spec
-        how = spec_json.change(_comparable(old, final), [_entry(table) for table in final])
-        how = "major" if gone else how
+        how = "major" if gone else spec_json.change(_comparable(old, final), [table.entry() for table in final])
         merged = spec_json.merge(
             old,
             [_merged_entry(table, old, appends=self.spec.append) for table in final],
@@ -130,14 +126,9 @@ class Contents:
     def _final(self, table: PublishedTable, state: BranchState) -> FinalTable:
         """A config with the splits that it keeps, and with the shards that it had where rows are appended."""
         before = state.configs.get(table.name)
-        stay = [
-            split
-            for split in (before.splits.values() if before else ())
-            if split.name not in table.splits and split.files
-        ]
-        stay = [] if self.spec.replace else stay
-        appended = {s.name: s for s in (before.splits.values() if before else ()) if s.name in table.splits and s.files}
-        appended = appended if self.spec.append else {}
+        there = [split for split in before.splits.values() if split.files] if before else []
+        stay = [split for split in there if split.name not in table.splits and not self.spec.replace]
+        appended = {split.name: split for split in there if split.name in table.splits and self.spec.append}
         if before is not None and (stay or appended):
             _check_columns(table, before, [split.name for split in (*stay, *appended.values())])
         names = [*(before.splits if before else ()), *table.splits]
@@ -152,6 +143,11 @@ class Contents:
             else:
                 assert before is not None
                 splits[name] = _kept_split(before.splits[name])
+        new = {path for split in splits.values() if not split.kept for path in split.paths}
+        for name, split in splits.items():
+            if split.kept and matching(new, split.patterns):
+                patterns = explicit_patterns(split.paths, state.files.keys() | new)
+                splits[name] = replace(split, patterns=tuple(patterns))
         return FinalTable(table, splits, before)
 
     def _new_split(
@@ -168,6 +164,14 @@ class Contents:
             uploads = [*there, *uploads]
             rows, size = rows + (old.rows or 0), size + old.size_bytes
             plain += old.uncompressed_bytes or old.size_bytes
+        if len(uploads) > MAX_SHARDS:
+            raise InvalidRequest(
+                f"appending to {table.name}/{name}",
+                f"it would have more than {MAX_SHARDS} files in one folder, which the Hub does not take",
+                "Publish the whole split again without `append`: its rows then share fewer files.",
+                reason="too_large",
+                field="append",
+            )
         paths = data_paths(table.name, name, len(uploads), layout, is_only=is_only)
         pattern = pattern_of(table.name, name, len(uploads), layout, is_only=is_only)
         by_path = dict(zip(paths, uploads, strict=True))
@@ -377,10 +381,6 @@ def _comparable(old: SpecJson | None, final: Sequence[FinalTable]) -> SpecJson:
             sizes = {name: SplitSize(row_count=split.rows or 0, size_bytes=0) for name, split in before.splits.items()}
             tables.append(TableEntry(name=before.name, columns=before.columns, splits=sizes))
     return (old or SpecJson()).model_copy(update={"tables": tuple(tables)})
-
-
-def _entry(table: FinalTable) -> TableEntry:
-    return table.entry()
 
 
 def _merged_entry(table: FinalTable, old: SpecJson | None, *, appends: bool) -> TableEntry:

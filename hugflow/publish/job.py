@@ -90,11 +90,6 @@ def open_job(request: str, spec: PublishSpec, root: Path, storage: Storage) -> P
     return PublishJob(request, spec, tuple(_grouped(spec, sources)))
 
 
-def job_of(spec: PublishSpec, sources: Sequence[Source]) -> PublishJob:
-    """A publish of one table whose sources are opened already, such as those of Arrow data."""
-    return PublishJob("", spec, (TableJob(only_table(spec), tuple(sources)),))
-
-
 def only_table(spec: PublishSpec) -> Table:
     """The table of a request that has one source for the whole of it."""
     values = {field: getattr(spec, field) for field in _TABLE_FIELDS if getattr(spec, field) is not None}

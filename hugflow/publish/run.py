@@ -32,6 +32,7 @@ from hugflow.publish.profile.facts import TableFacts, gate, measure
 from hugflow.publish.sending import Sender, UploadTally, changed
 from hugflow.publish.state import BranchState, read_state, with_contents
 from hugflow.publish.tables import FinalTable, PublishedTable
+from hugflow.render.differences import difference_text
 from hugflow.request.file import ParsedRequest
 from hugflow.storage.disk import faults, refuse_links
 from hugflow.storage.failpoints import Failpoints
@@ -315,6 +316,9 @@ class _Run:
         if spec.create_pr:
             # to the byte what an earlier run has proposed, where it is the same
             contents = replace(contents, now=self.ledger.proposed_at(contents.fingerprint, contents.now))
+        description = spec.commit_description or ""
+        if spec.create_pr and not description:
+            description = "\n".join(difference_text(each) for each in contents.on(base).differences)
         new: list[NewState] = []
 
         def read_changes(head: Head) -> Changes:
@@ -333,7 +337,7 @@ class _Run:
             read_changes,
             contents.touches,
             message=spec.commit_message,
-            description=spec.commit_description or "",
+            description=description,
             base=base.head,
             review=review,
         )

@@ -14,8 +14,9 @@ from hugflow.model.errors import Terminal, Transient
 from hugflow.model.events import Progress, Reporter
 from hugflow.publish.ahead import read_ahead
 from hugflow.publish.job import PublishJob
+from hugflow.publish.layout import data_paths
 from hugflow.publish.ledger import Ledger, ShardRecord
-from hugflow.publish.shards import ShardFile, shard_path, write_shards
+from hugflow.publish.shards import ShardFile, write_shards
 from hugflow.publish.sources.opening import Source
 from hugflow.publish.tables import SentShard
 from hugflow.storage.disk import faults
@@ -108,7 +109,7 @@ class Sender:
         elif self.frozen is not None:
             raise self.frozen
         else:
-            path = shard_path(source.config, source.split, shard.index, shard.index + 1)
+            path = data_paths(source.config, source.split, shard.index + 1)[-1]
             upload = self.repository.upload(shard.file, path, sha256=shard.sha256, size_bytes=shard.size_bytes)
             self.tally.new_rows += shard.rows
             self.tally.sent_bytes += shard.size_bytes

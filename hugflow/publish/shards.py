@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hugflow.model.errors import InvalidRequest, TryAgain
-from hugflow.model.publish_spec import DEFAULT_CONFIG, DEFAULT_FOLDER, MAX_SHARDS
+from hugflow.model.publish_spec import MAX_SHARDS
 from hugflow.publish.row_groups import RowQueue
 from hugflow.publish.sources.attached import embedded
 from hugflow.publish.sources.features import as_type, has_files
@@ -63,12 +63,6 @@ class ShardOptions:
     max_shard_bytes: int | None
     num_shards: int | None
     embed: bool = True
-
-
-def shard_path(config: str, split: str, index: int, count: int) -> str:
-    """The path of a shard in the repository: `data/train-00000-of-00002.parquet`."""
-    folder = DEFAULT_FOLDER if config == DEFAULT_CONFIG else config
-    return f"{folder}/{split}-{index:05d}-of-{count:05d}.parquet"
 
 
 def _nothing() -> None:

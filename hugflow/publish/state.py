@@ -154,6 +154,7 @@ def read_state(
         path: file for path, file in head.files.items() if path not in (CARD_FILE, SPEC_FILE) and not is_backup(path)
     }
     configs = {config.name: config for config in _configs(known, card)}
+    configs = {name: _with_told_sizes(config, state) for name, config in configs.items()}
     for name in wanted.keys() & configs.keys():
         stay = set(configs[name].splits) - (set() if appends else set(wanted[name])) if keeps else set()
         configs[name] = _Footers(repository, head.sha).described(configs[name], state, stay)
@@ -211,6 +212,19 @@ def _default_splits(known: Mapping[str, RepoFile], base: str = "") -> dict[str, 
     return splits
 
 
+def _with_told_sizes(config: HubConfig, state: BranchState) -> HubConfig:
+    """The config with the sizes of its splits that card and spec.json agree on."""
+    entry, told = state.spec.table(config.name) if state.spec else None, _told_sizes(state.card, config.name)
+    splits = {}
+    for name, split in config.splits.items():
+        rows, plain = told.get(name, (None, None))
+        listed = entry.splits.get(name) if entry and entry.splits else None
+        counts = {count for count in (rows, listed.row_count if listed else None) if count is not None}
+        # two documents that differ: somebody changed the files, and only one of them
+        splits[name] = replace(split, rows=counts.pop() if len(counts) == 1 else None, uncompressed_bytes=plain)
+    return replace(config, splits=splits)
+
+
 @dataclass(frozen=True, slots=True)
 class _Footers:
     """Reads the footers of parquet files at a commit."""
@@ -220,14 +234,9 @@ class _Footers:
 
     def described(self, config: HubConfig, state: BranchState, stay: set[str]) -> HubConfig:
         """The config with its columns, and with the rows of its splits."""
-        entry, told = state.spec.table(config.name) if state.spec else None, _told_sizes(state.card, config.name)
         splits = dict(config.splits)
         for name, split in config.splits.items():
-            rows, plain = told.get(name, (None, None))
-            listed = entry.splits.get(name) if entry and entry.splits else None
-            counts = {count for count in (rows, listed.row_count if listed else None) if count is not None}
-            # two documents that differ: somebody changed the files, and only one of them
-            rows = counts.pop() if len(counts) == 1 else None
+            rows, plain = split.rows, split.uncompressed_bytes
             is_parquet = all(format_of(path) == PARQUET for path in split.files)
             if is_parquet and (rows is None or plain is None) and (name in stay or len(split.files) <= _MAX_FOOTERS):
                 footers = self._read_all(split.files, must=name in stay)
@@ -236,6 +245,7 @@ class _Footers:
                     groups = [each.row_group(i).total_byte_size for each in footers for i in range(each.num_row_groups)]
                     plain = sum(groups)
             splits[name] = replace(split, rows=rows, uncompressed_bytes=plain)
+        entry = state.spec.table(config.name) if state.spec else None
         columns, read = entry.columns if entry else None, None
         if stay or columns is None:
             read = self._read_columns(config, stay)

@@ -205,6 +205,43 @@ def test_types_widen_to_those_of_the_splits_that_stay(world: FaultWorld, loader:
     assert "`c`" in done.result["error"]
 
 
+@pytest.mark.parametrize("files", ["data/*", "['data/*.parquet', 'more/**']"])
+def test_patterns_of_a_split_that_stays_do_not_catch_new_shards(world: FaultWorld, loader: Loader, files: str) -> None:
+    card = f"---\nconfigs:\n- config_name: default\n  data_files: {files}\n---\n"
+    remote = foreign(world, {"data/x.parquet": parquet(a=[1]), "data/y.parquet": parquet(a=[2])}, card)
+    before = column(loader, remote.repo_id, None, "train", "a")
+    published(world, {"repo_id": remote.repo_id, "path": write(world, "t.parquet", a=[3]), "split": "test"})
+    assert column(loader, remote.repo_id, None, "train", "a") == before
+    assert column(loader, remote.repo_id, None, "test", "a") == [3]
+
+
+def test_a_file_in_the_place_of_a_new_one_is_not_overwritten(world: FaultWorld, loader: Loader) -> None:
+    """A card that loads `test` from a file that is called like a shard of `train`."""
+    card = "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: test\n    path: data/train-*\n---\n"
+    remote = foreign(world, {"data/train-00000-of-00001.parquet": parquet(a=[1])}, card)
+    files = remote.files
+    done = publish(world, {"repo_id": remote.repo_id, "path": write(world, "t.parquet", a=[3]), "split": "train"})
+    assert (done.code, done.result["reason"]) == (4, "path_taken")
+    assert remote.files == files
+    assert column(loader, remote.repo_id, None, "test", "a") == [1]
+
+
+def test_files_that_nothing_loads_any_more_are_named(world: FaultWorld, loader: Loader) -> None:
+    card = "---\nconfigs:\n- config_name: default\n  data_files: old.parquet\n---\n"
+    remote = foreign(world, {"old.parquet": parquet(a=[1]), "LICENSE": b"x", "pictures/a.png": b"x"}, card)
+    fields = {"repo_id": remote.repo_id, "path": write(world, "t.parquet", a=[2, 3])}
+    expected = {("keep", "file", "old.parquet"), ("change", "split", "default/train")}
+    assert told(planned(world, fields)) == expected
+    text = world.quick("plan", world.request("publish", "one", fields)).out
+    assert "~ change split default/train: 1 row -> 2 rows" in text
+    assert "= keep file old.parquet (in no split)" in text
+    assert told(published(world, fields)) == expected
+    assert column(loader, remote.repo_id, None, "train", "a") == [2, 3]
+    result = published(world, fields | {"replace": True, "split": "test"})
+    assert ("remove", "split", "default/train") in told(result)
+    assert {"LICENSE", "pictures/a.png"} <= remote.files.keys()
+
+
 # -- tables and configs ----------------------------------------------------------------------------------------------
 
 
@@ -374,6 +411,8 @@ def test_rows_are_appended_to_files_of_other_programs(world: FaultWorld, loader:
     path = write(world, "t.parquet", a=pa.array([3], pa.int8()))
     published(world, {"repo_id": remote.repo_id, "path": path, "config_name": "en", "append": True})
     assert column(loader, remote.repo_id, "en", "train", "a") == [*first, 3]
+    world.quick("push", remote.repo_id, write(world, "v.parquet", a=[4]), "--config-name", "en", "--append").ok()
+    assert column(loader, remote.repo_id, "en", "train", "a") == [*first, 3, 4]
     other = write(world, "u.parquet", a=["text"])
     done = publish(world, {"repo_id": remote.repo_id, "path": other, "config_name": "en", "append": True})
     assert (done.code, done.result["reason"]) == (4, "mixed_schema")
@@ -478,7 +517,7 @@ def test_a_stored_dataset_brings_what_is_known_of_its_source(
     assert f"`{hf_id}`" in remote.card
     assert world.hub.repository(hf_id).resolve("main").sha[:12] in remote.card
     assert "@misc{acme, title = {Speech}}" in remote.card
-    assert loader.load(fields["repo_id"]).features["y"] == FEATURES["y"] or name
+    assert loader.load(fields["repo_id"]).features["y"] == FEATURES["y"]
     assert planned(world, fields)["action"] == "nothing"
 
 

@@ -92,6 +92,33 @@ def test_planned_on_the_pull_request_published_by_the_merge(runner: Runner) -> N
     assert remote.commits() == ["Upload via hugflow"]
 
 
+def test_what_a_request_changes_is_told_before_and_after(runner: Runner) -> None:
+    write(runner, "prices", n=[1, 2], volume=[1.0, 2.0])
+    write(runner, "names", name=["a"])
+    repo_id = runner.world.new_id()
+    first = runner.propose({PATH: asks(repo_id)})
+    runner.sync(first).ended(0)
+    runner.merge_and_apply(first).ended(0)
+    write(runner, "prices", n=[1, 2, 3])
+    number = runner.propose(
+        {PATH: request({"repo_id": repo_id, "path": "daily/prices.parquet", "config_name": "prices"})}
+    )
+    runner.sync(number).ended(0)
+    changes = (
+        "`- remove column prices.volume (float64)`",
+        "`~ change split prices/train: 2 rows -> 3 rows`",
+        "`= keep config names (1 row): the request does not name it`",
+        "`> move file prices/train-00000-of-00001.parquet",
+    )
+    plan = runner.sticky(number)
+    assert "**Version:** `1.0.0` → `2.0.0`" in plan
+    assert [each for each in changes[:3] if each not in plan] == []
+    result = results(runner.merge_and_apply(number, "--json").ended(0))
+    assert ("remove", "prices.volume") in {(each["effect"], each["name"]) for each in result["differences"]}
+    (final,) = [body for body in runner.finals(number) if "1 published" in body]
+    assert [each for each in changes[:3] if each not in final] == []
+
+
 def test_a_broken_rule_is_marked_on_its_line_and_not_published(runner: Runner) -> None:
     write(runner, "prices", n=[1, 1, 2])
     write(runner, "names", name=["a"])

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from hugflow.card.feature_text import type_name
 from hugflow.card.spec_json import (
+    COUNTED,
     MAX_LISTED,
     DateRange,
     DistinctList,
@@ -22,10 +23,12 @@ from hugflow.card.spec_json import (
     SpecJson,
     SplitSize,
     TableEntry,
+    TimeRange,
     bounded,
     bumped,
     change,
     columns_of,
+    joined,
     merge,
     read,
     same_but_times,
@@ -375,3 +378,51 @@ def test_a_type_is_one_line_of_text(feature: Any, text: str) -> None:
 def test_columns_are_those_of_the_features() -> None:
     features = Features({"b": Value("string"), "a": Value("int64")}).to_dict()
     assert columns_of(features) == columns(b="string", a="int64")
+
+
+# -- rows that stay --------------------------------------------------------------------------------------------------
+
+
+def days(start: str, end: str) -> DateRange:
+    return DateRange(start=start, end=end)
+
+
+def test_facts_of_rows_that_stay_are_joined_with_those_of_new_ones() -> None:
+    lists = {"symbols": distinct("AAA", "BBB")}
+    times = TimeRange(start="2026-01-01T10:00:00Z", end="2026-01-02T00:00:00.5Z")
+    before = table(
+        "x", date_range=days("2026-01-01T10:00:00Z", "2026-01-02"), time_range=times, missing_cells=2, distinct=lists
+    )
+    later = TimeRange(start="2026-01-02T00:00:00Z", end="2026-01-02T00:00:00.25Z")
+    new = table("x", date_range=days("2026-01-02", "2026-01-03"), time_range=later, missing_cells=3)
+    new = new.model_copy(update={"distinct": {"symbols": distinct("BBB", "CCC"), "other": distinct("z")}})
+    both = joined(before, new, exact=True)
+    assert both.date_range == days("2026-01-01", "2026-01-03"), "older files have times there"
+    assert both.time_range == times
+    assert both.missing_cells == 5
+    assert both.distinct is not None
+    assert (both.distinct["symbols"].values, both.distinct["symbols"].count) == (("AAA", "BBB", "CCC"), 3)
+    assert (both.distinct["other"].values, both.distinct["other"].count) == (None, None)
+    VALIDATOR.validate(content(merge(None, [both], NOW)))
+
+
+def test_what_is_not_known_of_rows_that_stay_is_left_out() -> None:
+    new = table("x", date_range=days("2026-01-02", "2026-01-03"), missing_cells=3, distinct={"symbols": distinct("a")})
+    without_before = joined(None, new, exact=True)
+    assert [getattr(without_before, field) for field in COUNTED] == [None] * len(COUNTED)
+    before = table("x", date_range=None, missing_cells=None)
+    partly = joined(before, new, exact=True)
+    assert (partly.missing_cells, partly.date_range) == (None, new.date_range)
+    assert joined(table("x", missing_cells=4), new, exact=False).missing_cells is None
+    long = DistinctList(column="c", count=20_000, sample=("a", "b"))
+    lists = joined(table("x", distinct={"symbols": long}), new, exact=True).distinct
+    assert lists is not None
+    assert (lists["symbols"].count, lists["symbols"].values, lists["symbols"].sample) == (None, None, ("a", "b"))
+
+
+def test_tables_that_are_removed_leave_nothing_behind() -> None:
+    old = merge(None, [table("x", interval="1d", distinct={"xs": distinct("a")}), table("y")], NOW)
+    left = merge(old, [table("y")], LATER, how="major", without=["x"])
+    assert [each.name for each in left.tables] == ["y"]
+    assert (left.version, left.intervals) == ("2.0.0", {})
+    assert "xs" not in content(left)

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from hugflow.model.errors import InvalidRequest, StorageFault, Terminal
 from hugflow.publish.row_groups import RowQueue, row_bytes
-from hugflow.publish.shards import LAYOUT, ShardFile, ShardOptions, shard_path, write_shards
+from hugflow.publish.shards import LAYOUT, ShardFile, ShardOptions, write_shards
 from hugflow.publish.sources.opening import Source, of_arrow
 
 ONE = ShardOptions(None, 1)
@@ -103,14 +103,6 @@ def test_datasets_loads_the_shards(tmp_path: Path, count: int) -> None:
     files = [str(shard.file) for shard in shards]
     loaded = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path / "cache"))
     assert loaded.to_list() == table.to_pylist()
-
-
-@pytest.mark.parametrize(
-    ("config", "path"),
-    [("default", "data/test-00003-of-00012.parquet"), ("prices", "prices/test-00003-of-00012.parquet")],
-)
-def test_paths_in_the_repository(config: str, path: str) -> None:
-    assert shard_path(config, "test", 3, 12) == path
 
 
 # -- the same rows, the same bytes ------------------------------------------------------------------------------------
