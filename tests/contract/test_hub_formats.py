@@ -591,6 +591,22 @@ def test_class_names_of_parquet_at_any_depth(client: HubClient, serve: Serve) ->
     assert answer["rows"] == [row]
 
 
+def test_texts_of_parquet_that_the_card_calls_labels_are_ids(client: HubClient, serve: Serve) -> None:
+    features = "dataset_info:\n  features:\n  - {name: y, dtype: {class_label: {names: {'0': neg, '1': pos}}}}\n"
+    features += "  - {name: n, dtype: int64}\n"
+    table = pa.table({"y": ["pos", "neg", None], "n": [1, 2, 3]})
+    answer = client.split(serve({"README.md": card(features), "train.parquet": parquet_bytes(table)}))
+    assert answer["class_names"] == {"y": ["neg", "pos"]}
+    assert answer["rows"] == [{"y": 1, "n": 1}, {"y": 0, "n": 2}, {"y": None, "n": 3}]
+
+
+def test_a_card_that_is_about_other_columns_changes_no_text(client: HubClient, serve: Serve) -> None:
+    features = "dataset_info:\n  features:\n  - {name: y, dtype: {class_label: {names: {'0': neg, '1': pos}}}}\n"
+    table = pa.table({"y": ["pos", None], "more": ["a", "b"]})
+    hf_id = serve({"README.md": card(features), "train.parquet": parquet_bytes(table)})
+    assert client.rows(hf_id) == [{"y": "pos", "more": "a"}, {"y": None, "more": "b"}]
+
+
 # -- audio that a request does not get -------------------------------------------------------------------------------
 
 SOUND = {"_type": "Audio"}

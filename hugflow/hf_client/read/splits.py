@@ -104,15 +104,28 @@ class SplitFiles:
         """Whether the rows are made from files' names and metadata."""
         return self.module in FOLDERS
 
-    @property
-    def is_plain_parquet(self) -> bool:
-        """Whether the files are parquet that is taken as it is."""
+    def has_plain_parquet(self) -> bool:
+        """Return True if the files are parquet that is taken as it is.
+
+        Not where the card names classes whose labels are texts in the file: `datasets` gives their ids. To know that
+        takes a footer.
+        """
         whole = all(file.path.endswith(".parquet") for file in self.files)
-        return self.module == "parquet" and whole and not self.reader.settings
+        if self.module != "parquet" or not whole or self.reader.settings:
+            return False
+        features = self.reader.features or {}
+        labels = [name for name, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
+        if not labels or not self.files:
+            return True
+        schema, _ = self._counted(self.files[0])
+        texts = {
+            field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+        }
+        return set(schema.names) != set(features) or texts.isdisjoint(labels)
 
     def describe(self) -> Description:
         """What the split holds; of its data, only what is needed to say so is fetched."""
-        if self.is_plain_parquet:
+        if self.has_plain_parquet():
             return self._describe_parquet()
         if self.is_folder:
             return self._describe_folder()
@@ -127,7 +140,7 @@ class SplitFiles:
 
         Raises Transient, AuthenticationError, Terminal, StorageFault.
         """
-        if self.is_plain_parquet:
+        if self.has_plain_parquet():
             return fetch_shard(self.hub, self.hf_id, self.sha, self.files[index], folder)
         target = folder / ROWS
         doing = f"reading {self.files[index].path if not self.is_folder else 'the folders'} of {self.hf_id}"
