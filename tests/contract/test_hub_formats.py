@@ -198,6 +198,22 @@ def test_features_of_the_card_for_a_csv_file(client: HubClient, serve: Serve, su
     ]
 
 
+CELLS: dict[str, list[Any]] = {
+    "optional keys": [{"path": "a.wav"}, {"path": "b.wav", "speaker": "x"}, None],
+    "texts and objects": ["a.wav", {"path": "b.wav"}, None],
+    "samples": [{"array": [0, 0.5], "sampling_rate": 8000}, {"array": [0.25], "sampling_rate": 16000}],
+}
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_audio_of_the_card_may_be_objects_in_json(client: HubClient, serve: Serve, name: str) -> None:
+    card_text = card("dataset_info:\n  features:\n  - {name: audio, dtype: audio}\n  - {name: n, dtype: float32}")
+    rows = [{"audio": cell, "n": n} for n, cell in enumerate(CELLS[name])]
+    answer = client.split(serve({"README.md": card_text, "train.jsonl": lines(*rows)}))
+    assert answer["columns"]["audio"][0] == "audio"
+    assert answer["rows"] == rows
+
+
 def test_a_json_array_is_exact(client: HubClient, serve: Serve) -> None:
     """The reader of `datasets` rounds floats of arrays to ten digits, and takes texts of digits for numbers."""
     rows: list[dict[str, Any]] = [

@@ -81,7 +81,7 @@ class Reader:
         else:
             tables = json_tables(rows, {field.name: field.type for field in schema if has_json(field.type)})
         for table in tables:
-            yield table if self.features is None else _cast(table, schema)
+            yield table if self.features is None else _cast(table, self.features)
 
     def by_datasets(self, files: list[Path]) -> Iterator[pa.Table]:
         """Read the rows of `files` by the builder that `datasets` has for them, in tables with types of their own.
@@ -105,13 +105,19 @@ def _open(file: Path) -> BinaryIO:
     return file.open("rb")
 
 
-def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return rows of JSON or CSV with the types of the card's features, and the columns that these do not name."""
+def _cast(table: pa.Table, features: datasets.Features) -> pa.Table:
+    """Return rows of JSON or CSV with the types of the card's features; columns that it does not name stay as they are.
+
+    So do media that are objects: as `datasets` casts them, samples need torchcodec.
+    """
     arrays: dict[str, Any] = {name: table.column(name) for name in table.column_names}
-    others = {name: array for name, array in arrays.items() if name not in schema.names}
     declared = {}
-    for field in schema:
-        array = arrays.get(field.name, pa.nulls(table.num_rows))
+    for field in features.arrow_schema:
+        array = arrays.pop(field.name, pa.nulls(table.num_rows))
+        is_media = isinstance(features[field.name], datasets.Audio | datasets.Image)
+        if is_media and not (pa.types.is_string(array.type) or pa.types.is_null(array.type)):
+            arrays[field.name] = array
+            continue
         if pa.types.is_string(field.type) and not pa.types.is_string(array.type):
             values = [decoded(value, array.type) for value in array.to_pylist()]
             array = json_array(values, field.type)
@@ -120,8 +126,8 @@ def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
             values = [decoded(value, array.type) for value in array.to_pylist()]
             array = pa.array(values, field.type if pa.types.is_primitive(field.type) else None)
         declared[field.name] = array
-    cast = table_cast(pa.table(declared), schema)
-    for name, array in others.items():
+    cast = table_cast(pa.table(declared), datasets.Features({name: features[name] for name in declared}).arrow_schema)
+    for name, array in arrays.items():
         cast = cast.append_column(name, array)
     return cast
 
