@@ -168,7 +168,7 @@ def test_a_split_without_rows_beside_others_is_refused(tmp_path: Path) -> None:
     data = pa.table({"n": [1, 2]})
     empty = in_files(data.slice(0, 0), tmp_path, split="test")
     (broken,) = facts(Split(data), empty, scratch=tmp_path).broken
-    assert (broken.rule, broken.field) == ("empty", "quality.allow_empty")
+    assert (broken.rule, broken.field) == ("empty", "tables[0].quality.allow_empty")
     assert "has no rows in its split `test`" in broken.message
     assert facts(Split(data), empty, scratch=tmp_path, quality={"allow_empty": True}).broken == ()
 
