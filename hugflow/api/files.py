@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from hugflow.api.boundary import own_errors
 from hugflow.api.connection import Uploaded, now, state_of, uploaded
 from hugflow.card.front_matter import GONE, CardText, parse, updated
 from hugflow.card.hub_rules import CardProblem, check_fields
 from hugflow.hf_client.library_defaults import ambient_hub, without_bars
 from hugflow.hf_client.write.repository import Repository
-from hugflow.model.errors import InvalidRequest, NotFoundError
+from hugflow.model.errors import InvalidRequest, NotFoundError, UnsupportedData
 from hugflow.model.publish_spec import AgeOf
 from hugflow.model.specs import repository_name
 from hugflow.publish import freshness as ages
@@ -21,9 +23,11 @@ from hugflow.publish.commit import Changes, publish_changes
 from hugflow.publish.deletion import HubRemover
 from hugflow.publish.freshness import Freshness
 from hugflow.publish.layout import CARD_FILE
-from hugflow.storage.disk import sha256_of
+from hugflow.storage.disk import read_regular, sha256_of
+from hugflow.text.printable import shown
 
 
+@own_errors("uploading a file")
 def upload_file(
     file: str | os.PathLike[str] | bytes,
     repo_id: str,
@@ -42,15 +46,17 @@ def upload_file(
     For what stands beside tables: a licence, a notebook, pictures of the card. Raises what `push_to_hub` raises.
     """
     path = _path_in_repo(path_in_repo)
+    if not isinstance(file, bytes):
+        _check_file(file)
     repository = Repository(ambient_hub(token, endpoint), repo_id, revision, create_pr)
     repository.ensure(private=private)
     repository.ensure_branch()
     base = repository.read_head()
     content: Any = file
-    if isinstance(file, bytes):
-        if path == CARD_FILE:
-            repository.check_card(file)
-    else:
+    if path == CARD_FILE:
+        content = file if isinstance(file, bytes) else read_regular(Path(file))
+        repository.check_card(content)
+    elif not isinstance(file, bytes):
         local = Path(file)
         with without_bars():
             content = repository.upload(local, path, sha256=sha256_of(local), size_bytes=local.stat().st_size)
@@ -63,6 +69,17 @@ def upload_file(
         base=base,
     )
     return uploaded(repository, commit)
+
+
+def _check_file(file: Any) -> None:
+    """Raise InvalidRequest for what is no path of a regular file."""
+    doing = "uploading a file"
+    if not isinstance(file, str | os.PathLike):
+        problem = f"{type(file).__name__} is neither a path nor bytes"
+        raise UnsupportedData(doing, problem, "Give a path, or `bytes`; `push_to_hub` publishes tables.")
+    if not Path(file).is_file():
+        problem = f"there is no file {shown(os.fspath(file))}"
+        raise InvalidRequest(doing, problem, "Name a file of this machine, or give bytes.", reason="missing_file")
 
 
 def _path_in_repo(path: str) -> str:
@@ -84,6 +101,7 @@ class DatasetCard:
     content: str = ""
 
     @classmethod
+    @own_errors("reading a card")
     def load(
         cls, repo_id: str, *, revision: str = "main", token: str | None = None, endpoint: str | None = None
     ) -> DatasetCard:
@@ -118,6 +136,7 @@ class DatasetCard:
         """The problems of its fields by the Hub's rules, with suggestions; needs no network."""
         return tuple(check_fields(self.fields))
 
+    @own_errors("publishing a card")
     def push(
         self,
         repo_id: str,
@@ -144,6 +163,7 @@ class DatasetCard:
         )
 
 
+@own_errors("deleting a config")
 def delete_from_hub(
     repo_id: str,
     config_name: str,
@@ -165,6 +185,7 @@ def delete_from_hub(
     return uploaded(repository, gone.commit)
 
 
+@own_errors("checking the age of the data")
 def check_freshness(
     repo_id: str,
     max_age: timedelta = timedelta(days=2),
@@ -180,12 +201,17 @@ def check_freshness(
 
     Raises NotFoundError, Terminal, AuthenticationError, Transient.
     """
-    return ages.freshness(ambient_hub(token, endpoint), repo_id, revision, max_age.total_seconds(), now(), of)
+    seconds = getattr(max_age, "total_seconds", None)
+    if seconds is None:
+        fix = "Give a `timedelta`, such as `timedelta(days=2)`."
+        raise UnsupportedData("checking the age of the data", f"{max_age!r} is no length of time", fix)
+    return ages.freshness(ambient_hub(token, endpoint), repo_id, revision, seconds(), now(), of)
 
 
+@own_errors("checking for new data")
 def spec_changed(
     repo_id: str,
-    since: str | date,
+    since: str | date | Mapping[str, Any],
     *,
     revision: str = "main",
     token: str | None = None,
@@ -193,7 +219,16 @@ def spec_changed(
 ) -> bool:
     """Test for an update of the data after `since`, for programs that keep a copy of it.
 
-    `since` is what the copy's own spec.json says: `updated_at` (or a datetime), or `update_time` (or a date). Without
-    an answer of the Hub the copy counts as good, and a warning is logged: "Cache validation failed: ...".
+    `since` is the copy's own spec.json as a dict, or a time of it: `updated_at` (or a datetime), or `update_time` (or a
+    date). Raises UnsupportedData for anything else. Without an answer of the Hub the copy counts as good, and a warning
+    is logged: "Cache validation failed: ...".
     """
+    if isinstance(since, Mapping):
+        since = since.get("updated_at") or since.get("update_time") or ""
+    if not isinstance(since, str | date) or not since:
+        raise UnsupportedData(
+            "checking for new data",
+            "there is no time in what the copy says",
+            "Give the copy's spec.json as a dict, its `updated_at`, or a date.",
+        )
     return ages.spec_changed(ambient_hub(token, endpoint), repo_id, since, revision)

@@ -2,6 +2,7 @@
 
 from hugflow.model.errors import (
     AuthenticationError,
+    Bug,
     Conflict,
     ExitCode,
     Forbidden,
@@ -21,11 +22,13 @@ from hugflow.model.errors import (
     Terminal,
     TooLarge,
     Transient,
+    UnsupportedData,
     UsageError,
 )
 
 __all__ = [
     "AuthenticationError",
+    "Bug",
     "Conflict",
     "ExitCode",
     "Forbidden",
@@ -45,5 +48,6 @@ __all__ = [
     "Terminal",
     "TooLarge",
     "Transient",
+    "UnsupportedData",
     "UsageError",
 ]

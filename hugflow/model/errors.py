@@ -219,6 +219,12 @@ class InvalidRequest(Terminal):
         self.field = field
 
 
+class UnsupportedData(InvalidRequest, TypeError):
+    """A program gave something to the Python API that is no table, split or path."""
+
+    default_reason = "unsupported_data"
+
+
 class UnreadableSource(Terminal):
     """What a dataset's owners published cannot be read, or not within the limits for reading it."""
 

@@ -54,6 +54,12 @@ def _config(value: str) -> str:
     return value
 
 
+def _published_split(value: str) -> str:
+    if value == "all":
+        raise ValueError("must not be `all`: `load_dataset` takes that for all splits together")
+    return value
+
+
 def _size(value: str) -> str:
     if size_bytes(value) < MIN_SHARD_BYTES:
         raise ValueError("must be at least 1MB")
@@ -170,7 +176,8 @@ ColumnType = Annotated[
 ]
 Columns = Annotated[tuple[Column, ...], Field(min_length=1)]
 Lines = Annotated[tuple[Line, ...], Field(min_length=1)]
-Splits = Annotated[dict[Split, DataPath], Field(min_length=1)]
+PublishedSplit = Annotated[Split, AfterValidator(_published_split)]
+Splits = Annotated[dict[PublishedSplit, DataPath], Field(min_length=1)]
 
 
 def _repeated(values: Any) -> list[int]:
@@ -234,7 +241,7 @@ class _Source(Spec):
 
     path: DataPath | None = None
     """A file, a folder or a glob with the table's data, inside the repository or PUBLISH_ROOT."""
-    split: Split | None = None
+    split: PublishedSplit | None = None
     """The one split that all files of `path` become; without it their names, or a card, say which splits there are."""
     splits: Splits | None = None
     """In place of `path`: the path of each split."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -31,13 +33,16 @@ from hugflow import (
     upload_batch,
     upload_file,
 )
-from hugflow.model.errors import (
+from hugflow.errors import (
     AuthenticationError,
+    Bug,
+    HugflowError,
     InvalidRequest,
     Locked,
     NotFoundError,
     QuotaExceeded,
     RateLimited,
+    UnsupportedData,
 )
 from hugflow.model.events import Event, Progress
 from hugflow.model.publish_spec import Card, Quality
@@ -169,6 +174,158 @@ def test_what_is_no_data(api: Api) -> None:
         api.push(ROWS, num_shards=0, revision="a b")
     assert "revision" in caught.value.problem
     assert not api.remote.exists
+
+
+SHAPES: dict[str, tuple[Any, str]] = {
+    "rows": ([{"n": 1}], r"`pa.Table.from_pylist\(rows\)`"),
+    "a list": ([1, 2], r"`pa.table"),
+    "columns": ({"n": [1, 2]}, r"`pa.table\(columns\)`"),
+    "a generator": (iter([]), r"`datasets.IterableDataset.from_generator\(function\)`"),
+    "a function": (len, r"`datasets.IterableDataset.from_generator\(function\)`"),
+    "an array": (pa.array([1]), r"`pa.table\({'name': column}\)`"),
+    "chunks": (pa.chunked_array([[1]]), r"`pa.table\({'name': column}\)`"),
+    "a series": (pd.Series([1]), r"`pa.table\({'name': column}\)`"),
+    "a series of polars": (pl.Series([1]), r"`pa.table\({'name': column}\)`"),
+    "a lazy frame": (pl.LazyFrame({"n": [1]}), r"`frame.collect\(\)`"),
+    "numbers": (np.zeros(3), r"`pa.table\({'name': list\(values\)}\)`"),
+    "bytes": (b"x", "`upload_file`"),
+    "nothing": (None, "Give a table or a path"),
+    "no splits": ({}, "a mapping of splits"),
+    "paths and tables": ({"train": ROWS, "test": "a.parquet"}, "either all paths, or all tables"),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES, ids=lambda name: name.replace(" ", "-"))
+def test_wrong_shapes(api: Api, name: str) -> None:
+    data, advice = SHAPES[name]
+    with pytest.raises(UnsupportedData, match=advice) as caught:
+        api.push(data)
+    assert isinstance(caught.value, HugflowError)
+    assert isinstance(caught.value, TypeError), "as before this error had a name"
+    assert not api.remote.exists
+
+
+WRONG: dict[str, Callable[[Api], object]] = {
+    "mixed objects of pandas": lambda api: api.push(pd.DataFrame({"o": [1, "a"]})),
+    "objects of polars": lambda api: api.push(pl.DataFrame({"o": pl.Series([object()], dtype=pl.Object)})),
+    "wide integers of polars": lambda api: api.push(pl.DataFrame({"o": pl.Series([1], dtype=pl.Int128)})),
+    "a period": lambda api: api.push(pd.DataFrame({"p": pd.period_range("2024", periods=1, freq="D")})),
+    "tables that are none": lambda api: publish_tables([ROWS], api.repo_id, **api.at),  # type: ignore[arg-type]  # what is tested
+    "a name": lambda api: push_to_hub(ROWS, "no name", **api.at),
+    "no name": lambda api: push_to_hub(ROWS, None, **api.at),  # type: ignore[arg-type]  # what is tested
+    "an unknown option": lambda api: api.push(ROWS, colour="red"),
+    "an unknown column": lambda api: api.push(ROWS, columns={"m": "string"}),
+    "an unknown type": lambda api: api.push(ROWS, columns={"n": "number"}),
+    "a type that does not fit": lambda api: api.push(ROWS, columns={"text": "int64"}),
+    "a file that is not there": lambda api: upload_file("gone.txt", api.repo_id, "a.txt", **api.at),
+    "a folder": lambda api: upload_file("/", api.repo_id, "a.txt", **api.at),
+    "a table as a file": lambda api: upload_file(ROWS, api.repo_id, "a.txt", **api.at),  # type: ignore[arg-type]  # what is tested
+    "a wrong card": lambda api: upload_file(b"---\nlicense: [\n---\n", api.repo_id, "README.md", **api.at),
+    "an age": lambda api: check_freshness(api.repo_id, 2, **api.at),  # type: ignore[arg-type]  # what is tested
+    "no time": lambda api: spec_changed(api.repo_id, {}, **api.at),
+    "another time": lambda api: spec_changed(api.repo_id, 3, **api.at),  # type: ignore[arg-type]  # what is tested
+    "a request that is not there": lambda api: publish_request("gone.yaml", **api.at),
+    "a split": lambda api: api.push(ROWS, split="a-b"),
+    "a split that loads all": lambda api: api.push(ROWS, split="all"),
+    "a broken stream": lambda api: api.push(pa.RecordBatchReader.from_batches(ROWS.schema, broken())),
+}
+
+
+def broken() -> Iterator[pa.RecordBatch]:
+    """Record batches of a program that fails."""
+    yield ROWS.to_batches()[0]
+    raise ValueError("the feed is gone")
+
+
+@pytest.mark.parametrize("name", WRONG, ids=lambda name: name.replace(" ", "-"))
+def test_own_errors(api: Api, name: str) -> None:
+    with pytest.raises(HugflowError) as caught:
+        WRONG[name](api)
+    assert not isinstance(caught.value, Bug)
+    assert caught.value.fix
+    assert not api.remote.exists or not api.remote.files
+
+
+def test_types_of_columns(api: Api, loader: Loader, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("version,label\n1,b\n2,a\n")
+    api.push(tmp_path / "x.csv", columns={"version": "string", "label": {"class_label": ["a", "b"]}})
+    loaded = loader.load(api.repo_id)
+    assert loaded.rows == [{"version": "1", "label": 1}, {"version": "2", "label": 0}]
+    assert loaded.features["label"] == {"_type": "ClassLabel", "names": ["a", "b"]}
+    publish_table(ROWS, api.repo_id, "texts", columns={"n": "string"}, **api.at)
+    assert [row["n"] for row in loader.load(api.repo_id, "texts").rows] == ["1", "2", "3"]
+
+
+def test_a_folder_has_the_splits_of_its_files(api: Api, loader: Loader, tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        pq.write_table(pa.table({"s": [split]}), tmp_path / f"{split}.parquet")
+    assert api.push(tmp_path).rows == {"default": 2}
+    for split in ("train", "test"):
+        assert loader.load(api.repo_id, "default", split).rows == [{"s": split}]
+    api.push(tmp_path, config_name="one", split="both")
+    assert sorted(row["s"] for row in loader.load(api.repo_id, "one", "both").rows) == ["test", "train"]
+
+
+def test_polars(api: Api, loader: Loader) -> None:
+    frame = pl.DataFrame({"c": pl.Series(["a", "b", None], dtype=pl.Categorical), "n": [1, 2, 3]})
+    api.push(frame)
+    assert loader.load(api.repo_id).rows == frame.to_dicts()
+
+
+def rows_on_hub(api: Api, config: str) -> pa.Table:
+    """The rows of a config with one shard, by pyarrow."""
+    folder = "data" if config == "default" else config
+    (path,) = (path for path in api.remote.files if path.startswith(f"{folder}/"))
+    return pq.read_table(pa.BufferReader(api.remote.read(path)))
+
+
+def test_datasets_whose_files_are_paths(api: Api, loader: Loader, tmp_path: Path) -> None:
+    """Also streams without known features, and rows whose later types are wider."""
+    (tmp_path / "a.wav").write_bytes(b"RIFF sound")
+    script = """
+import sys
+from datasets import Audio, Dataset, Features, Image, IterableDataset, Value
+from hugflow import push_to_hub
+from hugflow.errors import HugflowError, InvalidRequest
+repo, path = sys.argv[1:]
+sounds = Dataset.from_dict({"audio": [path, None]}).cast_column("audio", Audio(decode=False))
+push_to_hub(sounds, repo)
+push_to_hub(sounds.to_iterable_dataset(), repo, config_name="stream")
+push_to_hub(sounds, repo, config_name="paths", embed_external_files=False)
+
+def rows():
+    yield from ({"n": None, "s": "x"}, {"n": 1, "s": None})
+    yield from ({"n": 2.5, "s": "y"} for _ in range(2000))
+
+push_to_hub(IterableDataset.from_generator(rows), repo, config_name="late")
+import pyarrow as pa
+push_to_hub(pa.table({"audio": [path]}), repo, config_name="named", columns={"audio": "audio"})
+
+def fails():
+    yield {"n": 1}
+    raise KeyError("feed")
+
+missing = Dataset.from_dict({"audio": [path + ".gone"]}).cast_column("audio", Audio(decode=False))
+for bad in (missing, IterableDataset.from_generator(fails)):
+    try:
+        push_to_hub(bad, repo, config_name="bad")
+    except InvalidRequest as error:
+        print(error.reason)
+"""
+    environ = {"HF_ENDPOINT": api.hub.url, "HF_TOKEN": CANARIES["HF_TOKEN"], "HF_HOME": str(tmp_path), "PATH": ""}
+    command = [sys.executable, "-c", script, api.repo_id, str(tmp_path / "a.wav")]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stdout.split()) == (0, ["missing_file", "unreadable"]), done.stderr
+    sound = {"bytes": b"RIFF sound", "path": "a.wav"}
+    for config in ("default", "stream", "named"):
+        table = rows_on_hub(api, config)
+        assert table.column("audio").to_pylist()[0] == sound, config
+    assert rows_on_hub(api, "paths").column("audio").to_pylist()[0]["bytes"] is None
+    assert loader.load(api.repo_id, "late").rows[:3] == [
+        {"n": None, "s": "x"},
+        {"n": 1.0, "s": None},
+        {"n": 2.5, "s": "y"},
+    ]
 
 
 def test_a_record_batch(api: Api, loader: Loader) -> None:
@@ -303,6 +460,11 @@ def test_freshness_and_changes(api: Api) -> None:
     spec = api.remote.spec
     assert not spec_changed(api.repo_id, spec["updated_at"], **api.at)
     assert spec_changed(api.repo_id, "2026-01-01", **api.at)
+    assert not spec_changed(api.repo_id, spec, **api.at)
+    assert spec_changed(api.repo_id, spec | {"updated_at": "2026-01-01T00:00:00Z"}, **api.at)
+    assert spec_changed(api.repo_id, {"update_time": "2026-01-01"}, **api.at)
+    assert spec_changed(api.repo_id, date(2026, 1, 1), **api.at)
+    assert spec_changed(api.repo_id, datetime(2026, 1, 1, tzinfo=UTC), **api.at)
 
 
 # -- errors ----------------------------------------------------------------------------------------------------------

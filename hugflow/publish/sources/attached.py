@@ -80,6 +80,46 @@ class FolderFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class MachineFiles:
+    """Files anywhere on this machine, for rows that the calling program made itself."""
+
+    def size(self, path: str) -> int | None:
+        """See FileReader."""
+        if "://" in path:
+            return None
+        with faults(f"reading {shown(path)}"):
+            try:
+                facts = Path(path).stat()
+            except OSError as error:
+                if error.errno in _MISSING:
+                    raise self._error(path, "is not there") from None
+                raise
+            except ValueError:
+                raise self._error(path, "cannot be a path") from None
+        if not stat.S_ISREG(facts.st_mode):
+            raise self._error(path, "is no regular file")
+        if facts.st_size > MAX_FILE_BYTES:
+            raise self._error(path, "has more than 1 GiB")
+        return facts.st_size
+
+    def read(self, path: str) -> bytes:
+        """See FileReader."""
+        with faults(f"reading {shown(path)}"):
+            try:
+                return read_regular(Path(path).resolve())
+            except (FileNotFoundError, NotAFileError):
+                raise self._error(path, "is not there any more") from None
+
+    def _error(self, path: str, problem: str) -> InvalidRequest:
+        return InvalidRequest(
+            "reading the files of the table",
+            f"a row names the file {shown(path)}, which {problem}",
+            "Add the file, or set `embed_external_files=False` to publish paths as they are.",
+            reason="missing_file",
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class NoFiles:
     """A reader for tables that come from no folder."""
 
@@ -91,7 +131,7 @@ class NoFiles:
             return None
         raise self.place.error(
             f"a row names the file {shown(path)}, and a table in memory lies in no folder",
-            "Put the bytes into the table, or name the folder of its files.",
+            "Put the bytes into the table, give a `datasets.Dataset`, or set the type: `columns={...: 'audio'}`.",
             reason="missing_file",
         )
 

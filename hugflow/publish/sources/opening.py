@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,7 +27,7 @@ from hugflow.publish.sources.typed import with_types
 from hugflow.storage.disk import faults
 from hugflow.text.printable import listed
 
-__all__ = ["Source", "of_arrow", "of_batches", "open_storage", "open_tables", "with_types"]
+__all__ = ["Source", "of_arrow", "of_batches", "of_stream", "open_storage", "open_tables", "with_types"]
 
 IN_MEMORY = Place("an Arrow table", "data")
 
@@ -192,7 +193,7 @@ def of_arrow(data: Any, config: str, split: str, *, scratch: Path | None = None,
         data = pa.RecordBatchReader.from_stream(data)
     if scratch is None:
         raise TypeError("a stream of record batches needs a folder for it: `scratch`")
-    return _of_stream(data, config, split, files, scratch)
+    return of_stream(data, data.schema, config, split, scratch, files)
 
 
 def of_batches(
@@ -227,28 +228,52 @@ def of_batches(
     )
 
 
-def _of_stream(
-    data: pa.RecordBatchReader, config: str, split: str, files: Callable[[], FileReader], scratch: Path
+def of_stream(
+    batches: Iterable[pa.RecordBatch],
+    schema: pa.Schema | None,
+    config: str,
+    split: str,
+    scratch: Path,
+    files: Callable[[], FileReader] = no_files,
 ) -> Source:
-    with faults(f"writing to {scratch}"):
-        descriptor, name = tempfile.mkstemp(prefix="rows-", suffix=".arrow", dir=scratch)
-        with open(descriptor, "wb") as target, pa.ipc.new_stream(target, data.schema) as writer:  # noqa: PTH123 - a descriptor
-            for batch in data:
-                rows = rows_a_batch(batch.num_rows, batch.nbytes)
-                for start in range(0, batch.num_rows, rows):
-                    writer.write_batch(batch.slice(start, rows))
-        path = Path(name)
-        facts = path.lstat()
-    file = DataFile(path, path.name, "the stream of record batches", IN_MEMORY, facts.st_size, facts.st_mtime_ns)
-    table = TypedFiles.open([file], "arrow")
+    """Record batches that come only once, as a source; they are written to `scratch` first.
+
+    `schema` has the features where they are known. Where the types of later batches are others, they are widened.
+    Raises InvalidRequest for types that do not go together, or that the Hub does not know.
+    """
+    paths: list[Path] = []
+    with faults(f"writing to {scratch}"), ExitStack() as opened:
+        writer: Any = None
+        known: pa.Schema | None = None
+        for batch in batches:
+            if batch.schema != known:
+                opened.close()
+                known = batch.schema
+                metadata = known.metadata if schema is None else schema.metadata
+                descriptor, name = tempfile.mkstemp(prefix="rows-", suffix=".arrow", dir=scratch)
+                paths.append(Path(name))
+                target = opened.enter_context(open(descriptor, "wb"))  # noqa: PTH123 - a descriptor
+                writer = opened.enter_context(pa.ipc.new_stream(target, known.with_metadata(metadata)))
+            rows = rows_a_batch(batch.num_rows, batch.nbytes)
+            for start in range(0, batch.num_rows, rows):
+                writer.write_batch(batch.slice(start, rows).replace_schema_metadata(metadata))
+    if not paths:
+        return of_arrow((schema or pa.schema([])).empty_table(), config, split)
+    parts = [_spooled(path) for path in paths]
+    table = TypedFiles.open(parts, "arrow")
     return Source(
         config=config,
         split=split,
         schema=table.columns.schema,
         features=table.columns.features,
-        rows=table.rows[file],
-        source_bytes=file.size_bytes,
-        files=(path,),
-        read=lambda names: (batch for _, batch in table.parts([file], names)),
+        rows=sum(table.rows.values()),
+        source_bytes=sum(part.size_bytes for part in parts),
+        files=tuple(paths),
+        read=lambda names: (batch for _, batch in table.parts(parts, names)),
         open_files=files,
     )
+
+
+def _spooled(path: Path) -> DataFile:
+    facts = path.lstat()
+    return DataFile(path, path.name, "the stream of record batches", IN_MEMORY, facts.st_size, facts.st_mtime_ns)

@@ -168,6 +168,8 @@ def _places(values: dict[str, Any]) -> set[tuple[str | int, ...]]:
         (ONE | {"quality": {"range": {"a": [True, 2]}}}, ("quality", "range", "a")),
         (ONE | {"quality": {"range": {}}}, ("quality", "range")),
         (ONE | {"distinct": {"version": "a"}}, ("distinct", "version", "[key]")),
+        (ONE | {"split": "all"}, ("split",)),
+        (ID | {"splits": {"all": "a.csv"}}, ("splits", "all", "[key]")),
         (ONE | {"columns": {}}, ("columns",)),
         (ONE | {"columns": {"a": "text"}}, ("columns", "a")),
         (ONE | {"columns": {"a": "int128"}}, ("columns", "a")),
