@@ -182,6 +182,25 @@ def test_values_of_wrong_types_in_a_card_are_read_or_refused(world: World, kind:
     assert [error["reason"] for error in answer["errors"]] == ["unreadable"] * (code == 4), answer
 
 
+LATER = {
+    "too large": ({"b.txt": b"0" * 20 * MB}, "reader_limit"),
+    "broken": ({"b.txt.gz": gzip.compress(b"x" * 5000)[:-20]}, "unreadable"),
+}
+
+
+@pytest.mark.parametrize("kind", LATER)
+def test_a_hostile_shard_ends_its_download_with_a_reason(world: World, kind: str) -> None:
+    """The plan looks at the first rows only: here it has seen nothing."""
+    files, reason = LATER[kind]
+    hf_id = serve(
+        world, {"README.md": "---\n" + CONFIGS.format('["*.txt", "*.gz"]') + "---\n", "a.txt": "fine\n", **files}
+    )
+    done = world.run("local-sync", world.add(hf_id), "--json", WORKERS="2", WORKER_MEMORY_MB="256")
+    assert done.code == 4, done
+    assert (done.result["status"], done.result["reason"]) == ("failed", reason), done.result
+    assert done.result["rows_done"] == 1
+
+
 def test_depth_within_a_row_costs_the_row(world: World) -> None:
     rows = ['{"a": 1}', '{"a": ' + levels(100_000, '{"a": [', "]}") + "}", '{"a": 3}']
     done = world.run("local-sync", world.add(serve(world, {"data.jsonl": "\n".join(rows)})), "--json")

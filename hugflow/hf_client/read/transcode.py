@@ -7,6 +7,7 @@ access for slices and resumes, and keeps memory flat. Errors of readers become e
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,7 +50,8 @@ def readable(doing: str) -> Iterator[None]:
     except (HugflowError, MemoryError, *HUB_ERRORS):
         raise
     except OSError as error:
-        if error.errno is not None:
+        # a path that is not there comes from the content, or from a reader's error; scratch has what was put there
+        if error.errno not in (None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG):
             with faults(doing):
                 raise
         raise _unreadable(doing, error) from error
