@@ -127,12 +127,12 @@ def _resumed(world: FaultWorld, case: Case) -> None:
     world.check(case, code=0)
 
 
-def _stopped(world: FaultWorld, case: Case, done: FaultDone) -> None:
-    """Exit 1, words for a person, nothing wrong recorded, and nothing left of rows that were under way."""
-    assert done.code == 1, f"exit code {done.code}\n{done.out}\n{done.err}"
+def _stopped(world: FaultWorld, case: Case, done: FaultDone, code: int = 1) -> None:
+    """Exit 1 (or `code`), words for a person, nothing wrong recorded, and nothing left of rows that were under way."""
+    assert done.code == code, f"exit code {done.code}\n{done.out}\n{done.err}"
     assert done.fix
     assert "Traceback" not in done.err
-    world.check(case, code=1)
+    world.check(case, code=code)
 
 
 # -- all faults at once ----------------------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ def test_access_that_ends_in_the_middle_stops_without_a_storm(
     after = SHARDS + 10 if kind == "parquet" else 90  # every footer and some of the data; more than the first clips
     world.hub.faults.add(Fault(route=f"{case.hf_id}/resolve/", method="GET", after=after, status=status))
     done = world.quick_sync(request, WORKERS="2", **PATIENT)
-    _stopped(world, case, done)
+    _stopped(world, case, done, code=4)  # somebody has to give it access again
     assert done.reason == {401: "bad_token", 403: "forbidden"}[status]
     refused = log.faults()
     assert 1 <= len(refused) <= 4 * CONCURRENT, "what was under way at two workers, of 60 that were to come"

@@ -247,7 +247,7 @@ def main(connection_fd: int, parent: int) -> NoReturn:
     connection: Connection[bytes, Any] = Connection(connection_fd)
     limits, log_level = connection.recv()
     log = _LogSender(connection)
-    logging.basicConfig(level=log_level, handlers=[log], format="%(message)s")
+    logging.basicConfig(level=log_level, handlers=[log], format="%(message)s", force=True)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (limits.memory_bytes, limits.memory_bytes))
     with contextlib.suppress(EOFError):
