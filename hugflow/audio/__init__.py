@@ -1,4 +1,4 @@
-"""Any audio cell of a dataset to MP3; knows no Hub and no state."""
+"""This package converts an audio cell of a dataset to MP3; it knows neither the Hub nor the state."""
 
 from hugflow.audio.cells import audio_name
 from hugflow.audio.convert import to_mp3

@@ -1,4 +1,4 @@
-"""The forms in which a dataset's row holds audio: bytes, a path, an array, or a decoder object."""
+"""Audio cells of a dataset's rows: bytes, a path, an array, or a decoder object."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Fetch = Callable[[str], bytes]
 """Reads a path of the dataset's own repository, at the commit of the run."""
 
 _REPOSITORY_SCHEMES = ("hf", "zip", "tar")
-"""How `datasets` writes places in a repository: `hf://...`, and members of archives in it, `zip://x.wav::hf://...`."""
+"""Schemes with which `datasets` writes paths in a repository: `hf://...`, and `zip://x.wav::hf://...` in an archive."""
 
 _ELSEWHERE = re.compile(r"[/\\~]|[A-Za-z][A-Za-z0-9+.-]*:[/\\]")
 
@@ -58,6 +58,9 @@ def audio_name(cell: Any) -> str | None:
 
 def _read_mapping(cell: Mapping[str, Any], fetch: Fetch | None) -> bytes | Sound | None:
     data, array, path = cell.get("bytes"), cell.get("array"), cell.get("path")
+    if path is not None:  # where other rows have more keys, this one gets empty values for them
+        data = None if _is_empty(data) else data
+        array = None if _is_empty(array) or cell.get("sampling_rate") is None else array
     if data is not None:
         if not isinstance(data, bytes | bytearray | memoryview):
             raise RowError(AudioReason.BAD_CELL, f"its `bytes` are of type {type(data).__name__}")
@@ -73,6 +76,10 @@ def _read_mapping(cell: Mapping[str, Any], fetch: Fetch | None) -> bytes | Sound
     return None
 
 
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, str | list | np.ndarray) and not len(value)
+
+
 def _fetch(path: str, fetch: Fetch | None) -> bytes:
     """Get the file from the dataset's repository, and from nowhere else."""
     if not path.strip():
@@ -81,12 +88,12 @@ def _fetch(path: str, fetch: Fetch | None) -> bytes:
         message = "its path points out of the dataset's repository (to a disk, an address or a parent folder)"
         raise RowError(AudioReason.REFUSED_PATH, message)
     if fetch is None:
-        raise RowError(AudioReason.MISSING, "the row names a file, but holds no bytes")
+        raise RowError(AudioReason.MISSING, "the row names a file, and has no bytes")
     return fetch(path)
 
 
 def _inside_repository(path: str) -> bool:
-    """Whether each link of `inner::outer` is relative, or of a scheme that means the repository."""
+    """Tell whether each link of `inner::outer` is relative, or of a scheme that means the repository."""
     for link in path.split("::"):
         scheme, separator, rest = link.partition("://")
         name = rest if separator and scheme in _REPOSITORY_SCHEMES else link
@@ -99,8 +106,10 @@ def _read_array(array: Any, sampling_rate: Any) -> Sound:
     rate = _whole_number(sampling_rate)
     try:
         samples = np.asarray(array)
-    except (TypeError, ValueError, RuntimeError):  # lists of different lengths, or an object that is none
-        raise RowError(AudioReason.BAD_CELL, "its array is none: its channels have different lengths, say") from None
+    except (TypeError, ValueError, RuntimeError):  # lists of different lengths, or no list at all
+        raise RowError(
+            AudioReason.BAD_CELL, "its array is no array of numbers (its channels may have different lengths)"
+        ) from None
     return from_array(samples, rate)
 
 
@@ -111,7 +120,7 @@ def _whole_number(sampling_rate: Any) -> int:
 
 
 def _read_decoder(decoder: Any) -> Sound:
-    """Take the samples of a torchcodec decoder, or of anything with its methods; torch itself is not needed."""
+    """Read the samples of a torchcodec decoder, or of any object with its methods; torch itself is not needed."""
     logger.info("Found AudioDecoder object, extracting audio")
     try:
         samples = decoder.get_all_samples()

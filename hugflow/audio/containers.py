@@ -1,20 +1,20 @@
-"""What a file of sound is, by its first bytes, and whether all that its headers declare is there.
+"""Audio file formats: recognise a file by its first bytes, and check that it has all bytes that its headers declare.
 
-Nothing is decoded. Only what is known here reaches a decoder, and each only the decoder that is named for it: a
-playlist, a page or a program that calls itself `.wav` is none of them.
+Nothing is decoded. Only formats that are known here reach a decoder, and each only the decoder named for it: a
+playlist, a web page or a program with the name `a.wav` reaches none.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from hugflow.audio import wav
 from hugflow.audio.mpeg import first_frame
 from hugflow.audio.reasons import AudioReason
 from hugflow.audio.sizes import complete_aiff, complete_au, complete_caf, complete_w64, complete_wav, integer
-from hugflow.audio.tails import id3v2_end, tail_end
+from hugflow.audio.tails import id3v2_end, is_text, tail_end
 from hugflow.model.errors import RowError
 
 _W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
@@ -35,7 +35,7 @@ _EBML_HEADER, _EBML_SEGMENT, _EBML_VOID = b"\x1aE\xdf\xa3", b"\x18S\x80g", b"\xe
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A kind of file. `libsndfile`: it may read it. `demuxer`: ffmpeg's name for it where ffmpeg may read it.
+    """An audio file format. `libsndfile`: whether it may read it. `demuxer`: ffmpeg's name, or None if it may not.
 
     `examine` returns how many declared bytes a file lacks, without decoding, and the file as decoders understand it:
     with a known size in its header, and without what is behind its end.
@@ -48,7 +48,7 @@ class Container:
 
 
 def recognise(data: bytes) -> tuple[Container, int]:
-    """Say what `data` is, by its content and nothing else, and at which byte it begins.
+    """Return the format of `data`, judged by its content only, and the byte at which it begins.
 
     Before it may be tags, padding, and for MPEG audio a part of a frame.
 
@@ -56,17 +56,24 @@ def recognise(data: bytes) -> tuple[Container, int]:
     """
     if not data:
         raise RowError(AudioReason.EMPTY, "it has 0 bytes")
-    # An MP4 begins with zeros of its own: they are padding only where nothing begins before them.
-    for start in (0, id3v2_end(data), tail_end(data, 0)):
+    for start in _beginnings(data):
         head = data[start : start + 64]
         for matches, container in _KNOWN:
             if matches(head):
                 return container, start
-    begin = None if data[:3].isalpha() else first_frame(data)  # letters are the name of another format
-    if begin is not None:
-        return MPEG, begin
+    frame = None if data[:3].isalpha() else first_frame(data)  # letters are the name of another format
+    if frame is not None:
+        return MPEG, frame
     head = data[tail_end(data, 0) :][:64]
     raise RowError(AudioReason.UNSUPPORTED, f"{_looks_like(head)}, not a file of sound in a known format")
+
+
+def _beginnings(data: bytes) -> Iterator[int]:
+    """Yield where a file may begin: at once, after ID3v2 tags, after any tags and padding."""
+    yield 0
+    yield id3v2_end(data)
+    end = tail_end(data, 0)
+    yield from range(end, max(0, end - 5), -1)  # the size in which an MP4 begins may look like padding
 
 
 def check_whole(data: bytes, container: Container) -> bytes:
@@ -106,7 +113,11 @@ def _examine_nist(data: bytes) -> tuple[int, bytes]:
     samples, width, channels = (
         int(fields.get(name, b"0")) for name in (b"sample_count", b"sample_n_bytes", b"channel_count")
     )
-    return int(header[1]) + samples * width * channels - len(data), data
+    if not samples * width * channels:
+        return 0, data  # not known when the header was written
+    end = int(header[1]) + samples * width * channels
+    # libsndfile would take what follows for samples
+    return end - len(data), data[:end]
 
 
 def _examine_mov(data: bytes) -> tuple[int, bytes]:
@@ -158,7 +169,7 @@ def _examine_asf(data: bytes) -> tuple[int, bytes]:
     start, objects = 0, 0
     while start + 24 <= len(data):
         size = integer(data, start + 16, 8, "little")
-        if size < 24 or (objects > 1 and tail_end(data, start) == len(data)):  # noqa: PLR2004 - an object's own header
+        if size < 24 or (objects > 1 and (tail_end(data, start) == len(data) or is_text(data, start))):  # noqa: PLR2004 - an object's own header
             break  # a live stream has no size
         start, objects = start + size, objects + 1
     else:
@@ -170,7 +181,7 @@ def _examine_adts(data: bytes) -> tuple[int, bytes]:
     start = 0
     while start + 7 <= len(data) and data[start] == 0xFF and data[start + 1] & 0xF6 == 0xF0:  # noqa: PLR2004 - the sync word
         start += max(7, integer(data, start + 3, 3, "big") >> 5 & 0x1FFF)
-    if start < len(data) and tail_end(data, start) < len(data):
+    if start < len(data) and tail_end(data, start) < len(data) and not is_text(data, start):
         raise RowError(AudioReason.DECODE_FAILED, f"there is no AAC frame at byte {start:,}")
     return start - len(data), data[:start]
 
@@ -179,11 +190,9 @@ def _examine_amr(data: bytes) -> tuple[int, bytes]:
     magic = data[: data.index(b"\n") + 1]
     sizes = _AMR_BYTES[magic]
     start = len(magic)
-    while start < len(data):
+    while start < len(data) and not (data[start] in b"\0\t\n\r TAIL" and tail_end(data, start) == len(data)):
         kind = data[start] >> 3 & 15
         if kind >= len(sizes) and kind not in (_AMR_EMPTY_FRAME, _AMR_EMPTY_FRAME - 1):
-            if tail_end(data, start) == len(data):
-                break
             raise RowError(AudioReason.DECODE_FAILED, f"there is no AMR frame at byte {start:,}")
         start += sizes[kind] if kind < len(sizes) else 1
     return start - len(data), data[:start]

@@ -40,7 +40,7 @@ def to_mp3(cell: Any, encoder: EncoderSettings, *, fetch: Fetch | None = None) -
 
 def _convert_file(data: bytes, encoder: EncoderSettings) -> Mp3:
     container, start = recognise(data)
-    if container is MPEG and start <= tail_end(data, 0):
+    if container is MPEG and (start == 0 or start <= tail_end(data, 0)):
         return _convert_mpeg(data, encoder)  # where it is copied, its tags are copied with it
     if container is MPEG:
         return _convert_mpeg(data[start:], replace(encoder, reencode=True))

@@ -44,7 +44,7 @@ class Mp3:
 
     @property
     def duration_s(self) -> float:
-        """How long it plays, in seconds."""
+        """Duration in seconds."""
         return self.samples / self.sample_rate
 
 

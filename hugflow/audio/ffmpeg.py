@@ -19,7 +19,7 @@ from hugflow.audio.reasons import AudioReason
 from hugflow.model.errors import RowError
 
 WAIT_LIMIT_S = 300.0
-"""How long one file may keep us waiting for ffmpeg, in all. Time that LAME takes meanwhile is not counted."""
+"""Seconds to wait for ffmpeg in all, for one file. Time that LAME takes meanwhile is not counted."""
 
 _CHUNK_BYTES = 1 << 18
 _MAX_ALLOC_BYTES = 1 << 29
@@ -35,7 +35,7 @@ def open_sound(data: bytes, demuxer: str, *, wait_limit_s: float = WAIT_LIMIT_S)
 
     ffmpeg gets the bytes on its standard input, no other protocol than `pipe` and its own `cache` (which makes the
     input seekable, for MP4 files whose index stands at the end), no environment, and limits of time and memory.
-    Whatever it complains of is an error: by itself it would decode less and report success.
+    Every message of it is taken for an error: by itself it would decode less and report success.
 
     Raises RowError (ffmpeg_missing, decode_failed, decode_timeout, unsupported_audio), here and from the blocks.
     """
@@ -43,14 +43,14 @@ def open_sound(data: bytes, demuxer: str, *, wait_limit_s: float = WAIT_LIMIT_S)
     if program is None:
         message = "its format needs ffmpeg, which is not installed on the server (on Debian: apt install ffmpeg)"
         raise RowError(AudioReason.FFMPEG_MISSING, message)
-    process = subprocess.Popen(  # noqa: S603 - the program of the server, with arguments of ours
+    process = subprocess.Popen(  # noqa: S603 - the server's program, with fixed arguments
         _command(program, demuxer),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         bufsize=0,
         env={},
-        process_group=0,  # Ctrl-C is for us: to ffmpeg it would look like a file that cannot be decoded
+        process_group=0,  # an ffmpeg that gets Ctrl-C looks like a file that cannot be decoded
     )
     with process:
         try:
@@ -109,7 +109,7 @@ def _feed(stdin: IO[bytes], rest: memoryview) -> memoryview:
 
 
 def _serious(complaints: bytes) -> bool:
-    """Whether there is more than the `cache` protocol's remark, at each start, that a pipe has no end to seek to."""
+    """Tell whether there is more than the `cache` protocol's remark that a pipe has no end to seek to."""
     return any(line.strip() and not line.startswith(_HARMLESS) for line in complaints.splitlines())
 
 

@@ -57,11 +57,11 @@ class NotAsDeclared(Exception):
 
 def split(data: bytes) -> list[bytes]:
     """Take apart FLAC files in a row."""
-    begins, at = [0], _frames_start(data)
+    begins, at = [0], _frames_start(data, 0)
     while (at := data.find(b"fLaC", at)) >= 0:
         if data.startswith(_BEGINNINGS, at):
             begins.append(at)
-            at = at + _frames_start(data[at : at + _MAX_FRAME_BYTES])
+            at = _frames_start(data, at)
         else:
             at += 4
     return [data[begin:end] for begin, end in zip(begins, [*begins[1:], len(data)], strict=True)]
@@ -85,7 +85,7 @@ def count_samples(data: bytes) -> Counted:
 
     Raises RowError (decode_failed) where frames are damaged or missing.
     """
-    start = _frames_start(data)
+    start = _frames_start(data, 0)
     frame, samples = _frame_at(data, start), 0
     while frame is not None:
         samples += frame.samples
@@ -141,9 +141,9 @@ def _blocks(decoder: Any, frames: int) -> Iterator[Block]:
         raise NotAsDeclared
 
 
-def _frames_start(data: bytes) -> int:
-    """Return where the blocks of metadata end."""
-    at, last = 4, False
+def _frames_start(data: bytes, begin: int) -> int:
+    """Return where the blocks of metadata of the file that begins at `begin` end."""
+    at, last = begin + 4, False
     while not last and at + 4 <= len(data):
         last = bool(data[at] & 0x80)
         at += 4 + int.from_bytes(data[at + 1 : at + 4], "big")

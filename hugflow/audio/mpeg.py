@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from hugflow.audio.reasons import AudioReason
-from hugflow.audio.tails import id3v2_end, id3v2_size, tail_end
+from hugflow.audio.tails import id3v2_end, id3v2_size, is_text, tail_end
 from hugflow.model.errors import RowError
 
 SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
@@ -34,10 +34,10 @@ _SLOT_OF_NO_KBPS = 15
 _SIDE_INFO_BYTES = {(True, 1): 17, (True, 2): 32, (False, 1): 9, (False, 2): 17}
 _FREE_FORMAT_SLOT = 0
 _FRAMES_IN_A_ROW = 4
-_TEXT = re.compile(rb"[\t\n\r -~\0]*")
+_SYNC = re.compile(rb"\xff[\xe2-\xff][\x10-\xeb]")
 _MAX_FRAME_BYTES = 8192
-_CHANGES = 64
-"""How often channels or sample rate may change; more is damage."""
+_MAX_STREAMS = 64
+"""Streams that may be in one file; more is damage."""
 
 Key = tuple[int, int, int, int]
 """Version, layer, sample rate and channels of frames that one decoder takes."""
@@ -57,18 +57,18 @@ class Frame:
 
     @property
     def key(self) -> Key:
-        """What changes where another stream begins."""
+        """Properties that a stream keeps from its first to its last frame."""
         return self.version, self.layer, self.sample_rate, self.channels
 
     @property
     def info_offset(self) -> int:
-        """Where an Info or Xing header stands in the frame: as if there were no checksum, also where there is one."""
+        """Offset of an Info or Xing header in the frame: as if there were no checksum, also where there is one."""
         return 4 + _SIDE_INFO_BYTES[self.version == 1, self.channels]
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What stands in a file, found without decoding it.
+    """Facts of a file, found without decoding it.
 
     `frames` and `samples` do not count an Info frame; `samples` is what decoders return, per channel. `uniform`: one
     stream throughout, not several that `split` takes apart. `gaps` are where tags lie between frames. `tidy`: there is
@@ -94,7 +94,7 @@ class Scan:
     corrupt: str | None = None
 
     def copyable(self, max_kbps: int) -> bool:
-        """Whether it is a whole mono layer III stream of at most `max_kbps` (each frame, or their mean)."""
+        """Tell whether it is a whole mono layer III stream of at most `max_kbps` (each frame, or their mean)."""
         whole = self.tidy and self.truncated is None and self.corrupt is None and self.samples > 0 and self.frames > 1
         small = self.max_kbps <= max_kbps or self.mean_kbps <= max_kbps
         return whole and small and self.mono and self.uniform and self.layer == _LAYER_3
@@ -177,7 +177,8 @@ def scan(data: bytes) -> Scan | None:
         kinds=kinds,
         info=info,
         gaps=tuple(gaps),
-        several=bool(_later_headers(data, begin + first.size, end)),
+        # Where the first header counts all frames, there is no second, and a copy is spared the search.
+        several=not complete and bool(_later_headers(data, begin + first.size, end)),
         tidy=begin == start and plain_tags and not gaps and not junk and not free_bytes,
         truncated=truncated,
         corrupt=corrupt,
@@ -190,17 +191,15 @@ def first_frame(data: bytes, start: int = 1, stop: int = _MAX_FRAME_BYTES) -> in
 
     Without limits: after a part of a frame, as in a recording of a running stream.
     """
-    at = data.find(b"\xff", start, stop)
-    while at >= 0:
-        first, position = parse_frame(data[at : at + 4]), at
+    for sync in _SYNC.finditer(data, start, min(stop + 2, len(data))):
+        first, position = parse_frame(data[sync.start() : sync.start() + 4]), sync.start()
         for _ in range(_FRAMES_IN_A_ROW):
             frame = parse_frame(data[position : position + 4])
             if frame is None or first is None or frame.key != first.key:
                 break
             position += frame.size
         else:
-            return at
-        at = data.find(b"\xff", at + 1, stop)
+            return sync.start()
     return None
 
 
@@ -221,7 +220,7 @@ def split(data: bytes, found: Scan) -> list[bytes]:
             begins.append(position)
             key = frame.key
         position += frame.size
-    if len(begins) > _CHANGES:
+    if len(begins) > _MAX_STREAMS:
         message = f"the MPEG audio is damaged: another stream begins {len(begins):,} times"
         raise RowError(AudioReason.DECODE_FAILED, message)
     return [data[begin:end] for begin, end in zip(begins, [*begins[1:], found.end], strict=True)]
@@ -306,7 +305,7 @@ def _walk(data: bytes, start: int, free_bytes: int) -> tuple[dict[bytes, int], i
 
 
 def _tags_start(data: bytes) -> int:
-    """Where the ID3v1 and APE tags at the end begin."""
+    """Return where the ID3v1 and APE tags at the end begin."""
     end = len(data)
     if data[end - 128 : end - 125] == b"TAG":
         end -= 128
@@ -331,7 +330,7 @@ def _judge_end(
         return None, None, True
     if cut or end > tags or 0 < tags - end < 4:  # noqa: PLR2004 - a frame's header
         return f"the last frame, at byte {end:,}, is incomplete", None, False
-    if complete or tags - end < frame_bytes or _TEXT.fullmatch(data, end, tags):
+    if complete or tags - end < frame_bytes or is_text(data[:tags], end):
         return None, None, True  # too short for a frame, or no bytes of one
     return None, f"there is no frame at byte {end:,}", False
 
@@ -346,19 +345,19 @@ class _Info:
     padding: int
 
     def samples(self, total: int) -> int:
-        """How many of `total` samples a decoder returns that knows delay and padding."""
+        """Return how many of `total` samples a decoder returns that knows delay and padding."""
         if self.delay is None:
             return total
         end = min(total, total - self.padding + DECODER_DELAY)
         return max(0, end - self.delay - DECODER_DELAY)
 
     def agrees(self, frames: int, size: int) -> bool:
-        """Whether it speaks of these frames and bytes, in a form that all decoders read alike."""
+        """Tell whether it counts these frames and bytes, in a form that all decoders read alike."""
         same_size = not self.size or abs(self.size - size) <= size // 64
         return self.delay is not None and self.frames == frames and same_size
 
     def promises_more(self, frames: int, size: int) -> bool:
-        """Whether there should be more; some encoders count the header itself, so the bytes decide where given."""
+        """Tell whether frames are missing; some encoders count the header itself, so the bytes decide where given."""
         if self.size:
             return (self.frames or 0) > frames and self.size > size
         return (self.frames or 0) > frames + 1
@@ -366,7 +365,7 @@ class _Info:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What the walk found, before the header is weighed against it. `kinds` are the distinct frame headers, counted."""
+    """Facts of the frames, before they are compared with the header. `kinds`: frame headers, counted."""
 
     begin: int
     end: int
@@ -384,7 +383,7 @@ class _Found:
         return self.end - self.begin
 
     def summary(self, first: Frame) -> Scan:
-        """Weigh the header against the frames; `first` is the first frame's."""
+        """Compare the header with the frames; `first` is the first frame."""
         info, kinds = self.info, self.kinds
         frames = max(0, sum(count for _, count in kinds) - (info is not None))
         total = frames * first.samples
@@ -410,7 +409,7 @@ class _Found:
         )
 
     def _length_can_be_guessed(self, first: Frame) -> bool:
-        """Whether a decoder that takes all frames for as long as the first, as mpg123 does, will find them all."""
+        """Tell whether a decoder that assumes the first frame's size for all, as mpg123 does, finds them all."""
         frames = sum(count for _, count in self.kinds)
         constant = all(frame.kbps == first.kbps for frame, _ in self.kinds)
         return constant and first.size * frames <= self.size

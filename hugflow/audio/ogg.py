@@ -116,7 +116,7 @@ def _links(data: bytes) -> tuple[list[list[_Logical]], int]:
 
 
 def _is_tail(data: bytes, start: int, streams: dict[bytes, _Logical]) -> bool:
-    """Whether no sound follows: tags and padding, or anything but a page where all streams have ended."""
+    """Tell whether no sound follows: only tags and padding, or after the end of all streams anything but a page."""
     ended = bool(streams) and all(stream.ended for stream in streams.values()) and data.find(b"OggS", start) < 0
     return ended or tail_end(data, start) == len(data)
 

@@ -13,7 +13,7 @@ from hugflow.audio.reasons import AudioReason
 from hugflow.model.errors import RowError
 
 BLOCK_SAMPLES = 1 << 18
-"""How many samples (frames times channels) are in memory at a time: a megabyte of float32."""
+"""Samples (frames times channels) in memory at a time: a megabyte of float32."""
 
 MIN_RATE, MAX_RATE = 1_000, 768_000
 """Sample rates in Hz that are taken for real; others are damage, and would cost memory in the resampler."""

@@ -1,4 +1,4 @@
-"""Why a row's audio cannot become an MP3: the reason codes of docs/row-errors.md that audio has."""
+"""Reason codes for audio that cannot become an MP3, as in docs/row-errors.md."""
 
 from __future__ import annotations
 

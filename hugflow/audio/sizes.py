@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from hugflow.audio.tails import tail_end
+from hugflow.audio.tails import is_text, tail_end
 
 Order = Literal["little", "big"]
 
@@ -75,9 +75,10 @@ def complete_w64(data: bytes) -> tuple[int, bytes]:
         size, present = integer(data, start + 16, 8, "little"), len(data) - start
         if data[start : start + 4] == b"data":
             if _is_unknown(size) or (size <= _W64_HEADER_BYTES < present):
-                sized = data[: start + 16] + present.to_bytes(8, "little") + data[start + 24 :]
-                return 0, sized[:16] + len(data).to_bytes(8, "little") + sized[24:]
-            return size - present, data
+                size = present
+            # libsndfile would take what follows the chunk for samples
+            sized = data[: start + 16] + size.to_bytes(8, "little") + data[start + 24 : start + size]
+            return size - present, sized[:16] + len(sized).to_bytes(8, "little") + sized[24:]
         start += max(_W64_HEADER_BYTES, size + 7 & ~7)
     return start + _W64_HEADER_BYTES - len(data), data
 
@@ -109,22 +110,25 @@ def complete_au(data: bytes) -> tuple[int, bytes]:
 
 def complete_caf(data: bytes) -> tuple[int, bytes]:
     """Return how many declared bytes are not there, and the file with a size that decoders understand."""
-    start = 8
+    start, has_data = 8, False
     while start + 12 <= len(data):
         size, present = integer(data, start + 4, 8, "big"), len(data) - start - 12
         if data[start : start + 4] == b"data" and ((size > present and _is_unknown(size)) or size == 0 < present):
             return 0, data[: start + 4] + present.to_bytes(8, "big") + data[start + 12 :]
+        has_data = has_data or data[start : start + 4] == b"data"
         start += 12 + size
+        if has_data and (tail_end(data, start) == len(data) or is_text(data, start)):
+            return start - len(data), data[:start]
     return start - len(data), data
 
 
 def _is_unknown(size: int) -> bool:
-    """Whether a size larger than the file is a limit of its field, and no number of bytes that were ever there."""
+    """Tell whether a size larger than the file is a limit of its field, and no number of bytes."""
     return size >= _UNKNOWN_64_BIT or any(abs(size - largest) <= _ROUNDING for largest in _LARGEST_SIZES)
 
 
 def _wav_size_is_unknown(data: bytes, start: int, declared: int, riff_size: int) -> bool:
-    """Whether `declared` is no size of the `data` chunk whose content begins at `start`."""
+    """Tell whether the size of the `data` chunk whose content begins at `start` was never filled in."""
     present, order = len(data) - start, riff_order(data)
     riff_is_unknown = riff_size == 0 or (riff_size > len(data) and _is_unknown(riff_size))
     if declared > present:
@@ -149,7 +153,7 @@ def _with_wav_size(data: bytes, start: int, size: int) -> bytes:
 
 
 def _are_chunks(data: bytes, start: int, order: Order) -> bool:
-    """Whether whole chunks with names, or nothing at all, are between `start` and the end."""
+    """Tell whether only complete chunks with names, or nothing, are between `start` and the end."""
     end = start
     for name, size, content in chunks(data, start, order):
         if not name.rstrip(b" ").isalnum():

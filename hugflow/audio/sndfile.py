@@ -15,7 +15,7 @@ _UNKNOWN_FRAMES = 1 << 62
 
 
 class CannotDecode(Exception):
-    """libsndfile gives up; `message` says why."""
+    """libsndfile cannot decode the file; `message` is its reason."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -23,7 +23,7 @@ class CannotDecode(Exception):
 
 
 class _Memory(io.BytesIO):
-    """Stays where it is when a damaged header sends it to nowhere; an exception would end on stderr, not with us."""
+    """Ignore seeks to impossible positions of damaged headers: soundfile would print an exception and lose it."""
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         with suppress(ValueError, OverflowError):
@@ -32,7 +32,7 @@ class _Memory(io.BytesIO):
 
 
 class _Forward(soundfile.SoundFile):  # type: ignore[misc]  # soundfile publishes no types
-    """Reads forward only. SoundFile seeks after each read to where it stands, which restarts a lossy decoder."""
+    """Read forward only. SoundFile seeks to its own position after each read, which restarts a lossy decoder."""
 
     def seekable(self) -> bool:
         return False
@@ -59,7 +59,7 @@ def open_sound(data: bytes, *, frames: int | None = None) -> Iterator[Sound]:
 
 
 def _declared(file: _Forward) -> int | None:
-    """How many frames the header says there are; for MP3 inside of WAV that is a guess."""
+    """Return the number of frames in the header; None where it is unknown, or a guess as for MP3 in WAV."""
     guessed = file.subtype.startswith("MPEG")
     return file.frames if 0 < file.frames < _UNKNOWN_FRAMES and not guessed else None
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
+_TEXT = re.compile(rb"[\t\n\r -~\0]*")
 _PADDING = re.compile(rb"[\0\t\n\r ]*")
 _APE_FOOTER_BYTES = 32
 _APE_HAS_HEADER = 1 << 31
+_APE_ITEM = re.compile(rb".{4}(?:[\0-\7]\0\0\0|\0\0\0[\0-\7])[ -~]{2,255}\0", re.DOTALL)
+"""The size of a value, flags, and a key."""
 _LYRICS = re.compile(rb"LYRICSBEGIN.*?(?:LYRICSEND|LYRICS200)", re.DOTALL)
 
 
@@ -37,6 +40,11 @@ def tail_end(data: bytes, start: int) -> int:
     return min(start, len(data))
 
 
+def is_text(data: bytes, start: int) -> bool:
+    """Tell whether only printable ASCII, line breaks and zeros are between `start` and the end."""
+    return _TEXT.fullmatch(data, start) is not None
+
+
 def _after_tag(data: bytes, start: int) -> int:
     if data.startswith(b"TAG+", start):
         return start + 227
@@ -51,6 +59,8 @@ def _after_tag(data: bytes, start: int) -> int:
 
 def _after_ape(data: bytes, start: int) -> int:
     """Step over an APE tag; its footer, and a header where it has one, give its size without the header."""
+    if not data.startswith(b"APETAGEX", start) and not _APE_ITEM.match(data, start):
+        return start
     at = data.find(b"APETAGEX", start)
     if at < 0 or at + _APE_FOOTER_BYTES > len(data):
         return start

@@ -1,4 +1,4 @@
-"""WAV: plain 16-bit samples without a decoder and without a copy, and where the sound of others ends."""
+"""WAV: 16-bit samples without a decoder and without a copy, files in a row, and the end of the last block."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hugflow.audio.tails import tail_end
 
 _PCM, _BITS = 1, 16
 _PASSED_OVER = (b"LIST", b"JUNK")
-"""Chunks between `fmt ` and `data` that say nothing of the samples."""
+"""Chunks between `fmt ` and `data` that do not describe the samples."""
 
 _WITH_BLOCKS = (0x02, 0x11, 0x31)
 """MS ADPCM, IMA ADPCM, GSM: their `fmt ` chunk says how many samples a block has."""
@@ -23,7 +23,7 @@ _MPEG = (0x50, 0x55)
 
 
 def recognised(head: bytes) -> bool:
-    """Whether a file with these first 12 bytes is a WAV."""
+    """Tell whether a file with these first 12 bytes is a WAV."""
     return head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:12] == b"WAVE"
 
 
@@ -50,11 +50,14 @@ def open_sound(data: bytes) -> Sound | None:
 
 def split(data: bytes) -> list[bytes]:
     """Take apart WAV files in a row."""
-    end = integer(data, 4, 4, riff_order(data)) + 8
-    start = tail_end(data, end) if end < len(data) else len(data)
-    if start + 12 <= len(data) and recognised(data[start : start + 12]):
-        return [data[:end], *split(data[start:])]
-    return [data]
+    files, start = [], 0
+    while recognised(data[start : start + 12]):
+        end = start + 8 + integer(data, start + 4, 4, "big" if data.startswith(b"RIFX", start) else "little")
+        after = tail_end(data, end) if end < len(data) else len(data)
+        last = not recognised(data[after : after + 12])
+        files.append(data[start : len(data) if last else end])
+        start = len(data) if last else after
+    return files
 
 
 def last_sample(data: bytes) -> int | None:

@@ -98,7 +98,7 @@ def decoded_by_ffmpeg(mp3s: list[bytes]) -> list[NDArray[np.float32]]:
 
 
 def damage(mp3s: list[bytes]) -> list[str]:
-    """What mp3val warns of, file by file, without what it says of every short or untagged file."""
+    """Return mp3val's warnings, file by file, without those that it has for every short or untagged file."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, f"{number}.mp3") for number in range(len(mp3s))]
         for path, mp3 in zip(paths, mp3s, strict=True):
@@ -124,7 +124,7 @@ def converted_or_reason(cell: Any) -> Any:
 
 
 def reason(cell: Any, *, fetch: Callable[[str], bytes] | None = None, **settings: Any) -> str:
-    """Why `cell` cannot become an MP3."""
+    """Return the reason for which `cell` cannot become an MP3."""
     with pytest.raises(RowError) as caught:
         to_mp3(cell, EncoderSettings(**settings), fetch=fetch)
     assert caught.value.message

@@ -87,6 +87,29 @@ def test_all_forms_of_the_same_sound_give_the_same_bytes(sound: NDArray[np.int16
     assert mp3s["bytes"].samples == 8000
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [
+        {"path": "a.wav"},
+        {"path": "a.wav", "sampling_rate": 16000},
+        {"path": "a.wav", "bytes": None, "array": None, "sampling_rate": None},
+        {"path": "a.wav", "array": [], "sampling_rate": 16000},
+        {"path": "a.wav", "array": np.zeros(0), "sampling_rate": None},
+        {"path": "a.wav", "bytes": "", "duration": 1.5, "speaker": {"id": 7}},
+        {"path": "a.wav", "array": [0.5], "sampling_rate": None},
+        {"bytes": "the file", "text": "words"},
+        {"bytes": "the file", "path": None, "array": None},
+        {"bytes": "the file", "array": [], "sampling_rate": None, "path": "lost.wav"},
+    ],
+    ids=str,
+)
+def test_keys_may_be_missing_null_or_of_no_use(cell: dict[str, Any], sound: NDArray[np.int16]) -> None:
+    file = packed(sound)
+    filled = {name: file if isinstance(value, str) and value == "the file" else value for name, value in cell.items()}
+
+    assert converted(filled, fetch={"a.wav": file}.__getitem__) == converted(file)
+
+
 def test_channels_may_come_first_or_last() -> None:
     stereo = voice(8000, channels=2)
     mean = stereo.mean(1)

@@ -420,6 +420,33 @@ def test_what_is_behind_a_whole_sound_changes_nothing(name: str, tail: str) -> N
     assert (mp3.samples, mp3.data == whole.data or mp3.copied) == (whole.samples, True)
 
 
+BEFORE = {
+    "ID3v2": b"ID3\4\0\0\0\0\0\x0a" + bytes(10),
+    "ID3v2 and zeros": b"ID3\3\0\0\0\0\0\5hello" + bytes(300),
+    "a line break": b"\r\n",
+    "ID3v1": b"TAG" + b"t" * 125,
+    "nothing": b"",
+}
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", [*WRITTEN, *BY_FFMPEG])
+def test_tags_before_and_behind_any_file_change_nothing(name: str) -> None:
+    file = file_of(name) if name in WRITTEN else by_ffmpeg_of(name)
+    whole = converted(file, reencode=True)
+
+    tails = TAILS if name != "opus in a live webm" else {"nothing": b""}  # it does not say where it ends
+
+    changed = {
+        (before, behind)
+        for number, before in enumerate(BEFORE)
+        for behind in list(tails)[number % len(tails) :: 3]
+        if converted(BEFORE[before] + file + tails[behind], reencode=True).data != whole.data
+    }
+
+    assert changed == set()
+
+
 @needs_ffmpeg
 @pytest.mark.parametrize("name", ["aac in mp4", "aac in mp4, index first", "alac", "opus in webm", "flac in matroska"])
 def test_a_second_file_that_ffmpeg_would_pass_over_is_told(name: str) -> None:

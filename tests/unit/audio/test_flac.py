@@ -132,7 +132,7 @@ def test_damaged_frames_have_the_outcome_that_libsndfile_gives(data: st.DataObje
 
 
 def same(data: bytes, *sources: bytes) -> bool:
-    """Whether the file gives what its samples give, as libsndfile decodes the sources."""
+    """Tell whether the file gives what its samples give, as libsndfile decodes the sources."""
     pcm = np.concatenate([soundfile.read(io.BytesIO(source), dtype="int32", always_2d=True)[0] for source in sources])
     mp3 = converted({"array": pcm, "sampling_rate": soundfile.info(io.BytesIO(sources[0])).samplerate})
     return bool(converted(data).data == mp3.data)

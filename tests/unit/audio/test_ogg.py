@@ -73,7 +73,7 @@ def pcm(data: bytes) -> NDArray[np.float32]:
 
 
 def same(data: bytes, *sources: bytes) -> bool:
-    """Whether the file gives what libsndfile decodes of the sources, which are of the same rate."""
+    """Tell whether the file gives what libsndfile decodes of the sources, which are of the same rate."""
     sound = np.concatenate([pcm(source) for source in sources])
     rate = soundfile.info(io.BytesIO(sources[0])).samplerate
     return bool(converted(data).data == converted({"array": sound, "sampling_rate": rate}).data)

@@ -41,7 +41,7 @@ def usual() -> Mp3:
 
 
 def same(data: bytes) -> bool:
-    """Whether the file gives what a usual WAV of the same samples gives."""
+    """Tell whether the file gives what a usual WAV of the same samples gives."""
     return bool(converted(data) == usual())
 
 
