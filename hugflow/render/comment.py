@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from hugflow.model.plan import AddPlan, RemovePlan
+from hugflow.model.plan import AddPlan, PublishPlan, RemovePlan
 from hugflow.render import markdown
 from hugflow.render.comment_details import Detail, request_details
 from hugflow.render.humanize import NBSP, NOTHING, bar, count, duration, percent, plural, size
@@ -21,6 +21,7 @@ FINAL = "final"
 
 # A pull request with more requests than this shows the first of them; the check run and the log name the others.
 _MAX_TABLE_ROWS = 200
+_MAX_REMOVALS = 10
 _ICONS: dict[State, str] = {
     "invalid": "❌",
     "refused": "⛔",
@@ -163,14 +164,14 @@ def _after_merge(view: PullRequestView) -> str:
 _DETAILS = (
     Detail(),
     Detail(previews=0),
-    Detail(previews=0, problems=10, failed_rows=3),
-    Detail(previews=0, problems=10, failed_rows=3, only_bad=True),
+    Detail(previews=0, problems=10, failed_rows=3, differences=10),
+    Detail(previews=0, problems=10, failed_rows=3, differences=10, only_bad=True),
     Detail(requests=0),
 )
 
 
 def _document(view: PullRequestView, limit: int, marker: str) -> str:
-    head = (marker, _heading(view), _table(view), f"**Next:** {next_step(view)}", _remarks(view))
+    head = (marker, _heading(view), _table(view), _removals(view), f"**Next:** {next_step(view)}", _remarks(view))
 
     def version(detail: Detail) -> str:
         folded = (request_details(request, view, detail) for request in _shown(view, detail))
@@ -210,6 +211,21 @@ def _table(view: PullRequestView) -> str:
     )
     hidden = len(view.requests) - len(shown)
     return text + (f"\n\n… and {plural(hidden, 'request')} more." if hidden else "")
+
+
+def _removals(view: PullRequestView) -> str:
+    """Name the parts of repositories that publishes would remove or move: not folded, so that a reviewer sees them."""
+    lines = []
+    for request in view.requests[:_MAX_TABLE_ROWS]:
+        plan = request.plan
+        if not isinstance(plan, PublishPlan) or request.result:
+            continue
+        for effect in ("remove", "move"):
+            parts = [f"{each.kind} {code(each.name, 80)}" for each in plan.differences if each.effect == effect]
+            more = f" and {count(len(parts) - _MAX_REMOVALS)} more" if len(parts) > _MAX_REMOVALS else ""
+            if parts:
+                lines.append(f"⚠️ {code(plan.repo_id)}: the publish {effect}s {', '.join(parts[:_MAX_REMOVALS])}{more}")
+    return "\n".join(f"> {line}<br>" for line in lines[:_MAX_REMOVALS]).removesuffix("<br>")
 
 
 def _dataset(request: RequestView, view: PullRequestView) -> str:

@@ -8,7 +8,7 @@ from itertools import chain
 from urllib.parse import quote
 
 from hugflow.model.events import Preview, Result
-from hugflow.model.plan import AddPlan, Difference, PublishPlan, RemovePlan
+from hugflow.model.plan import AddPlan, Difference, PublishPlan, RemovePlan, TablePlan
 from hugflow.render import markdown
 from hugflow.render.console import sound_remarks
 from hugflow.render.differences import difference_text, shown_differences
@@ -27,6 +27,7 @@ class Detail:
     problems: int = 50
     failed_rows: int = 20
     previews: int = 5
+    differences: int = 50
     only_bad: bool = False
     requests: int = 60
 
@@ -39,7 +40,7 @@ def request_details(request: RequestView, view: PullRequestView, detail: Detail)
         _deleted(request),
         _error(result) if result else "",
         _failed_rows(result, detail.failed_rows) if result else "",
-        _items(request, view),
+        _items(request, view, detail.differences),
         _previews(result.previews[: detail.previews]) if result else "",
     ]
     body = "\n\n".join(part for part in parts if part)
@@ -48,15 +49,18 @@ def request_details(request: RequestView, view: PullRequestView, detail: Detail)
     return markdown.details(name, body) if body else ""
 
 
-def _items(request: RequestView, view: PullRequestView) -> str:
+def _items(request: RequestView, view: PullRequestView, differences: int) -> str:
     """Render one list: findings of plan and policy, then facts of the plan, then of the result (or the estimate).
 
     Of a publish the plan comes last: it ends with a table, which ends the list.
     """
     findings = [f"- {_LEVELS[finding.level]} {sentence(finding.message)}" for finding in request.findings]
-    planned, stored = _facts(request, view), _stored(request.result) if request.result else ()
+    planned = _facts(request, view, differences)
+    stored = _stored(request.result, differences) if request.result else ()
     facts = chain(stored, planned) if request.kind == "publish" else chain(planned, stored)
-    return "\n".join([*findings, *(f"- **{name}:** {value}" for name, value in facts if value)])
+    return "\n".join([*findings, *(f"- **{name}:** {value}" for name, value in facts if value)]).replace(
+        ":** \n", ":**\n"
+    )
 
 
 def _problems(problems: tuple[Annotation, ...], view: PullRequestView, limit: int) -> str:
@@ -81,7 +85,7 @@ def _deleted(request: RequestView) -> str:
     )
 
 
-def _facts(request: RequestView, view: PullRequestView) -> Iterable[tuple[str, str]]:
+def _facts(request: RequestView, view: PullRequestView, differences: int) -> Iterable[tuple[str, str]]:
     plan = request.plan
     if plan is None:
         return ()
@@ -89,7 +93,8 @@ def _facts(request: RequestView, view: PullRequestView) -> Iterable[tuple[str, s
         return chain(_source_facts(plan, view), () if request.result else _storage_facts(plan))
     if isinstance(plan, RemovePlan):
         return _remove_facts(plan)
-    return _publish_facts(plan, view)
+    # once published, the result says what changed
+    return _publish_facts(plan, view, 0 if request.state == "published" else differences)
 
 
 def _source_facts(plan: AddPlan, view: PullRequestView) -> Iterable[tuple[str, str]]:
@@ -137,7 +142,7 @@ def _remove_facts(plan: RemovePlan) -> Iterable[tuple[str, str]]:
     yield "Frees", f"{plural(plan.rows, 'row')}, {size(plan.stored_bytes)}"
 
 
-def _publish_facts(plan: PublishPlan, view: PullRequestView) -> Iterable[tuple[str, str]]:
+def _publish_facts(plan: PublishPlan, view: PullRequestView, differences: int) -> Iterable[tuple[str, str]]:
     target = link(code(plan.repo_id), f"{view.hub_url}/datasets/{plan.repo_id}")
     access = "private" if plan.private else "public"
     words = {"create": "a new repository", "update": "an update", "nothing": "no change"}
@@ -145,10 +150,8 @@ def _publish_facts(plan: PublishPlan, view: PullRequestView) -> Iterable[tuple[s
     is_new = plan.version_before not in (None, plan.version)
     before = f"{code(plan.version_before or '')} → " if is_new else ""
     yield "Version", before + code(plan.version) if plan.version else ""
-    yield "Changes", _differences(plan.differences)
-    rows = [
-        (code(table.name, 80), count(table.rows), size(table.size_bytes), count(table.shards)) for table in plan.tables
-    ]
+    yield "Changes", _differences(plan.differences, differences)
+    rows = [(code(table.name, 80), _rows(table), size(table.size_bytes), count(table.shards)) for table in plan.tables]
     yield (
         "Tables",
         plural(len(plan.tables), "table")
@@ -160,9 +163,17 @@ def _publish_facts(plan: PublishPlan, view: PullRequestView) -> Iterable[tuple[s
     )
 
 
-def _differences(differences: Sequence[Difference]) -> str:
-    """The differences as a list inside of a list."""
-    return "".join(f"\n  - {code(difference_text(each), 200)}" for each in shown_differences(differences))
+def _rows(table: TablePlan) -> str:
+    """Rows of a table, with those that it has now where that is another number."""
+    before = table.rows_before
+    return count(table.rows) if before in (None, table.rows) else f"{count(before or 0)} → {count(table.rows)}"
+
+
+def _differences(differences: Sequence[Difference], limit: int) -> str:
+    """Differences as a list inside of a list; empty when `limit` is 0."""
+    shown = list(shown_differences(differences)) if limit else []
+    lines = [code(difference_text(each), 200) for each in shown[:limit]]
+    return "".join(f"\n  - {line}" for line in lines + _more(len(shown) - limit, "change"))
 
 
 def _error(result: Result) -> str:
@@ -196,14 +207,14 @@ def _failed_rows(result: Result, limit: int) -> str:
     return markdown.table(("Failed row", "Reason", "Message"), ("right", "left", "left"), rows) + tail
 
 
-def _stored(result: Result) -> Iterable[tuple[str, str]]:
+def _stored(result: Result, differences: int) -> Iterable[tuple[str, str]]:
     if not result.location or not result.rows_done:
         return
     if result.kind == "publish":
         yield "On the Hub", link(code(result.location, 300), result.location)
         sent = f", {size(result.sent_bytes)} sent by this run" if result.sent_bytes else ""
         yield "Rows", f"{count(result.rows_done)} in {size(result.size_bytes)}{sent}"
-        yield "Changed", _differences(result.differences)
+        yield "Changed", _differences(result.differences, differences)
         return
     yield "Location", code(result.location, 300)
     yield "Rows", f"{count(result.rows_done)} of {count(result.rows_total)}, {count(result.new_rows)} new in this run"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -111,6 +112,8 @@ def test_what_a_request_changes_is_told_before_and_after(runner: Runner) -> None
         "`> move file prices/train-00000-of-00001.parquet",
     )
     plan = runner.sticky(number)
+    assert f"> ⚠️ `{repo_id}`: the publish removes column `prices.volume`" in plan.split("**Next:**")[0]
+    assert "| 2 → 3 |" in re.sub(" +", " ", plan.replace("\u00a0", " "))
     assert "**Version:** `1.0.0` → `2.0.0`" in plan
     assert [each for each in changes[:3] if each not in plan] == []
     result = results(runner.merge_and_apply(number, "--json").ended(0))

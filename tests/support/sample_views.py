@@ -9,6 +9,7 @@ from hugflow.model.events import FailedRow, Preview, Progress, Result
 from hugflow.model.plan import (
     AddPlan,
     Column,
+    Difference,
     DownloadPlan,
     Estimate,
     Finding,
@@ -87,6 +88,46 @@ def remove_plan(*findings: Finding) -> RemovePlan:
         rows=8_000,
         stored_bytes=1_900_000_000,
         findings=findings,
+    )
+
+
+DIFFERENCES = (
+    Difference(effect="change", kind="version", name="version", before="2.0.3", after="3.0.0"),
+    Difference(effect="change", kind="split", name="ohlcv_daily/train", before="1,100,000 rows", after="1,204,331"),
+    Difference(effect="remove", kind="column", name="ohlcv_daily.volume", before="float64"),
+    Difference(effect="move", kind="file", name="data/ohlcv.parquet", after="data/v2/ohlcv.parquet"),
+    Difference(effect="remove", kind="split", name="@team/`all` <img src=x>", before="12 rows"),
+    Difference(effect="keep", kind="config", name="orders", before="44 rows"),
+    Difference(effect="add", kind="config", name="trades", after="88,210,004 rows"),
+)
+
+
+def publish_view() -> PullRequestView:
+    """A publish that changes and removes parts of a repository, and one that has done so."""
+    plan = publish_plan()
+    rows = (1_100_000, None)
+    tables = tuple(table.model_copy(update={"rows_before": n}) for table, n in zip(plan.tables, rows, strict=True))
+    changes = {"tables": tables, "version": "3.0.0", "version_before": "2.0.3", "differences": DIFFERENCES}
+    planned = plan.model_copy(update=changes)
+    path = "requests/publish/orders.yaml"
+    spec = planned.spec.model_copy(update={"repo_id": "acme/orders"})
+    done = planned.model_copy(update={"request": path, "spec": spec})
+    published = Result(
+        path,
+        "publish",
+        "acme/orders",
+        "published",
+        ExitCode.DONE,
+        location="https://huggingface.co/datasets/acme/orders",
+        rows_total=89_414_335,
+        rows_done=89_414_335,
+        size_bytes=2_358_200_000,
+        sent_bytes=48_200_000,
+        differences=DIFFERENCES,
+    )
+    return view(
+        RequestView(PUBLISH, "publish", plan=planned, runs_after_merge=True),
+        RequestView(path, "publish", plan=done, started=True, result=published),
     )
 
 
@@ -318,4 +359,5 @@ GOLDEN = {
     "invalid": invalid_view,
     "forty": forty_view,
     "merge_refused": merge_refused_view,
+    "publish": publish_view,
 }

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from hugflow.model.errors import ExitCode
+from hugflow.model.plan import Difference
 from hugflow.render import comment, markdown
 from hugflow.render.views import Annotation, RequestView, State, exit_code
 from tests.support import sample_views as sample
@@ -49,6 +50,26 @@ def test_comment_check_and_job_summaries_are_one_document() -> None:
     marker = markdown.marker(comment.STICKY)
     assert comment.comment(view, marker) == f"{marker}\n\n{comment.check_summary(view)}"
     assert comment.job_summary(view) == comment.check_summary(view)
+
+
+def test_what_a_publish_removes_is_shown_before_the_next_step_and_not_folded() -> None:
+    head = comment.comment(sample.publish_view(), "").split("**Next:**")[0]
+    assert "> ⚠️ `acme/market`: the publish removes column `ohlcv_daily.volume`, split" in head
+    assert "> ⚠️ `acme/market`: the publish moves file `data/ohlcv.parquet`" in head
+    assert "the publish adds" not in head
+    assert "`acme/orders`: the publish" not in head, "it is done"
+
+
+def test_a_publish_that_changes_everything_fits() -> None:
+    names = [f"default.column_{index}_{'x' * 60}" for index in range(5_000)]
+    differences = tuple(Difference(effect="remove", kind="column", name=name) for name in names)
+    plan = sample.publish_plan().model_copy(update={"differences": differences})
+    shown = comment.comment(sample.view(RequestView(sample.PUBLISH, "publish", plan=plan, runs_after_merge=True)), "")
+    assert len(shown.encode()) <= 65_000
+    shown = shown.replace("\u00a0", " ")
+    assert "- … and 4 950 changes more" in shown
+    assert "and 4 990 more" in shown
+    assert "<details>" in shown
 
 
 def test_forty_requests_fit_and_the_bad_ones_keep_their_details() -> None:
