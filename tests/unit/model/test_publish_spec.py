@@ -42,7 +42,6 @@ def test_the_request_of_the_design() -> None:
     )
     (table,) = spec.local_tables
     assert table.paths == {"train": "data/ohlcv_daily.parquet"}
-    assert table.folder == "ohlcv_daily"
     assert table.quality.range == {"close": (0, None)}
     assert spec.config_names == ("ohlcv_daily",)
     assert spec.card.language == ("en",)
@@ -50,16 +49,17 @@ def test_the_request_of_the_design() -> None:
 
 def test_defaults() -> None:
     spec = PublishSpec.model_validate(ONE)
-    assert (spec.revision, spec.private, spec.create_pr, spec.tag) == ("main", False, False, None)
+    assert (spec.revision, spec.private, spec.create_pr, spec.tag) == ("main", None, False, None)
     assert (spec.max_shard_size, spec.shard_size_bytes, spec.num_shards) == ("500MB", 500_000_000, None)
     assert (spec.embed_external_files, spec.commit_message) == (True, "Upload via hugflow")
+    assert (spec.append, spec.replace, spec.layout, spec.default_config) == (False, False, "shards", None)
     assert spec.quality == Quality(not_null=None, unique=None, range=None, allow_empty=False)
 
 
-def test_a_single_table_is_the_default_config_in_the_folder_data() -> None:
+def test_a_single_table_is_the_default_config() -> None:
     quality = {"unique": ["timestamp"]}
     (table,) = PublishSpec.model_validate(ONE | {"split": "test", "quality": quality, "description": "x"}).local_tables
-    assert (table.name, table.folder, table.paths) == ("default", "data", {"test": "data/prices.parquet"})
+    assert (table.name, table.paths) == ("default", {"test": "data/prices.parquet"})
     assert (table.quality.unique, table.description) == (("timestamp",), "x")
 
 
@@ -67,7 +67,7 @@ def test_a_single_table_may_be_a_config_of_its_own_with_several_splits() -> None
     splits = {"train": "a.csv", "test": "b/*.csv"}
     spec = PublishSpec.model_validate(ID | {"splits": splits, "config_name": "prices"})
     (table,) = spec.local_tables
-    assert (table.name, table.folder, table.paths, spec.config_names) == ("prices", "prices", splits, ("prices",))
+    assert (table.name, table.paths, spec.config_names) == ("prices", splits, ("prices",))
 
 
 def test_a_dataset_in_storage_has_no_local_tables() -> None:
@@ -160,6 +160,9 @@ def _places(values: dict[str, Any]) -> set[tuple[str | int, ...]]:
         (ONE | {"max_shard_size": "500MB", "num_shards": 2}, ("num_shards",)),
         (ONE | {"num_shards": 10_001}, ("num_shards",)),
         (ONE | {"tag": "v1", "create_pr": True}, ("tag",)),
+        (ONE | {"append": True, "replace": True}, ("replace",)),
+        (ONE | {"default_config": "v1"}, ("default_config",)),
+        (ONE | {"layout": "files"}, ("layout",)),
         (ONE | {"revision": "a" * 40}, ("revision",)),
         (ONE | {"quality": {"unique": ["a", "b", "a"]}}, ("quality", "unique", 2)),
         (ONE | {"quality": {"range": {"a": [float("nan"), 1]}}}, ("quality", "range", "a")),
