@@ -30,6 +30,10 @@ BATCH_SAMPLES = 64
 BATCH_BYTES = 8 << 20
 MAX_MEMBER_BYTES = 1 << 30
 MAX_LINKS = 16
+DECODED_SAMPLES = 5
+FIRST_BYTES = 16 << 20
+"""No media are looked for behind this place of an archive on the Hub."""
+
 MAX_SHOWN = 100
 
 FILE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -108,16 +112,7 @@ class TarSamples:
 
         Every member that is no media is read twice.
         """
-        kinds: dict[str, pa.DataType] = {}
-        for sample in self.samples:
-            for name, value in self._values(sample, with_media=False).items():
-                if self.is_media(name):
-                    kinds[name] = FILE
-                elif _decoder(name, self.decoders) is None:
-                    kinds[name] = pa.binary()
-                else:
-                    kinds[name] = merged_kind(kinds.get(name, pa.null()), kind_of([value]))
-        types = {name: type_of_kind(kind) for name, kind in kinds.items()}
+        types = self._types(self.samples)
         for batch in self._batches():
             rows = [self._values(sample, with_media=True) for sample in batch]
             arrays = {name: to_array([row.get(name) for row in rows], kind) for name, kind in types.items()}
@@ -126,6 +121,26 @@ class TarSamples:
             arrays["__url__"] = pa.array([self.url] * len(batch), pa.string())
             arrays[ROW_ERROR] = row_errors([sample.problem for sample in batch])
             yield pa.table(arrays)
+
+    def schema(self) -> pa.Schema:
+        """Return the columns of all samples with the types that they have in the first few, which alone are read."""
+        types = self._types(self.samples[:DECODED_SAMPLES])
+        for sample in self.samples:
+            for name in sample.members:
+                types.setdefault(name, FILE if self.is_media(name) else pa.null())
+        return pa.schema(list(types.items()) + [(name, pa.string()) for name in ("__key__", "__url__") if types])
+
+    def _types(self, samples: Sequence[Sample]) -> dict[str, pa.DataType]:
+        kinds: dict[str, pa.DataType] = {}
+        for sample in samples:
+            for name, value in self._values(sample, with_media=False).items():
+                if self.is_media(name):
+                    kinds[name] = FILE
+                elif _decoder(name, self.decoders) is None:
+                    kinds[name] = pa.binary()
+                else:
+                    kinds[name] = merged_kind(kinds.get(name, pa.null()), kind_of([value]))
+        return {name: type_of_kind(kind) for name, kind in kinds.items()}
 
     def _batches(self) -> Iterator[list[Sample]]:
         batch: list[Sample] = []
@@ -274,7 +289,8 @@ def _member(info: tarfile.TarInfo) -> Member:
 def _are_enough(members: list[Member], first: int, most: int, is_media: Callable[[str], bool]) -> bool:
     samples = _samples(members[:-1], is_media) if len(members) % first == 0 else []
     has_media = any(is_media(name) for sample in samples for name in sample.members)
-    return len(samples) >= (first if has_media else most)
+    is_far = members[-1].offset > FIRST_BYTES
+    return len(samples) >= (first if has_media or is_far else most)
 
 
 def _samples(members: Sequence[Member], is_media: Callable[[str], bool]) -> list[Sample]:

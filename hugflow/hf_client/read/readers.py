@@ -22,14 +22,12 @@ from hugflow.formats.compression import Open, contents
 from hugflow.formats.csv_rows import can_read, csv_rows, csv_tables
 from hugflow.formats.json_lines import Row, json_rows, json_tables
 from hugflow.formats.json_values import decoded, has_json
-from hugflow.formats.parquet_rows import without_row_error_column
 from hugflow.formats.rows import json_array
-from hugflow.formats.webdataset import TarSamples, plain_tar
+from hugflow.formats.webdataset import FIRST_BYTES, TarSamples, plain_tar
 from hugflow.hf_client.read.limited_process import renew_time
 
 READ_ROWS = 1000
 FIRST_SAMPLES = 20
-FIRST_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +153,8 @@ _MEDIA: dict[str, type] = {
 def first_samples(open_file: Open, features: datasets.Features | None) -> pa.Schema:
     """Return the schema of the first samples of a tar on the Hub: it names the members that most samples have."""
     with open_file() as file, _seekable(file, FIRST_BYTES) as content:
-        samples = TarSamples.open(content, "", partial(_is_media, features), WebDataset.DECODERS, FIRST_SAMPLES)
-        tables = samples.tables()
-        return without_row_error_column(next(tables, pa.table({})).schema)
+        is_media = partial(_is_media, features)
+        return TarSamples.open(content, "", is_media, WebDataset.DECODERS, FIRST_SAMPLES).schema()
 
 
 def _samples(file: Path, url: str, features: datasets.Features | None) -> Iterator[pa.Table]:

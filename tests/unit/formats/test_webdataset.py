@@ -45,9 +45,9 @@ def is_media(name: str) -> bool:
     return name.rpartition(".")[2].lower() in MEDIA
 
 
-def read(data: bytes, first: int | None = None) -> list[dict[str, Any]]:
+def read(data: bytes) -> list[dict[str, Any]]:
     """The rows of an archive: media are their bytes, columns without a value are left out, failed rows a reason."""
-    opened = TarSamples.open(plain_tar(io.BytesIO(data)), "x.tar", is_media, DECODERS, first)
+    opened = TarSamples.open(plain_tar(io.BytesIO(data)), "x.tar", is_media, DECODERS)
     rows = []
     for table in opened.tables():
         media = [name for name in table.column_names if is_media(name)]
@@ -257,9 +257,41 @@ def test_a_file_with_holes_is_read_whole() -> None:
     assert row["wav"] == content
 
 
+def columns(data: bytes) -> dict[str, str]:
+    """The columns that the first samples of an archive name, and their types."""
+    opened = TarSamples.open(io.BytesIO(data), "x.tar", is_media, DECODERS, first=20)
+    return {field.name: str(field.type) for field in opened.schema()}
+
+
 def test_the_first_samples_are_enough_to_name_the_columns() -> None:
     members = sorted(pairs(200), key=lambda member: member[0].rpartition(".")[2])
-    names = set().union(*read(tar_of(members), first=20))
-    assert "txt" in names
-    assert "wav" in names, "sounds are looked for behind all texts"
-    assert len(read(tar_of(pairs(200)), first=20)) < 50
+    found = columns(tar_of(members))
+    assert found["txt"] == "string"
+    assert found["wav"] == "struct<bytes: binary, path: string>", "sounds are looked for behind all texts"
+    assert columns(tar_of([("a.wav", b""), ("a.json", b"{}"), ("a.bin", b"x")])) == {
+        "wav": "struct<bytes: binary, path: string>",
+        "json": "extension<arrow.json>",
+        "bin": "binary",
+        "__key__": "string",
+        "__url__": "string",
+    }
+
+
+class Counting(io.BytesIO):
+    """A file that counts the bytes that are read."""
+
+    total = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self.total += len(data)
+        return data
+
+
+def test_the_first_samples_cost_no_reading_of_sounds_or_of_the_whole_archive() -> None:
+    sounds = Counting(tar_of([(f"{n}.{suffix}", bytes(100_000)) for n in range(100) for suffix in ("wav", "txt")]))
+    TarSamples.open(sounds, "x.tar", is_media, DECODERS, first=20).schema()
+    assert sounds.total < 1_000_000
+    texts = Counting(tar_of([(f"{n}.txt", bytes(1_000_000)) for n in range(100)]))
+    opened = TarSamples.open(texts, "x.tar", is_media, DECODERS, first=20)
+    assert len(opened.samples) <= 40
