@@ -94,7 +94,7 @@ def left_out(spec: AddSpec, plan: DownloadPlan) -> list[Finding]:
     if files:
         kinds = {column.name: column.kind for column in columns}
         names = listed(files)
-        message = f"bytes that are left out: {names}; the JSON has their size and SHA-256."
+        message = f"bytes that are left out: {names}; the JSON has paths, sizes and SHA-256 only."
         unknown = [name for name in files if kinds[name] == "value" and pa.types.is_struct(source.field(name).type)]
         if unknown and plan.audio_column is None and spec.audio_column is not None:
             message += f" If {listed(unknown)} is audio, write `audio_column: {unknown[0]}`."

@@ -91,12 +91,12 @@ class DownloadPlan(_Frozen):
 
     @property
     def is_counted(self) -> bool:
-        """Whether the number of rows is known, and not only expected."""
+        """Return True if the rows are counted, and not only expected."""
         return all(shard.groups is not None for shard in self.shards)
 
     @property
     def rows(self) -> int:
-        """How many rows the split has: exactly when it is counted, else as its card says, or as far as is known."""
+        """The number of rows: exact when counted, else as the card says, or as far as is known."""
         known = sum(shard.rows for shard in self.shards)
         return known if self.is_counted else max(known, self.expected_rows or 0)
 
@@ -298,7 +298,7 @@ def conflicts(fixed: DownloadPlan, wanted: DownloadPlan) -> list[str]:
 
 
 def is_refused(plan: Plan) -> bool:
-    """Whether the request could not be carried out as it is: no space, over the quota, a duplicate, a broken rule."""
+    """Return True if the request cannot be carried out: no space, over the quota, a duplicate, a broken rule."""
     return any(finding.level == "error" for finding in plan.findings)
 
 
@@ -313,14 +313,14 @@ def _identity(identity: DatasetIdentity) -> str:
 
 
 def kind_of_plan(plan: Plan) -> Kind:
-    """What a plan's request asks for."""
+    """The kind of the request of a plan."""
     if isinstance(plan, AddPlan):
         return "add"
     return "remove" if isinstance(plan, RemovePlan) else "publish"
 
 
 def name_of_plan(plan: Plan) -> str:
-    """What a plan is about: the dataset, the datasets, or the repository."""
+    """The subject of a plan: the dataset, the datasets, or the repository."""
     if isinstance(plan, AddPlan):
         return plan.name
     return ", ".join(plan.names) if isinstance(plan, RemovePlan) else plan.repo_id

@@ -15,7 +15,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from localhub import Fault
+from localhub import Fault, LocalHub
 from tests.support.world import Done, World, audio_cell, clip, sound_file, strict_json, table_of
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "cli" / "commands"
@@ -280,3 +280,26 @@ def test_no_secret_is_in_any_output_or_file(world: World, canaries: Mapping[str,
         data = path.read_bytes()
         for name, secret in canaries.items():
             assert secret.encode() not in data, f"{name} is in {path}"
+
+
+def test_a_plan_tells_what_no_count_knows_and_what_is_left_out(world: World, hub: LocalHub) -> None:
+    hf_id = world.new_id()
+    hub.add_dataset(hf_id)
+    hub.commit(hf_id, {"train.csv": b"path,n\nclips/a.wav,1\n", "clips/a.wav": SOUND})
+    plan = world.run("plan", world.add(hf_id)).ok().out
+    assert "unknown until they are read" in plan
+    assert "! warning: 1 file of the repository is in no split (1 .wav): `clips/a.wav`. If a column names the" in plan
+    document = world.run("plan", world.add(hf_id), "--json").ok().json["plans"][0]
+    assert (document["rows"], document["audio_column"]) == (None, None)
+    assert [finding["level"] for finding in document["findings"]] == ["info", "warning"]
+
+
+def test_json_only_is_asked_for_by_null(world: World) -> None:
+    hf_id = world.new_id()
+    world.serve(hf_id, {"train": table_of([{"speech": audio_cell(SOUND, "x.wav"), "text": "a"}], audio=["speech"])})
+    assert world.sync(world.add(hf_id)).code == 4
+    request = world.add(hf_id, audio_column=None)
+    (finding,) = world.run("plan", request, "--json").ok().json["plans"][0]["findings"]
+    assert finding["message"].startswith("audio that is not extracted: `speech`")
+    assert world.sync(request).ok().result["audio_bytes"] == 0
+    assert world.dataset().rows()[0]["speech"]["bytes"]["omitted_bytes"] == len(SOUND)

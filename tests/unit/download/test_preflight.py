@@ -130,11 +130,11 @@ def test_audio_that_is_not_extracted_is_named_with_what_to_write() -> None:
 
 def test_bytes_that_are_left_out_are_named() -> None:
     assert told("audio", "photo", "raw") == [
-        ("warning", "bytes that are left out: `photo`, `raw`; the JSON has their size and SHA-256.")
+        ("warning", "bytes that are left out: `photo`, `raw`; the JSON has paths, sizes and SHA-256 only.")
     ]
     ((_, message),) = told("odd", "raw", audio=None)
     assert message == (
-        "bytes that are left out: `odd`, `raw`; the JSON has their size and SHA-256. "
+        "bytes that are left out: `odd`, `raw`; the JSON has paths, sizes and SHA-256 only. "
         "If `odd` is audio, write `audio_column: odd`."
     )
     assert "If" not in told("odd", audio=None, audio_column=None)[0][1]
