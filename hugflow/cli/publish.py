@@ -61,7 +61,7 @@ def push(
         str | None, typer.Option("--config-name", help="The config; `default` unless given.", metavar="NAME")
     ] = None,
     split: Annotated[
-        str | None, typer.Option("--split", help="The split; `train` unless given.", metavar="SPLIT")
+        str | None, typer.Option("--split", help="The one split that all files become.", metavar="SPLIT")
     ] = None,
     private: Annotated[
         bool | None, typer.Option("--private/--public", help="Make a new repository private, or public.")

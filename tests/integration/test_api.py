@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -511,3 +513,26 @@ def test_the_api_is_what_the_package_offers() -> None:
     assert set(offered) <= set(dir(hugflow))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = hugflow.nothing
+
+
+def test_every_function_has_an_example_that_runs(tmp_path: Path) -> None:
+    """Those of docs/publishing.md, in one program, against a Hub of their own."""
+    page = (Path(__file__).resolve().parents[2] / "docs/publishing.md").read_text("utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page.split("## From Python")[1], re.DOTALL)
+    names = {name for name in hugflow.__all__ if name != "__version__"}
+    called = {node.id for node in ast.walk(ast.parse("".join(blocks))) if isinstance(node, ast.Name)}
+    assert names <= called, "functions without an example"
+    request = tmp_path / "requests/publish/prices.yaml"
+    request.parent.mkdir(parents=True)
+    request.write_text("repo_id: acme/prices\npath: prices.csv\n")
+    (tmp_path / "prices.csv").write_text("close\n1.5\n")
+    with writable_hub() as hub:
+        environ = {"HF_ENDPOINT": hub.url, "HF_TOKEN": CANARIES["HF_TOKEN"], "HF_HOME": str(tmp_path), "PATH": ""}
+        command = [sys.executable, "-c", "".join(blocks)]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "{'default': 2} 1.0.0\n" in done.stdout
+        assert "unsupported_data Give `pa.Table.from_pylist(rows)`." in done.stdout
+        assert "load it again" in done.stdout
+        assert Remote(hub, "acme/market").read("LICENSE") == b"CC0 1.0 Universal"
+        assert "language:" in Remote(hub, "acme/market").card
