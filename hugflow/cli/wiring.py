@@ -153,7 +153,9 @@ class Session:
         return RepositoryReader(
             environment=child_environment({**self.shell.environ, **_library_environment(settings)}),
             plan_limits=ProcessLimits(settings.plan_memory_mb * 1_000_000, settings.plan_timeout),
-            row_limits=ProcessLimits(settings.worker_memory_mb * 1_000_000, settings.row_timeout),
+            row_limits=ProcessLimits(
+                settings.worker_memory_mb * 1_000_000, settings.row_timeout, "WORKER_MEMORY_MB", "ROW_TIMEOUT"
+            ),
         )
 
     def _worker_environment(self) -> dict[str, str]:

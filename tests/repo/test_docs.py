@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,15 @@ def test_a_command_that_does_not_exist_is_found(command: str) -> None:
 )
 def test_a_command_that_exists_passes(command: str) -> None:
     assert not list(check_docs.unknown_words(command, PROGRAM))
+
+
+def test_the_threat_model_names_tests_that_there_are() -> None:
+    root = Path(__file__).parents[2]
+    named = set(re.findall(r"`(test_\w+)`", (root / "docs/threat-model.md").read_text("utf-8")))
+    defined = {
+        name
+        for path in (root / "tests").rglob("test_*.py")
+        for name in re.findall(r"def (test_\w+)\(", path.read_text("utf-8"))
+    }
+    assert len(named) > 20
+    assert not named - defined

@@ -47,10 +47,13 @@ class ProcessLimits:
     """The most that a process may take: memory, and seconds of computing for one call.
 
     `cpu_s` counts from the last `renew_time`; ten times as many seconds may pass by the clock, waits not counted.
+    `memory_setting` and `time_setting` are what a person raises for a dataset that needs more.
     """
 
     memory_bytes: int
     cpu_s: float
+    memory_setting: str = "PLAN_MEMORY_MB"
+    time_setting: str = "PLAN_TIMEOUT"
 
 
 def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -149,10 +152,11 @@ class LimitedProcess:
         """The error that the end of the process means."""
         code = self._process.wait()
         if code == -signal.SIGPROF:
-            return _too_much(doing, f"{self.limits.cpu_s:g} s of computing")
+            return _too_much(doing, f"{self.limits.cpu_s:g} s of computing", self.limits.time_setting)
         if code == -signal.SIGALRM:
             problem = f"it took longer than {WALL_PER_CPU * self.limits.cpu_s:g} s"
-            return TryAgain(doing, problem, "Run the same command again later.", reason="reader_timeout")
+            fix = f"Run the same command again later, or raise {self.limits.time_setting}."
+            return TryAgain(doing, problem, fix, reason="reader_timeout")
         if code == -signal.SIGKILL:
             problem = "the process that reads it was killed from outside"
             fix = "Look for the reason in the system's log (out of memory?), then run the same command again."
@@ -165,8 +169,11 @@ class LimitedProcess:
         self._process.wait()
 
 
-def _too_much(doing: str, what: str) -> UnreadableSource:
-    return UnreadableSource(doing, f"reading it takes more than {what}", _DATASET_FIX, reason="reader_limit")
+def _too_much(doing: str, what: str, setting: str = "") -> UnreadableSource:
+    fix = (
+        f"If you trust its owners, raise {setting} and try again; else report it to them." if setting else _DATASET_FIX
+    )
+    return UnreadableSource(doing, f"reading it takes more than {what}", fix, reason="reader_limit")
 
 
 @dataclass(slots=True)
@@ -276,7 +283,7 @@ def _outcome(doing: str, function: str, args: tuple[Any, ...], limits: ProcessLi
         return pickle.dumps(("error", error))
     except MemoryError:
         megabytes = limits.memory_bytes // 1_000_000
-        return pickle.dumps(("error", _too_much(doing, f"{megabytes:,} MB of memory")))
+        return pickle.dumps(("error", _too_much(doing, f"{megabytes:,} MB of memory", limits.memory_setting)))
     except BaseException as error:  # SystemExit too: whatever a library does for broken content
         logging.getLogger(__name__).info("%s: unexpected error", doing, exc_info=True)
         lines = str(error).strip().splitlines()

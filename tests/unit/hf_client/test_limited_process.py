@@ -91,6 +91,7 @@ def test_computing_has_a_limit(tmp_path: Path, function: str, args: tuple[Any, .
     with started(tmp_path, cpu_s=1) as process:
         error = refusal(process, function, *args)
     assert (error.problem, error.reason) == ("reading it takes more than 1 s of computing", "reader_limit")
+    assert "raise PLAN_TIMEOUT" in error.fix
 
 
 def test_progress_gives_the_time_again(tmp_path: Path) -> None:
