@@ -237,7 +237,9 @@ class Orchestrator:
             self.remover.finish_interrupted(plan.name)
             # what was planned without the lock is looked at again: another run may have come first
             planned = PlanFile(facts=plan.facts, download=plan.download)
+            limits = {"max_rows": plan.max_rows, "max_stored_bytes": plan.max_stored_bytes}
             plan = self._plan_add(ParsedRequest(plan.request, plan.spec, {}), plan.spec, planned)
+            plan = plan.model_copy(update=limits)
             self.remover.empty_trash(plan.request)
             if plan.action == "nothing":
                 return self._unchanged(plan)

@@ -190,6 +190,8 @@ class Session:
         quota = int(settings.storage_quota_gb * 1e9) or None
         hub = self.hub(interrupts)
         context = RunContext(
+            reserve_bytes=int(settings.storage_reserve_gb * 1e9),
+            max_growth=settings.max_storage_growth,
             hub=hub,
             reader=self.reader(),
             storage=storage,

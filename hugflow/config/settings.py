@@ -142,6 +142,10 @@ class Settings(BaseModel):
     """Ask the Hub whether a dataset exists before anything is done for its request."""
     storage_quota_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     """Space that all datasets together may take, in GB; 0 for no limit."""
+    storage_reserve_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1
+    """Space that a run leaves free on the storage's file system, in GB (a twentieth of a smaller file system)."""
+    max_storage_growth: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 20
+    """How many times the planned bytes a dataset may take in storage before its run stops."""
     auto_cleanup_requests: bool = False
     """After a merge, delete finished remove requests and the adds that they undo, in one commit."""
     cleanup_progress_on_success: bool = True

@@ -24,6 +24,22 @@ AUDIO_GROWTH = 1.2
 JSON_GROWTH = 4.0
 
 
+SLACK_BYTES = 128 << 20
+SLACK_ROWS = 100_000
+
+
+def most_stored_bytes(plan: DownloadPlan, growth: float) -> int:
+    """The most bytes that the rows of a plan may take: `growth` times what its files suggest, and some more."""
+    # only rows that footers count: what a card expects is a claim
+    rows = sum(shard.rows for shard in plan.shards)
+    return int(growth * plan.size_bytes * JSON_GROWTH) + rows * BLOCK_BYTES + SLACK_BYTES
+
+
+def most_rows(plan: DownloadPlan, growth: float) -> int:
+    """The most rows that files may turn out to have whose rows are counted while they are read."""
+    return int(growth * plan.size_bytes) + SLACK_ROWS
+
+
 def estimate(plan: DownloadPlan, rows_done: int, workers: int) -> Estimate:
     """Estimate the needs of the rows that are left: bytes and files in storage, scratch space, and time."""
     rows = plan.rows - rows_done

@@ -16,6 +16,7 @@ from hugflow.download.adopt import adopt
 from hugflow.download.convert import Conversion
 from hugflow.download.finish import finish, remove_unrecorded
 from hugflow.download.pool import PoolSettings
+from hugflow.download.preflight import BLOCK_BYTES, most_rows, most_stored_bytes
 from hugflow.download.shard_queue import ShardQueue, is_pending
 from hugflow.formats.json_values import loads
 from hugflow.formats.rows import common_schema
@@ -23,9 +24,9 @@ from hugflow.hf_client.http import Hub
 from hugflow.hf_client.read.audio_paths import RepositoryFiles
 from hugflow.hf_client.read.fetch import fetch_shard
 from hugflow.hf_client.read.repository_reader import FetchRows, RepositoryReader
-from hugflow.model.errors import ExitCode, HugflowError, Paused, StorageFault
+from hugflow.model.errors import ExitCode, HugflowError, InvalidRequest, Paused, StorageFault
 from hugflow.model.events import FailedRow, Preview, Progress, Reporter, Result, RowFailed, Warned
-from hugflow.model.plan import AddPlan, DownloadPlan, PlanFile
+from hugflow.model.plan import AddPlan, DownloadPlan, PlanFile, ShardCount
 from hugflow.model.ranges import RowRanges
 from hugflow.model.records import RowRecord
 from hugflow.storage.dataset_folder import DatasetFolder
@@ -44,6 +45,13 @@ PROGRESS_EVERY_S = 1.0
 LISTED_ERRORS = 100
 TIDY_S = 0.5  # a run that is asked to stop has five seconds in all
 PREVIEW_ROWS = 3
+DISK_CHECK_EVERY_S = 1.0
+
+_POLICY = "Change `datasets` in hugflow.yaml, or ask for another dataset. What is stored stays, and can be continued."
+_GROWTH = (
+    "Look at the dataset: a small file may unpack to much. If it is right, raise MAX_STORAGE_GROWTH and run the same "
+    "command again: it continues."
+)
 
 
 def group_rows(workers: int) -> int:
@@ -71,6 +79,8 @@ class RunContext:
     should_stop: Callable[[], bool]
     now: Callable[[], datetime]
     failpoints: Failpoints = field(default_factory=Failpoints)
+    reserve_bytes: int = 0
+    max_growth: float = 20.0
 
 
 def manifest_entry(context: RunContext, record: DatasetRecord) -> ManifestEntry:
@@ -106,6 +116,8 @@ class DownloadRun:
     _resumed_from: int = 0
     _new_rows: int = 0
     _new_bytes: int = 0
+    _new_disk_bytes: int = 0
+    _last_disk_check: float = 0.0
     _last_progress: float = 0.0
 
     def __post_init__(self) -> None:
@@ -134,7 +146,8 @@ class DownloadRun:
         """Create the folder, write the plan if there is none, and open the journal."""
         progress = read_progress(self.context.state.progress(self.plan.name))
         is_old = progress is not None and progress.is_old
-        self._dataset.create(known=is_old)
+        facts = self.plan.facts
+        self._dataset.create(known=is_old, closed=facts.private or facts.gated)
         is_ours = self._dataset.plan.exists()
         if not is_ours:
             # the journal of a deleted dataset records rows whose files were deleted
@@ -209,12 +222,12 @@ class DownloadRun:
                 dataset=self._dataset,
                 skipped=skipped,
                 fetch_rows=fetch_rows,
-                counted=self._journal.count_shard,
+                counted=self._count_shard,
                 workers=workers,
                 ahead=workers + 1 if is_parquet else workers,
                 threads=self.context.max_concurrent_downloads if is_parquet else 1,
             )
-            pool.run(shards, conversion, files, self.context.pool, self._record, self.context.should_stop)
+            pool.run(shards, conversion, files, self.context.pool, self._record, self._should_stop)
 
     def _fetch_rows(self) -> AbstractContextManager[FetchRows]:
         """The function that fetches a shard into scratch, as a parquet file."""
@@ -227,17 +240,62 @@ class DownloadRun:
 
         return nullcontext(fetch)
 
+    def _should_stop(self) -> bool:
+        """Whether to stop; asked often, so it also looks at the disk once a second. Raises StorageFault."""
+        now = time.monotonic()
+        if now - self._last_disk_check >= DISK_CHECK_EVERY_S:
+            self._last_disk_check = now
+            if self.context.storage.lacks_reserve(self.context.reserve_bytes):
+                raise StorageFault(
+                    f"downloading {self.plan.name}",
+                    "less is free on the disk than STORAGE_RESERVE_GB keeps free",
+                    "Free space or lower the reserve, and run the same command again: it continues.",
+                    reason="reserve",
+                )
+        return self.context.should_stop()
+
+    def _count_shard(self, index: int, count: ShardCount) -> None:
+        """Record the row count of a shard. Raises InvalidRequest when there are more rows than may be."""
+        self._journal.count_shard(index, count)
+        rows = sum(shard.rows for shard in self._download.shards)
+        if self.plan.max_rows is not None and rows > self.plan.max_rows:
+            raise self._refused(f"the policy allows {self.plan.max_rows:,} rows; there are {rows:,} or more", _POLICY)
+        if rows > most_rows(self.plan.download, self.context.max_growth):
+            size = self.plan.download.size_bytes
+            raise self._refused(f"its files of {size:,} bytes have {rows:,} rows or more", _GROWTH, "growth")
+
+    def _check_stored(self) -> None:
+        """Raise InvalidRequest when the rows take more bytes than the policy allows, or far more than was planned."""
+        stored = self._rows.tally.audio_bytes + self._rows.tally.json_bytes
+        limit = self.plan.max_stored_bytes
+        if limit is not None and stored > limit:
+            raise self._refused(f"its rows take {stored:,} bytes; the policy allows {limit / 1e9:g} GB", _POLICY)
+        most = most_stored_bytes(self.plan.download, self.context.max_growth)
+        if stored > most:
+            planned = self.plan.download.size_bytes
+            message = (
+                f"its rows take {stored:,} bytes already; its files have {planned:,}, which suggest {most:,} at most"
+            )
+            raise self._refused(message, _GROWTH, "growth")
+
+    def _refused(self, problem: str, fix: str, reason: str = "policy") -> InvalidRequest:
+        return InvalidRequest(f"downloading {self.plan.name}", problem, fix, reason=reason)
+
     def _record(self, records: list[RowRecord]) -> None:
         self.context.failpoints.reach("journal_before")
         self._journal.append_rows(records)
         self.context.failpoints.reach("journal_after")
         self._new_rows += sum(record.status != "failed" for record in records)
         self._new_bytes += sum(record.audio_bytes + record.json_bytes for record in records)
+        self._new_disk_bytes += sum(
+            -(-size // BLOCK_BYTES) * BLOCK_BYTES for r in records for size in (r.audio_bytes, r.json_bytes)
+        )
         for record in records:
             if record.status == "failed":
                 self._emit_failed(record)
         self._report()
-        if self.quota_left_bytes is not None and self._new_bytes > self.quota_left_bytes:
+        self._check_stored()
+        if self.quota_left_bytes is not None and self._new_disk_bytes > self.quota_left_bytes:
             raise StorageFault(
                 f"downloading {self.plan.name}",
                 "the datasets together take more than STORAGE_QUOTA_GB allows",

@@ -156,6 +156,7 @@ def _planned(view: RequestView, request: ParsedRequest, plan: PlanRequest, polic
 
 
 def _judged(plan: Plan, policy: Policy) -> Plan:
+    plan = rules.with_limits(plan, policy)
     findings = (*plan.findings, *rules.check(plan, policy))
     if isinstance(plan, AddPlan | PublishPlan):
         return plan.model_copy(update={"findings": findings})

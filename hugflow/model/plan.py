@@ -11,7 +11,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from hugflow.model.records import EncoderSettings
 from hugflow.model.specs import AddSpec, DatasetIdentity, Kind, PublishSpec, RemoveSpec
@@ -179,7 +179,7 @@ AddAction = Literal["download", "resume", "nothing"]
 
 
 class AddPlan(_Frozen):
-    """The plan of an add request."""
+    """The plan of an add request. `max_rows` and `max_stored_bytes` are limits of the policy for its run."""
 
     request: str
     spec: AddSpec
@@ -192,6 +192,8 @@ class AddPlan(_Frozen):
     storage: StorageFacts | None = None
     estimate: Estimate | None = None
     findings: tuple[Finding, ...] = ()
+    max_rows: int | None = Field(default=None, exclude=True)
+    max_stored_bytes: int | None = Field(default=None, exclude=True)
 
 
 class RemovePlan(_Frozen):

@@ -57,7 +57,7 @@ class AuditTrail:
         with faults("writing the audit trail"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(
-                self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644
+                self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666
             )
             try:
                 # a reader without the lock may see half a line while another process writes, and take it for a torn one

@@ -40,7 +40,7 @@ class Datasets(_Section):
     max_rows: Annotated[StrictInt, Field(ge=1)] | None = None
     """The most rows that one dataset may have."""
     max_gb: Annotated[StrictFloat, Field(gt=0, allow_inf_nan=False)] | None = None
-    """The most gigabytes that one dataset may download."""
+    """The most gigabytes that one dataset may download, and that its rows may take in storage."""
 
 
 class PullRequestRules(_Section):
@@ -132,6 +132,15 @@ def policy_problems(requests: Iterable[ParsedRequest], policy: Policy) -> list[P
         for request in requests
         for finding in check_spec(request.spec, policy)
     ]
+
+
+def with_limits(plan: Plan, policy: Policy) -> Plan:
+    """The plan with the limits that can only be checked while its rows are read."""
+    if not isinstance(plan, AddPlan):
+        return plan
+    rules = policy.datasets
+    stored = None if rules.max_gb is None else int(rules.max_gb * _GB)
+    return plan.model_copy(update={"max_rows": rules.max_rows, "max_stored_bytes": stored})
 
 
 def too_many_requests(number: int, policy: Policy) -> Finding | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hugflow.model.errors import StorageFault
-from hugflow.storage.disk import faults, make_folder, refuse_links, sync_directory
+from hugflow.storage.disk import close_to_others, faults, make_folder, refuse_links, sync_directory
 
 META = ".hugflow"
 TMP = f"{META}/tmp"  # noqa: S108 - a folder of the dataset, not the system's
@@ -79,11 +79,12 @@ class DatasetFolder:
         """Whether the folder exists and has a plan or a marker."""
         return self.plan.is_file() or self.marker.is_file()
 
-    def create(self, *, known: bool = False) -> None:
+    def create(self, *, known: bool = False, closed: bool = False) -> None:
         """Create the folder and its subfolders.
 
         `known`: the state directory says that the folder is this dataset's, though it has no plan (an older tool made
-        it). Raises StorageFault: a symbolic link or a file in place of a folder, or a folder that Hugflow did not make.
+        it). `closed`: others than its owner and group get no rights, whatever the umask is.
+        Raises StorageFault: a symbolic link or a file in place of a folder, or a folder that Hugflow did not make.
         """
         doing = f"preparing {self.path}"
         refuse_links(doing, self.path, self.meta, self.audio, self.json, self.tmp, self.scratch)
@@ -96,6 +97,9 @@ class DatasetFolder:
             )
         with faults(doing):
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path)
+            if closed:
+                close_to_others(self.path)
             for folder in (self.path, self.meta, self.audio, self.json, self.tmp, self.scratch):
                 make_folder(folder)
             for folder in (self.path.parent, self.path, self.meta):

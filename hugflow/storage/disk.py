@@ -191,6 +191,13 @@ def _explained(error: OSError, path: Path) -> OSError:
     return error
 
 
+def close_to_others(path: Path) -> None:
+    """Take all rights on a folder from others, whatever the umask is; its owner and group keep theirs."""
+    mode = path.stat().st_mode
+    if mode & stat.S_IRWXO:
+        path.chmod(stat.S_IMODE(mode) & ~stat.S_IRWXO)
+
+
 def sync_directory(path: Path | str) -> None:
     """Make renames and unlinks in a directory durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

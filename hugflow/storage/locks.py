@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import pwd
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from hugflow.model.errors import Locked
+from hugflow.model.errors import Locked, StorageFault
 from hugflow.storage.disk import faults
 
 
@@ -27,7 +29,15 @@ def lock(path: Path, doing: str, *, wait_s: float = 0.0, now: Callable[[], float
     """
     with faults(f"opening the lock {path}"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        except PermissionError:
+            if (other := lock_holder(path)) is not None:
+                raise Locked(doing, f"another process holds its lock: {other}", _LOCKED_FIX) from None
+            raise
+        if os.fstat(descriptor).st_nlink > 1:
+            os.close(descriptor)
+            raise FileExistsError(errno.EEXIST, "the lock is a link to another file", str(path))
     try:
         deadline = now() + wait_s
         while not _try_lock(descriptor):
@@ -36,6 +46,7 @@ def lock(path: Path, doing: str, *, wait_s: float = 0.0, now: Callable[[], float
             time.sleep(0.01)
         holder = {
             "pid": os.getpid(),
+            "user": _user(),
             "host": socket.gethostname(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -50,9 +61,16 @@ def lock(path: Path, doing: str, *, wait_s: float = 0.0, now: Callable[[], float
 _LOCKED_FIX = "Wait until it has finished, or stop it, and run the same command again."
 
 
-def _try_lock(descriptor: int) -> bool:
+def _user() -> str:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"account {os.geteuid()}"
+
+
+def _try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
@@ -61,19 +79,26 @@ def _try_lock(descriptor: int) -> bool:
 def _holder(descriptor: int) -> str:
     try:
         holder: dict[str, Any] = orjson.loads(os.pread(descriptor, 4096, 0))
-        return f"process {holder['pid']} on {holder['host']}, since {holder['since']}"
+        user = f", started by {holder['user']}" if "user" in holder else ""
+        return f"process {holder['pid']} on {holder['host']}, since {holder['since']}{user}"
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return "a process that has just started"
 
 
 def lock_holder(path: Path) -> str | None:
-    """Describe the process that holds the lock now; None if none does."""
+    """Describe the process that holds the lock now, of whatever account; None if none does.
+
+    The lock is only read: it may belong to another account. Raises StorageFault when it cannot even be read.
+    """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
+        with faults(f"looking at the lock {path}"):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except StorageFault as fault:
+        if isinstance(fault.__cause__, PermissionError):
+            raise
         return None
     try:
-        return None if _try_lock(descriptor) else _holder(descriptor)
+        return None if _try_lock(descriptor, fcntl.LOCK_SH) else _holder(descriptor)
     finally:
         os.close(descriptor)
 

@@ -55,6 +55,12 @@ class Storage:
             quota_bytes=quota_bytes,
         )
 
+    def lacks_reserve(self, reserve_bytes: int) -> bool:
+        """Whether less than the reserve is free; at most a twentieth of the file system is reserved."""
+        with faults(f"measuring {self.root}"):
+            disk = os.statvfs(_existing(self.root))
+        return disk.f_bavail * disk.f_frsize < min(reserve_bytes, disk.f_blocks * disk.f_frsize // 20)
+
     def usage(self, name: str | None = None) -> int:
         """Bytes on disk of one dataset, or of all (including the trash)."""
         folder = self.dataset(name).path if name else self.root

@@ -163,6 +163,15 @@ def test_a_policy_is_part_of_the_plan(runner: Runner) -> None:
     assert runner.stored == [VOICES]
 
 
+def test_a_policy_limits_rows_that_are_counted_while_they_are_read(runner: Runner) -> None:
+    runner.hub.add_dataset("acme/table")
+    runner.hub.commit("acme/table", {f"train-{n}.csv": b"n\n" + b"1\n" * 3 for n in range(2)})
+    number = runner.propose({"requests/add/table.yaml": add("acme/table")}, "counted")
+    runner.sync(number, "--json").ended(4)
+    assert "the policy allows 4 rows; there are 6" in runner.sticky(number)
+    assert not (runner.storage / "acme__table__split_train__rev_main" / ".hugflow" / "dataset.json").exists()
+
+
 def test_a_removal_waits_for_the_steward(runner: Runner) -> None:
     number = runner.propose({"requests/remove/voices.yaml": remove("acme/voices")}, "removal")
     runner.state.review(number, "bob")  # who may write, but is not named by the policy

@@ -51,6 +51,8 @@ EACH: tuple[tuple[str, str, Any], ...] = (
     ("check_duplicates", "false", False),
     ("validate_hf_id", "no", False),
     ("storage_quota_gb", "1.5", 1.5),
+    ("storage_reserve_gb", "50", 50),
+    ("max_storage_growth", "2.5", 2.5),
     ("auto_cleanup_requests", "on", True),
     ("cleanup_progress_on_success", "0", False),
     ("trash_days", "30", 30),
