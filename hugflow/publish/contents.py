@@ -36,7 +36,7 @@ from hugflow.publish.layout import (
     pattern_of,
     shards_of,
 )
-from hugflow.publish.state import PARQUET, BranchState, HubConfig, HubSplit, leftover_shards
+from hugflow.publish.state import PARQUET, BranchState, HubConfig, HubSplit
 from hugflow.publish.tables import FinalSplit, FinalTable, PublishedTable
 from hugflow.text.printable import listed, shown
 
@@ -182,13 +182,15 @@ class Contents:
     def _deletes(self, state: BranchState, final: Sequence[FinalTable], gone: Sequence[HubConfig]) -> frozenset[str]:
         """The files that the new state does not load any more, as far as they are ours to delete."""
         old: set[str] = set()
+        still_loaded = {path for each in state.configs.values() for path in each.files}
         for table in final:
             before = table.before.splits if table.before else {}
             for split in table.table.splits:
                 named = shards_of(state.files, table.name, split)
                 loaded = set(before[split].files) if split in before else set()
                 moved = loaded if self.spec.append or self.spec.replace else loaded & shards_of(state.files, table.name)
-                old |= moved | (named & loaded) | leftover_shards(state, table.name, split)
+                # shards by their names that no config loads: those of an interrupted or foreign publish
+                old |= moved | (named & loaded) | (named - still_loaded)
             dropped = before.keys() - table.splits.keys()
             old |= {path for split in dropped for path in before[split].files}
             new = [pattern for split in table.splits.values() if not split.kept for pattern in split.patterns]
@@ -402,7 +404,10 @@ def _is_same(table: FinalTable, before: HubConfig) -> bool:
     old = [file for split in before.splits.values() for file in split.files.values()]
     new = [upload for split in table.splits.values() if not split.kept for upload in split.uploads.values()]
     kept = sum(len(split.paths) for split in table.splits.values() if split.kept)
-    return len(old) == len(new) + kept and all(any(file.has_bytes_of(each) for file in old) for each in new)
+    hashes, in_git = {file.sha256 for file in old}, [file for file in old if file.sha256 is None]
+    return len(old) == len(new) + kept and all(
+        each.sha256 in hashes or any(file.has_bytes_of(each) for file in in_git) for each in new
+    )
 
 
 def _warnings(state: BranchState, final: Sequence[FinalTable]) -> Iterator[str]:

@@ -111,11 +111,13 @@ def explicit_patterns(files: Iterable[str], paths: Iterable[str]) -> list[str]:
     for file in files:
         folder, _, name = file.rpartition("/")
         folders.setdefault((folder, name[name.find(".") :] if "." in name else ""), []).append(file)
-    everything, patterns = list(paths), []
+    everything: list[str] = list(paths)
+    patterns: list[str] = []
     for (folder, suffix), group in folders.items():
         pattern = f"{plain_glob(folder)}/*{plain_glob(suffix)}" if folder else f"*{plain_glob(suffix)}"
-        is_exact = set(matching(everything, [pattern])) == set(group)
-        patterns += [pattern] if len(group) > _LISTED_FILES and is_exact else [plain_glob(file) for file in group]
+        is_many = len(group) > _LISTED_FILES
+        is_exact = is_many and set(matching(everything, [pattern])) == set(group)
+        patterns += [pattern] if is_exact else [plain_glob(file) for file in group]
     return patterns
 
 

@@ -28,7 +28,6 @@ from hugflow.publish.layout import (
     explicit_patterns,
     is_backup,
     matching,
-    shards_of,
     split_patterns,
 )
 from hugflow.publish.sources.features import Columns, columns_of
@@ -313,9 +312,3 @@ def _told_sizes(card: bytes | None, config: str) -> dict[str, tuple[int | None, 
 
 def _count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def leftover_shards(state: BranchState, config: str, split: str) -> set[str]:
-    """Shards of a split by their names that no config loads: those of an interrupted or foreign publish."""
-    loaded = {path for each in state.configs.values() for path in each.files}
-    return shards_of(state.files, config, split) - loaded
