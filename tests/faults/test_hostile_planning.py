@@ -198,7 +198,7 @@ def test_a_hostile_shard_ends_its_download_with_a_reason(world: World, kind: str
     done = world.run("local-sync", world.add(hf_id), "--json", WORKERS="2", WORKER_MEMORY_MB="256")
     assert done.code == 4, done
     assert (done.result["status"], done.result["reason"]) == ("failed", reason), done.result
-    assert done.result["rows_done"] == 1
+    assert not list(world.storage.glob("*/.hugflow/dataset.json")), "it counts as complete"
 
 
 def test_depth_within_a_row_costs_the_row(world: World) -> None:
@@ -217,10 +217,11 @@ ENDLESS = {
 
 
 def test_a_regular_expression_without_end_is_ended(world: World) -> None:
+    world.settings["PLAN_TIMEOUT"] = "5"  # of computing: by the clock it is more on a machine that has much to do
     code, seconds, _, answer = measured_plan(world, world.add(serve(world, ENDLESS)))
     assert code == 4
     assert answer["errors"][0]["reason"] == "reader_limit"
-    assert "20 s of computing" in answer["errors"][0]["problem"]
+    assert "5 s of computing" in answer["errors"][0]["problem"]
     assert seconds < PLAN_S
 
 
