@@ -1,7 +1,7 @@
-"""The conformance suite of the pull-request port: every call of ours against the GitHub double.
+"""Conformance suite of the pull-request port: every call of ours against the GitHub double.
 
-It runs against github.com's addresses, those of an Enterprise server, and through a proxy that holds both sides to
-GitHub's published OpenAPI description.
+It runs against github.com's addresses, those of an Enterprise server, and through a proxy that validates requests and
+answers by GitHub's published OpenAPI description.
 """
 
 from __future__ import annotations

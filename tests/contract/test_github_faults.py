@@ -1,4 +1,4 @@
-"""GitHub down, slow, busy or wrong: what our client makes of it, without waiting in the test."""
+"""Faults of GitHub (down, slow, rate limited, wrong answers) and the errors and retries of our client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slack's reporter against the Slack double: a bot's one message with its thread, a webhook's plain ones."""
+"""The Slack reporter against the Slack double: one message with a thread for a bot, plain ones for a webhook."""
 
 from __future__ import annotations
 

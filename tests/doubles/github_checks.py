@@ -1,4 +1,4 @@
-"""The GitHub double's answers about checks, statuses, permissions and workflow runs."""
+"""Answers of the GitHub double about checks, statuses, permissions and workflow runs."""
 
 from __future__ import annotations
 

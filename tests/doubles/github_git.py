@@ -1,4 +1,4 @@
-"""The GitHub double's answers about Git's objects."""
+"""Answers of the GitHub double about Git objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The GitHub double's answers about pull requests, issues and comments; `Shapes` has the forms of everything."""
+"""Answers of the GitHub double about pull requests, issues and comments; `Shapes` has the forms of all answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The GitHub double's answers about people and repositories: all fields that GitHub's description requires."""
+"""Answers of the GitHub double about people and repositories, with all fields that GitHub's description requires."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP under the doubles: routes, keep-alive, faults, and a record of every request."""
+"""HTTP server of the doubles: routes, keep-alive, faults, and a record of every request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GitHub's published OpenAPI description between client and double: what either says wrongly becomes an error."""
+"""A proxy that validates requests of a client and answers of the double by GitHub's OpenAPI description."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The life of a pull request: adds run, one fails and resumes; what is malformed is marked; removes wait for the merge.
+"""A pull request from its first run to the merge: adds run, one fails and resumes, a removal runs after the merge.
 
-One story, told by jobs of the real command; each test looks at one side of a chapter.
+The jobs of the real command run once, in order; each test looks at one part of their results.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def first(runner: Runner) -> Chapter:
 
 @pytest.fixture(scope="module")
 def second(runner: Runner, first: Chapter) -> Chapter:
-    """The Hub is well again, the malformed request is deleted; Slack is told by a webhook this time."""
+    """The second run: the Hub answers again, the malformed request is deleted; Slack has a webhook this time."""
     runner.hub.faults.clear()
     runner.push(first.number, {"requests/add/typo.yaml": None})
     for name in [name for name in runner.settings if name.startswith("SLACK_")]:
@@ -135,7 +135,7 @@ def second(runner: Runner, first: Chapter) -> Chapter:
 
 @pytest.fixture(scope="module")
 def third(runner: Runner, second: Chapter) -> Chapter:
-    """Once more, with nothing left to do: nobody has to ask the Hub."""
+    """The third run, with nothing to do: it sends no request to the Hub."""
     runner.hub.clear_log()
     job = runner.sync(second.number, "--json")
     assert runner.hub.requests() == []

@@ -1,4 +1,4 @@
-"""`/hugflow ...` in comments, and the policy: who may ask for what, and what the server then does."""
+"""Comment commands and the policy: who may run them, and the jobs that they start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Merging, pausing and stopping: exactly what was processed is merged, and a paused run goes on exactly once."""
+"""Merging, pausing and stopping: only the processed commit is merged, and a paused run is resumed once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GitHub and Slack fail in the middle of a run: the data does not notice, and what was not told is warned about."""
+"""Outages of GitHub and Slack during a run: data is unaffected, and undelivered reports are warned about."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SLOW_S = 30.0
 
 
 def down(runner: Runner) -> None:
-    """Nobody listens at Slack, and soon not at GitHub."""
+    """Slack refuses connections, and soon GitHub too."""
     runner.settings["SLACK_API_URL"] = NOWHERE
 
 
@@ -45,7 +45,7 @@ def broken(runner: Runner) -> None:
 
 
 def passing(runner: Runner) -> None:
-    """Both answer 500 twice, and are well again."""
+    """Both answer 500 twice, then normally."""
     runner.github.fault(route=REPORTS, status=500, count=2)
     runner.slack.fault(status=500, count=2)
 

@@ -1,4 +1,4 @@
-"""Plans and checks: many requests, the same plan in a terminal, the check without secrets, and who holds a lock."""
+"""Plans and checks: many requests, the same plan in a terminal, the check without secrets, and lock holders."""
 
 from __future__ import annotations
 

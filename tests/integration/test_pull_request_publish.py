@@ -1,4 +1,4 @@
-"""A publish by pull request: planned there, carried out by the merge, and told in comment, check and Slack."""
+"""A publish by pull request: planned on it, run after the merge, reported in comment, check and Slack."""
 
 from __future__ import annotations
 

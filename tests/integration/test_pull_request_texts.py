@@ -1,4 +1,4 @@
-"""Text of requests, datasets and the Hub is shown as text, wherever it is shown, and no secret is shown anywhere."""
+"""Text of requests, datasets and the Hub is escaped in every output, and no secret is in any."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ACTS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u
 
 @pytest.fixture(scope="module")
 def runner(shared_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
-    """A Hub whose data, and whose errors, mean ill."""
+    """A Hub with hostile data and error messages."""
     rows = speech(len(HOSTILE))
     for row, text in zip(rows, HOSTILE, strict=True):
         row["text"] = text.encode(errors="replace").decode()
@@ -57,7 +57,7 @@ def runner(shared_world: World, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture(scope="module")
 def number(runner: Runner) -> int:
-    """A pull request in which everything that can be chosen is chosen badly."""
+    """A pull request with hostile text in every field."""
     texts = [text for text in HOSTILE if text.isprintable() or "\n" in text]
     files = {
         "requests/add/evil.yaml": add("acme/evil", description=" ".join(texts).replace("\n", " "), max_failed_rows=1),
@@ -70,7 +70,7 @@ def number(runner: Runner) -> int:
 
 @pytest.fixture(scope="module")
 def job(runner: Runner, number: int) -> Job:
-    """The run, with all that the libraries have to say in its log."""
+    """The run, with the messages of all libraries in its log."""
     return runner.sync(number, "--verbose", LOG_FILE=str(runner.folder / "log.txt"))
 
 

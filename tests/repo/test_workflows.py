@@ -1,4 +1,4 @@
-"""The workflows and the action: what they may do, and that nothing of a pull request is ever run."""
+"""The workflows and the action: their permissions, and that no code of a pull request is run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A repository on GitHub with its runner: jobs of the real command as Actions starts them, and what people then see."""
+"""A repository on the GitHub double with its runner: jobs of the real command, and the reports they leave."""
 
 from __future__ import annotations
 

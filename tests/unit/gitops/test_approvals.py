@@ -1,4 +1,4 @@
-"""Attacks on approvals: none serves a commit, a pull request or a person that it was not given for."""
+"""Attacks on approvals: each counts for one commit of one pull request, by people who did not make it."""
 
 from __future__ import annotations
 

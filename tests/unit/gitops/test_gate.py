@@ -1,4 +1,4 @@
-"""Races at the gate: what is decided, listed and labelled is about one commit."""
+"""Races at the gate: decision, changed files and label are of one commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The document on the pull request, in every state, against whole golden files.
+"""The comment on the pull request in every state, compared with whole golden files.
 
 `UPDATE_GOLDEN=1 pytest tests/unit/render/test_comment.py` writes them again; the diff is the review.
 """

@@ -1,4 +1,4 @@
-"""The trail: one line for every request that ended, never changed, whoever writes at the same time."""
+"""The audit trail: one line for every request that ended, only appended, also by several writers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports leave in their own time: never in the way of the data work, never faster than the other side allows."""
+"""The outbox: delivery in the background, rate limits, retries, and what is lost."""
 
 from __future__ import annotations
 
