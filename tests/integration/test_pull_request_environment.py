@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from localhub import Fault
 from tests.conftest import CANARIES
 from tests.support.pull_requests import Runner, add, serving, speech
 from tests.support.world import World, wait_until
+
+COLD_STARTS = True  # the environments of processes are what is tested here
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,7 @@ def test_a_job_does_not_read_the_settings_of_a_checkout(runner: Runner) -> None:
 
 def test_workers_and_readers_get_no_secret(runner: Runner) -> None:
     number = runner.propose({"requests/add/voices.yaml": add("acme/voices")}, "voices")
-    fault = runner.hub.faults.add(Fault(route="acme/voices/resolve/.*parquet", method="GET", after=1, delay_s=0.5))
+    fault = runner.hub.faults.add(Fault(route="acme/voices", method="GET", delay_s=0.4))
     seen: dict[str, str] = {}
     token = {"GH_ENTERPRISE_TOKEN": CANARIES["GITHUB_TOKEN"], "SOMEBODYS": CANARIES["GITHUB_TOKEN"]}
     with runner.running("sync", "--ci-mode", event=runner.pull_event(number), WORKERS="2", **token) as running:
@@ -55,21 +58,22 @@ def test_workers_and_readers_get_no_secret(runner: Runner) -> None:
 
 def environments(parent: int) -> dict[str, str]:
     """The environments of the Python processes below one, by their commands."""
+    parents = {int(folder.name): parent_of(folder) for folder in Path("/proc").iterdir() if folder.name.isdecimal()}
+    below = {parent}
+    while more := {pid for pid, its in parents.items() if its in below} - below:
+        below |= more
     found: dict[str, str] = {}
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdecimal():
-            continue
-        try:
-            if parent_of(folder) == parent:
-                command = (folder / "cmdline").read_text().replace("\0", " ")
-                if "hugflow" in command and "-m hugflow" not in command:  # not yet `exec`: the parent's own
-                    found[command] = (folder / "environ").read_text(errors="replace")
-                found |= environments(int(folder.name))
-        except (OSError, IndexError):
-            continue  # it has ended
+    for pid in below - {parent}:
+        with suppress(OSError):  # it has ended
+            command = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+            if "hugflow" in command and "-m hugflow" not in command:  # until `exec` it is the parent's own
+                found[command] = Path(f"/proc/{pid}/environ").read_text(errors="replace")
     return found
 
 
 def parent_of(folder: Path) -> int:
-    """The parent of a process."""
-    return int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    """The parent of a process; 0 when it has ended."""
+    try:
+        return int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
