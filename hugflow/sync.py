@@ -40,6 +40,7 @@ from hugflow.publish.run import Publisher
 from hugflow.request.file import InvalidRequestFile, ParsedRequest
 from hugflow.request.validator import check_columns
 from hugflow.storage import journal
+from hugflow.storage.disk import close_to_others, faults
 from hugflow.storage.index import read_index
 from hugflow.storage.inventory import Inventory
 from hugflow.storage.plan_file import read_plan
@@ -299,6 +300,9 @@ class Orchestrator:
         record = read_marker(self.context.storage.dataset(plan.name).marker)
         assert record is not None, "the plan says that the dataset is complete"
         self._tidy(plan.name, record)
+        if plan.facts.private or plan.facts.gated:
+            with faults(f"closing {plan.location} to others"):
+                close_to_others(self.context.storage.dataset(plan.name).path)
         if warning := self.context.storage.link(plan.name):
             self.context.emit(Warned(plan.request, warning))
         return Result(

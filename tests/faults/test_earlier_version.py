@@ -124,3 +124,14 @@ def test_a_lost_manifest_is_written_again_from_the_markers(world: FaultWorld) ->
     assert world.quick("status").code == 0
     datasets = json.loads((world.state / "active.json").read_text())["datasets"]
     assert [each["dataset"]["name"] for each in datasets] == [HARBOUR, LEAVING]
+
+
+def test_a_dataset_that_is_not_public_is_closed_to_others_by_its_request(world: FaultWorld) -> None:
+    """Earlier versions made it readable for all."""
+    folder = world.storage / HARBOUR
+    plan = json.loads((folder / ".hugflow/plan.json").read_text())
+    plan["facts"]["gated"] = True
+    (folder / ".hugflow/plan.json").write_text(json.dumps(plan))
+    folder.chmod(0o755)
+    world.quick_sync("requests/add/harbour.yaml").ok()
+    assert folder.stat().st_mode & 0o777 == 0o750
