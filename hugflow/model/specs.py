@@ -35,7 +35,7 @@ class AddSpec(Request):
     audio_column: Column | None = "audio"
     """The column that becomes an MP3 file. `null` asks for JSON only; a dataset without any audio needs no `null`."""
     text_column: Column = "text"
-    """The column with the transcript; used for previews, reports and exports."""
+    """The column with the transcript; used for previews and reports."""
     max_failed_rows: Count = 0
     """How many rows may fail before the result counts as partial instead of complete."""
     reencode: StrictBool = False

@@ -1,4 +1,4 @@
-"""Every file that is made from code: what it should hold now. `python -m tests.generated` writes them all.
+"""Every file that is made from code: what it should hold now. `python -m tests.support.generated` writes them all.
 
 The tests compare the files with this, so a change of a message or of a field shows in the diff of a commit.
 """

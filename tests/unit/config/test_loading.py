@@ -433,7 +433,7 @@ def test_every_setting_is_described() -> None:
 @pytest.mark.parametrize("name", [".env.example", "docs/configuration.md"])
 def test_the_generated_file_is_fresh(name: str) -> None:
     path = generated.ROOT / name
-    assert path.read_text("utf-8") == generated.generated()[path], "run `python -m tests.generated`"
+    assert path.read_text("utf-8") == generated.generated()[path], "run `python -m tests.support.generated`"
 
 
 def test_every_setting_stands_in_the_example_and_in_the_docs() -> None:

@@ -139,7 +139,7 @@ def test_a_problem_is_shown_without_what_its_path_could_do_to_a_terminal() -> No
 def test_malformed_requests_are_refused_in_these_words() -> None:
     assert len(generated.malformed_requests()) >= 80
     assert generated.messages() == generated.MESSAGES.read_text("utf-8"), (
-        "`python -m tests.generated`, then read the diff"
+        "`python -m tests.support.generated`, then read the diff"
     )
     assert "NOTHING IS WRONG" not in generated.messages()
 

@@ -53,7 +53,7 @@ def test_the_examples_are_right_for_the_schema_and_for_hugflow(kind: Kind) -> No
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_file_in_the_repository_is_fresh(kind: Kind) -> None:
     path = generated.ROOT / "schemas" / file_name(kind)
-    assert path.read_text("utf-8") == text(kind), "run `python -m tests.generated`"
+    assert path.read_text("utf-8") == text(kind), "run `python -m tests.support.generated`"
     assert json.loads(text(kind)) == json_schema(kind)
 
 
@@ -148,7 +148,7 @@ PAGE = (generated.ROOT / "docs" / "requests.md").read_text("utf-8")
 
 def test_the_tables_of_the_page_are_fresh() -> None:
     path = generated.ROOT / "docs" / "requests.md"
-    assert generated.generated()[path] == PAGE, "run `python -m tests.generated`"
+    assert generated.generated()[path] == PAGE, "run `python -m tests.support.generated`"
     for kind in SPECS:
         assert all(f"| `{field}` |" in PAGE for field in SPECS[kind].model_fields)
 
