@@ -1,1 +1,1 @@
-"""The Hugging Face Hub: the only room that imports `huggingface_hub` and `datasets`."""
+"""The Hugging Face Hub: the only package that imports `huggingface_hub` and `datasets`."""

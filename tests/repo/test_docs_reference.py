@@ -103,7 +103,7 @@ def test_every_field_of_the_audit_trail_is_named(tmp_path: Path) -> None:
 
 
 def test_every_message_of_the_troubleshooting_table_is_one_of_ours() -> None:
-    rows = section((ROOT / "README.md").read_text("utf-8"), "## When something goes wrong").splitlines()[3:]
+    rows = section((ROOT / "README.md").read_text("utf-8"), "## Troubleshooting").splitlines()[3:]
     shown = [message for row in rows if row for message in re.findall(r"`([^`]+)`", row.split(" | ")[0])]
     assert len(shown) > 10
     # parts in place of which a message has a name or a number
