@@ -1,4 +1,4 @@
-"""Measurements of Hugflow: ratios, each taken side by side in one run. `python -m benchmarks` runs them all."""
+"""Benchmarks of Hugflow: ratios, each measured side by side in one run. `python -m benchmarks` runs them all."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME...]`: all benchmarks, or the named ones. `--smoke`: as little as possible of each."""
+"""`python -m benchmarks [NAME...]`: runs all benchmarks, or the named ones; with `--smoke`, the smallest sizes."""
 
 from __future__ import annotations
 

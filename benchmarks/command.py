@@ -1,4 +1,4 @@
-"""The real command, as benchmarks start it: `hugflow local-sync` of one dataset, in a folder of its own."""
+"""Starts the real `hugflow local-sync` for benchmarks, in a folder of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _REQUEST = f"hf_id: {HF_ID}\ndescription: Short rows\n"
 
 
 def local_sync(folder: Path, endpoint: str) -> subprocess.Popen[bytes]:
-    """Start it in `folder`, where its storage and state are as well; it prints nothing. See `failure`."""
+    """Start the command in `folder`, with storage and state in it; it prints nothing. See `failure`."""
     request = folder / "requests" / "add" / "rows.yaml"
     request.parent.mkdir(parents=True, exist_ok=True)
     request.write_text(_REQUEST, encoding="utf-8")
@@ -29,13 +29,13 @@ def local_sync(folder: Path, endpoint: str) -> subprocess.Popen[bytes]:
 
 
 def failure(process: subprocess.Popen[bytes], folder: Path) -> SystemExit:
-    """Why the command in `folder` ended when it should not have."""
+    """The reason why the command in `folder` ended too early."""
     said = (folder / _ERRORS).read_text(encoding="utf-8")
     return SystemExit(f"hugflow ended with exit code {process.returncode}:\n{said}")
 
 
 def _environment(folder: Path, endpoint: str) -> dict[str, str]:
-    """Its whole environment: nothing of the machine's own settings and caches."""
+    """The whole environment of the command: none of the machine's own settings and caches."""
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "TMPDIR") if name in os.environ}
     return kept | {
         "HOME": str(folder),

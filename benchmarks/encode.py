@@ -1,4 +1,4 @@
-"""Encoding: the download workers beside LAME alone on all cores, and beside pydub, which takes one row at a time.
+"""Benchmarks encoding: the download workers beside LAME alone on all cores, and beside pydub, one row at a time.
 
 The clips are 9 s of speech, 16 kHz, as WAV and as FLAC. LAME alone gets their samples, in memory, and keeps nothing;
 the workers read them from parquet, decode (FLAC takes a sixteenth of LAME's time), encode, write MP3 and JSON durably
@@ -39,7 +39,7 @@ Case = tuple[str, int]
 
 @dataclass(slots=True)
 class Results:
-    """What was measured, an item a round; LAME with each case, in its pauses."""
+    """Measurements, one item per round; LAME was measured with each case, in its pauses."""
 
     pydub: list[Sample] = field(default_factory=list)
     lame: dict[Case, list[Sample]] = field(default_factory=lambda: {case: [] for case in CASES})
@@ -91,7 +91,7 @@ def _round(
 
 
 def _lame(sounds: list[NDArray[np.int16]], rows: int, threads: int) -> Sample:
-    """LAME on samples in memory, with the settings of the workers; it lets go of the interpreter while it encodes."""
+    """Encode samples in memory with LAME and the settings of the workers; LAME releases the GIL meanwhile."""
 
     def encode(row: int) -> None:
         encoder = lameenc.Encoder()

@@ -1,4 +1,4 @@
-"""Writing: rows whose MP3 is copied, and rows without audio, beside a bare loop that writes the same files durably.
+"""Benchmarks writing: rows with copied MP3s and rows without audio, beside a loop that writes the same files durably.
 
 The loop has all bytes in memory and writes them in groups of as many rows as a worker's: temporary files, synced,
 renamed, directories synced. "One by one" syncs each file after it is written, as such a loop usually does; "together"
@@ -32,7 +32,7 @@ Write = Callable[[int, list[tuple[str, bytes]]], None]
 
 @dataclass(slots=True)
 class Results:
-    """What was measured, a list item a round."""
+    """Measurements, one list item per round."""
 
     runs: list[Run] = field(default_factory=list)
     one_by_one: list[Sample] = field(default_factory=list)

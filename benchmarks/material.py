@@ -1,4 +1,4 @@
-"""What the benchmarks work on: spoken clips, and datasets whose shards stand in scratch as if just fetched."""
+"""Inputs of the benchmarks: spoken clips, and datasets whose shards are in scratch as if just fetched."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _text(row: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A download run of `rows` rows: when it began and ended, and when its first and last rows were committed.
+    """A download run of `rows` rows: its start and end, and when its first and last rows were recorded.
 
     The moments are of the machine's own clock, in seconds; with `first` and `last` stands how many rows there were.
     Processor time is known of the whole only; `steady` has its share of it.
@@ -97,23 +97,23 @@ class Run:
 
     @property
     def whole(self) -> Sample:
-        """From the beginning to the end."""
+        """Rows and seconds of the whole run."""
         return Sample(self.rows, self.ended - self.began, self.cpu_s)
 
     @property
     def steady(self) -> Sample:
-        """From the first rows that were committed to the last ones."""
+        """Rows and seconds between the first and the last recorded rows."""
         rows = self.last[1] - self.first[1]
         return Sample(rows, self.last[0] - self.first[0], self.cpu_s * rows / self.rows)
 
     @property
     def before_first_s(self) -> float:
-        """How long it took until the first rows were committed."""
+        """Seconds until the first rows were recorded."""
         return self.first[0] - self.began
 
     @property
     def after_last_s(self) -> float:
-        """How long it took from the last rows that were committed to the end."""
+        """Seconds from the last recorded rows to the end of the run."""
         return self.ended - self.last[0]
 
     def without(self, pauses: Sequence[Pause]) -> Run:
@@ -134,19 +134,19 @@ class Run:
 
 @dataclass(slots=True)
 class Commits:
-    """A reporter that notes when rows were committed."""
+    """A reporter that notes when rows were recorded."""
 
     seen: list[tuple[float, int]] = field(default_factory=list)
 
     def __call__(self, event: Event) -> None:
-        """Note the time and how many rows there are by now."""
+        """Note the time and the number of rows so far."""
         if isinstance(event, Progress):
             self.seen.append((time.perf_counter(), event.rows_done))
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A dataset that is still to be downloaded; its shards stand verified in scratch, so no Hub is asked."""
+    """A dataset that is still to be downloaded; its verified shards are in scratch, so the Hub is not called."""
 
     folder: Path
     plan: AddPlan
@@ -167,7 +167,7 @@ class Dataset:
 
     @property
     def rows(self) -> int:
-        """How many rows it has."""
+        """Number of rows."""
         return self.plan.download.rows
 
     def download(self, workers: int) -> Run:

@@ -1,4 +1,4 @@
-"""How a benchmark measures and what it prints: wall and processor time, medians over rounds, ratios with targets."""
+"""Measures and prints for benchmarks: wall and processor time, medians over rounds, ratios with targets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TURN_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Work that was done once: rows, seconds, and processor seconds of this process and the children it waited for."""
+    """One measurement: rows, seconds, and processor seconds of this process and the children it waited for."""
 
     rows: int
     wall_s: float
@@ -33,17 +33,17 @@ class Sample:
 
     @property
     def rows_per_s(self) -> float:
-        """Rows in a second; 0 for what was over in one step."""
+        """Rows per second; 0 when the work ended within one clock step."""
         return self.rows / self.wall_s if self.wall_s else 0.0
 
     @property
     def cpu_ms(self) -> float:
-        """Milliseconds of processor time that a row took."""
+        """Milliseconds of processor time per row."""
         return 1000 * self.cpu_s / self.rows
 
 
 def sample(rows: int, work: Callable[[], object]) -> Sample:
-    """Do `work`, which handles `rows` rows, and measure it."""
+    """Call `work`, which handles `rows` rows, and measure it."""
     wall, cpu = time.perf_counter(), _cpu_s()
     work()
     return Sample(rows, time.perf_counter() - wall, _cpu_s() - cpu)
@@ -59,7 +59,7 @@ Pause = tuple[float, float]
 
 
 def in_turns(work: Callable[[], T], other: Callable[[], Sample]) -> tuple[T, list[Pause], Sample]:
-    """Do `work` in a process of its own, which pauses with all its children every second, for `other` to be done.
+    """Call `work` in a process of its own, which pauses with its children every second while `other` runs.
 
     So both have the same share of a machine that others use as well. Returns what `work` returned, its pauses, and what
     all of `other` came to; it is also done once before and once afterwards. `work` can be pickled, as can its result.
@@ -92,7 +92,7 @@ def in_turns(work: Callable[[], T], other: Callable[[], Sample]) -> tuple[T, lis
 
 
 def _lead(work: Callable[[], object], connection: Connection[object, object]) -> None:
-    """Do `work` as the leader of a group of processes, once the other end says so, and send what it returns."""
+    """Call `work` as the leader of a process group, once the other end is ready, and send its result."""
     os.setpgid(0, 0)
     connection.send("ready")
     connection.recv()
@@ -115,19 +115,19 @@ def print_samples(samples: Mapping[str, Sequence[Sample]]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a ratio should be: at least or at most `limit`."""
+    """The target of a ratio: at least or at most `limit`."""
 
     kind: Literal["at least", "at most"]
     limit: float
 
     def verdict(self, value: float) -> str:
-        """Whether `value` meets it, for people."""
+        """The target with "meets" or "MISSES"."""
         met = value >= self.limit if self.kind == "at least" else value <= self.limit
         return f"{'meets' if met else 'MISSES'} {self.kind} {self.limit:g}"
 
 
 def print_ratio(name: str, rounds: Sequence[float], target: Target | None = None) -> None:
-    """Print a ratio's line: the median over the rounds, their range, and what it should be."""
+    """Print the line of a ratio: the median over the rounds, their range, and the target."""
     middle = statistics.median(rounds)
     verdict = f"  {target.verdict(middle)}" if target else ""
     print(f"  ratio  {name}: {middle:.3f}  ({min(rounds):.3f} to {max(rounds):.3f}){verdict}")
@@ -144,7 +144,7 @@ def print_title(name: str, what: str) -> None:
 
 
 def print_machine() -> None:
-    """Print where and when this was measured. The load says what else the machine did just before."""
+    """Print the machine and the time of the measurement. The load tells of other work just before."""
     one_minute, five_minutes, _ = os.getloadavg()
     system = f"{platform.system()} {platform.release()}, {_file_system(Path(tempfile.gettempdir()))}"
     print(f"machine: {cores()} cores of {_processor()}, {system}")
@@ -152,7 +152,7 @@ def print_machine() -> None:
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 

@@ -1,4 +1,4 @@
-"""Memory: the peaks of `hugflow local-sync` with a thousand rows, and with ten and a hundred times as many.
+"""Benchmarks memory: the peaks of `hugflow local-sync` with a thousand rows, and with ten and a hundred times as many.
 
 The real command against a small Hub on this machine. The rows are short (a mono MP3 of 0.2 s, which is copied), each
 shard has 1,000 of them, and only the number of shards differs. Memory is the proportional set size of all processes of
@@ -35,7 +35,7 @@ EVERY_S = 0.05
 
 @dataclass(slots=True)
 class Peaks:
-    """The most that was seen at one time."""
+    """The highest values seen."""
 
     memory_mb: float = 0.0
     descriptors: int = 0
@@ -43,7 +43,7 @@ class Peaks:
     processes: int = 0
 
     def look(self, command: int, scratch: Path) -> None:
-        """Look at all processes of a command, and at its scratch folder."""
+        """Measure all processes of a command, and its scratch folder."""
         processes = list(_family(command))
         self.processes = max(self.processes, len(processes))
         self.memory_mb = max(self.memory_mb, sum(map(_memory_mb, processes)))
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _measure(folder: Path, rows: int, shard_rows: int) -> Peaks:
-    """Download so many rows, and watch."""
+    """Download so many rows, and record the peaks."""
     repository = folder / "repository"
     largest = _publish(repository, rows, shard_rows)
     peaks = Peaks()
@@ -112,7 +112,7 @@ def _publish(repository: Path, rows: int, shard_rows: int) -> int:
 
 
 def _family(pid: int) -> Iterator[int]:
-    """A process and those that descend from it."""
+    """A process and its descendants."""
     yield pid
     with suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -136,7 +136,7 @@ def _descriptors(pid: int) -> int:
 
 
 def _sizes(folder: Path) -> Iterator[int]:
-    """The sizes of the files in a folder, which come and go."""
+    """The sizes of the files in a folder, where files come and go."""
     for place, _, names in os.walk(folder):
         for name in names:
             with suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Publishing: `hugflow publish` beside `datasets.push_to_hub`, on one table, to a small Hub on this machine.
+"""Benchmarks publishing: `hugflow publish` beside `datasets.push_to_hub`, on one table, to a small Hub on this machine.
 
 From the same parquet file: `hugflow publish`, beside `load_dataset` and then `push_to_hub`. And from the dataset that
 `load_dataset` made of it, before the clock starts: hugflow's `push_to_hub` beside that of `datasets`. Hugflow counts
@@ -213,7 +213,7 @@ def _hub(scratch: Path) -> HubProcess:
 
 
 def _environment(scratch: Path, endpoint: str) -> dict[str, str]:
-    """The whole environment of a process: nothing of the machine's own settings and caches."""
+    """The whole environment of a process: none of the machine's own settings and caches."""
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "TMPDIR") if name in os.environ}
     home = scratch / "home"
     ours = {"HOME": str(home), "HF_HOME": str(home / "hf"), "HF_ENDPOINT": endpoint, "HF_TOKEN": TOKEN}
@@ -221,7 +221,7 @@ def _environment(scratch: Path, endpoint: str) -> dict[str, str]:
 
 
 def _remove(folder: Path) -> None:
-    """Give the space back at once: tables are large."""
+    """Delete the folder at once: tables are large."""
     subprocess.run(["rm", "-rf", str(folder)], check=True)
 
 

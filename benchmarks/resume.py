@@ -1,4 +1,4 @@
-"""Resuming: how long `hugflow local-sync` takes until new rows are done, with a million rows done before.
+"""Benchmarks resuming: the time of `hugflow local-sync` until new rows are done, after a million finished rows.
 
 The real command against a small Hub on this machine, beside the same command with nothing done before. Then what it
 costs to record rows and to write the progress file, early and late in a dataset.

@@ -1,4 +1,4 @@
-"""Start-up: `hugflow --help` beside a Python that does nothing."""
+"""Benchmarks the start: `hugflow --help` beside a Python that does nothing."""
 
 from __future__ import annotations
 

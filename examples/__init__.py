@@ -1,1 +1,1 @@
-"""Requests to copy, and the demo (`make demo`)."""
+"""Example requests, and the demo (`make demo`)."""

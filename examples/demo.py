@@ -1,4 +1,4 @@
-"""The demo: what a person types, what Hugflow answers, and whether it is true. Run as `make demo`.
+"""Runs the demo: shows commands with their output, and checks the resulting files. Run as `make demo`.
 
 A small Hub on this machine stands in for the real one, so it needs no network and no account. Everything that it makes
 is in one folder, `demo/`, which stays for looking around.
@@ -36,7 +36,7 @@ NAME = "demo__voices__split_train__rev_main"
 
 
 class NotShown(Exception):
-    """The demo cannot begin, or something in it was not as it should be."""
+    """The demo cannot start, or one of its results is not as expected."""
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class Demo:
     _environ: dict[str, str] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Show it all. Raises NotShown when something does not hold."""
+        """Run all steps. Raises NotShown when a check fails."""
         with tempfile.TemporaryDirectory(prefix="hugflow-demo-") as scratch, LocalHub() as hub:
             rows = self._publish(hub, Path(scratch) / "voices")
             self._prepare(hub.url, Path(scratch) / "home")
@@ -77,7 +77,7 @@ class Demo:
         return rows
 
     def _prepare(self, endpoint: str, home: Path) -> None:
-        """Make the folder anew, as `hugflow init` and its user would have left it."""
+        """Create the folder again from nothing, as after `hugflow init` and a user's edits."""
         if self.folder.exists() and not (self.folder / OURS).is_file():
             raise NotShown(f"{self.folder} exists and was not made by the demo. Move it away and try again.")
         if self.folder.exists():
@@ -92,7 +92,7 @@ class Demo:
     # --- what is shown ---------------------------------------------------------------------------------------------
 
     def _hugflow(self, *arguments: str) -> None:
-        """Run a command of the program where its user would, and show both."""
+        """Run a command of the program in the user's folder, and show command and output."""
         self._show("hugflow", *arguments, program=(sys.executable, "-P", "-m", "hugflow"))
 
     def _show(self, command: str, *arguments: str, program: Sequence[str] = ()) -> None:
@@ -117,7 +117,7 @@ class Demo:
         return self.folder / "datasets" / NAME
 
     def _look(self, rows: int) -> None:
-        """Show the tree and a row, and check all of them."""
+        """Show the tree and a row, and check all rows."""
         self._tell("What is in storage now:")
         self.console.print(_tree(self._dataset, NAME))
         self._show("cat", f"datasets/{NAME}/json/0.json")
@@ -155,13 +155,13 @@ def _tree(folder: Path, label: str) -> Tree:
 
 
 def _natural(path: Path) -> tuple[int, str]:
-    """Rows in the order of their numbers."""
+    """Sort key for rows by their numbers."""
     number = path.stem.rpartition("__")[2]
     return (int(number) if number.isdecimal() else -1, path.name)
 
 
 def _environ(home: Path) -> dict[str, str]:
-    """This process's environment without anything that Hugflow or the Hub's library would take for a setting.
+    """This process's environment without settings of Hugflow and of the Hub's library.
 
     The demo must not send a real token to its Hub, nor write where the settings of this machine point to.
     """
@@ -176,7 +176,7 @@ def _environ(home: Path) -> dict[str, str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo; 0 when everything held."""
+    """Run the demo; 0 when every check passed."""
     parser = argparse.ArgumentParser(prog="demo", description="Download an example dataset from a small local Hub.")
     parser.add_argument("--folder", type=Path, default=ROOT / "demo", help="where to make it (default: demo/)")
     folder = parser.parse_args(arguments).folder.resolve()

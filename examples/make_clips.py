@@ -1,4 +1,4 @@
-"""Makes the spoken clips of the demo: our own sentences, in several formats, rates and voices.
+"""Generates the spoken clips of the demo: our own sentences, in several formats, rates and voices.
 
 `python -m examples.make_clips` writes `examples/clips/` anew, the same bytes each time with the same programs. It needs
 espeak-ng, sox, flac, opusenc and lame. The clips are committed, so that the demo and the tests need none of them.
@@ -17,7 +17,7 @@ CLIPS = Path(__file__).resolve().parent / "clips"
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One clip to make: what is said by which espeak voice, and the file that it goes to. `sample_rate` in Hz."""
+    """One clip: its sentence, its espeak voice, and its file. `sample_rate` in Hz."""
 
     file_name: str
     text: str
@@ -60,7 +60,7 @@ def described(clip: Clip) -> dict[str, str]:
 
 
 def make(clip: Clip, scratch: Path) -> None:
-    """Speak the clip and write its file; with two voices, one to the left and one to the right."""
+    """Speak the clip and write its file; with two voices, one in the left channel and one in the right."""
     spoken = [speak(clip.text, voice, scratch) for voice in (clip.voice, clip.second_voice) if voice]
     wav = scratch / "mixed.wav"
     run(
@@ -97,7 +97,7 @@ def speak(text: str, voice: str, scratch: Path) -> Path:
 
 
 def run(*command: str | int | Path) -> None:
-    """Run a program, and fail if it does."""
+    """Run a program; raise an error if it fails."""
     subprocess.run([str(word) for word in command], check=True)
 
 

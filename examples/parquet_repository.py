@@ -1,4 +1,4 @@
-"""A folder of recordings becomes a dataset repository as the Hub has them: parquet files and a card."""
+"""Packs a folder of recordings as a dataset repository of the Hub: parquet files and a card."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 def pack(recordings: Path, repository: Path, *, shards: int, licence: str) -> int:
-    """Write the recordings that `metadata.jsonl` lists to `repository`, as split "train"; returns how many there are.
+    """Write the recordings that `metadata.jsonl` lists to `repository`, as split "train"; returns their number.
 
     A line of `metadata.jsonl` is an object: `file_name`, and a value for each further column.
     """
@@ -29,7 +29,7 @@ def pack(recordings: Path, repository: Path, *, shards: int, licence: str) -> in
 
 
 def _table(recordings: Path, rows: list[dict[str, Any]]) -> pa.Table:
-    """The audio as the Hub's parquet files hold it (the file's own bytes and its name), and the other columns."""
+    """The audio in the form of the Hub's parquet files (the file's own bytes and its name), and the other columns."""
     cells = [{"bytes": (recordings / row["file_name"]).read_bytes(), "path": row["file_name"]} for row in rows]
     others = pa.Table.from_pylist([{name: row[name] for name in row if name != "file_name"} for row in rows])
     table = others.add_column(0, "audio", pa.array(cells, AUDIO))

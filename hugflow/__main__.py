@@ -1,4 +1,4 @@
-"""The entry point, and the only place that reads the environment.
+"""Entry point of the program, and the only module that reads the environment.
 
 `hugflow --help` answers from a text that was rendered beforehand (a test compares it with the real help): importing the
 libraries that render it takes ten times as long as everything else.
@@ -32,7 +32,7 @@ def main() -> NoReturn:
 
 
 def _run(arguments: list[str]) -> tuple[int, OSError | None]:
-    """The exit code, and why the result could not be printed, if it could not."""
+    """The exit code, and the reason why the result could not be printed, if any."""
     if arguments in ([], ["--help"], ["-h"]):
         return 0, _print(Path(__file__).with_name("cli").joinpath("help.txt").read_text(encoding="utf-8"))
     if arguments == ["--version"]:
@@ -55,7 +55,7 @@ def _print(text: str) -> OSError | None:
 
 
 def _open_standard_streams() -> None:
-    """Give the process the streams that its caller closed: the next file it opens would be taken for one of them."""
+    """Open /dev/null for each standard stream that the caller closed: the next opened file would take its number."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - stdin, stdout, stderr
         os.set_inheritable(descriptor, True)
     os.close(descriptor)

@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line adds to a request."""
+    """Options of the command line that complement a request."""
 
     restart: bool = False
     retry_failed: bool = False
@@ -333,10 +333,10 @@ def _bug(doing: str, error: Exception) -> Bug:
 
 
 def _is_of_the_hub(plan: Plan) -> bool:
-    """Whether a plan changes nothing on this server."""
+    """True for a plan that changes nothing on this server."""
     return isinstance(plan, PublishPlan) or (isinstance(plan, RemovePlan) and plan.spec.target == "hub")
 
 
 def _quota_left(storage: StorageFacts | None) -> int | None:
-    """What the quota leaves; None without one."""
+    """Bytes that the quota leaves; None without one."""
     return None if storage is None or storage.quota_bytes is None else storage.quota_bytes - storage.used_bytes

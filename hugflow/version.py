@@ -1,3 +1,3 @@
-"""Changes with every release: the version."""
+"""The version of Hugflow."""
 
 __version__ = "0.1.0"

@@ -20,7 +20,7 @@ _PARENT_CHECK_S = 0.5
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until told to stop: by a signal, a closed stdin, the end of the parent process, or the end of the time."""
+    """Serve until stopped by a signal, a closed stdin, the end of the parent process, or the time limit."""
     parent = os.getppid()  # before the caller can know our address and go
     options = _parser().parse_args(arguments)
     # a queue, because an event cannot be set by a signal that comes while the same thread waits for it
@@ -78,7 +78,7 @@ def _wait(stop: SimpleQueue[None], parent: int, max_lifetime: float | None) -> N
 
 
 def _is_pipe(descriptor: int) -> bool:
-    """Only a pipe's end means that the caller has gone; /dev/null and terminals mean nothing."""
+    """True for a pipe: only its end means that the caller has exited; /dev/null and terminals mean nothing."""
     try:
         mode = os.fstat(descriptor).st_mode
     except OSError:

@@ -1,4 +1,4 @@
-"""From a request to its answer: the table of all routes, and refusals as answers."""
+"""Dispatches requests: the table of all routes, and refusals as answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Hub refuses, with the status and the X-Error-* headers that the clients turn into their exceptions."""
+"""Refusals of the Hub, with the status and the X-Error-* headers that clients turn into their exceptions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class HubError(Exception):
 
 
 def repo_not_found(*, anonymous: bool) -> HubError:
-    """A repository that is not there, or that this user may not know of: the Hub does not tell which.
+    """A repository that does not exist, or that this user may not know of: the Hub does not tell which.
 
     The real Hub sends no code with its 401, and the clients then look for `https://`; over http they need the code.
     """
@@ -40,7 +40,7 @@ def revision_not_found(revision: str) -> HubError:
 
 
 def entry_not_found(message: str, *, sha: str | None = None) -> HubError:
-    """X-Repo-Commit stands on this answer too: the clients cache by it that a file does not exist."""
+    """A file that does not exist, with X-Repo-Commit: by it clients cache that there is no such file."""
     return HubError(404, message, code="EntryNotFound", headers={"X-Repo-Commit": sha} if sha else None)
 
 
@@ -65,7 +65,7 @@ def forbidden(message: str) -> HubError:
 
 
 def too_large(what: str, count: int, limit: int | None) -> None:
-    """Refuse a request about more things than the Hub takes at once."""
+    """Refuse a request with more items than the Hub accepts at once."""
     if limit is not None and count > limit:
         raise HubError(413, f"Payload Too Large: {count} {what}, at most {limit} at once")
 

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose: which requests a fault hits, and what it does to them."""
+"""Programmable faults: the requests that a fault applies to, and its effect on them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Fault:
 
 @dataclass
 class _Armed:
-    """A fault with its counters: requests that matched, requests that were hit."""
+    """A fault with its counters: requests that matched, requests that it was applied to."""
 
     id: int
     fault: Fault
@@ -91,7 +91,7 @@ class _Armed:
 
 
 class Faults:
-    """The faults that are armed, in the order of their coming."""
+    """The armed faults, in the order in which they were added."""
 
     def __init__(self) -> None:
         self._armed: list[_Armed] = []
@@ -116,7 +116,7 @@ class Faults:
             self._armed = []
 
     def fired(self, fault_id: int) -> int:
-        """How many requests the fault has hit."""
+        """Number of requests that the fault was applied to."""
         with self._lock:
             return sum(armed.fired for armed in self._armed if armed.id == fault_id)
 
@@ -128,7 +128,7 @@ class Faults:
             ]
 
     def decide(self, method: str, target: str) -> tuple[int, Fault] | None:
-        """The first fault that hits this request; every armed fault counts the requests that match it."""
+        """The first fault that applies to this request; every armed fault counts the requests that match it."""
         with self._lock:
             hitting = [armed for armed in self._armed if armed.hits(method, target)]
             if not hitting:

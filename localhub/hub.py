@@ -42,7 +42,7 @@ class LocalHub:
         self.stop()
 
     def start(self) -> None:
-        """Bind the port, read what the storage holds, and answer."""
+        """Bind the port, load the storage, and start answering."""
         if self._storage is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="localhub-")
         site = Site.at(self._storage or Path(self._temporary.name if self._temporary else ""), self._settings)
@@ -53,7 +53,7 @@ class LocalHub:
         self._server.start()
 
     def stop(self) -> None:
-        """End all connections and, without `storage`, forget everything but the log."""
+        """Close all connections and, without `storage`, discard everything but the log."""
         if self._server is not None:
             self._server.stop()
         if self._temporary is not None:
@@ -99,14 +99,14 @@ class LocalHub:
         private: bool = False,
         message: str = "initial commit",
     ) -> str:
-        """Make a dataset of a folder and return the sha of its commit.
+        """Create a dataset from a folder and return the sha of its commit.
 
         Files from 1 MiB on are linked, not copied: replace them if they must change, do not write into them.
         """
         return manage.add_dataset(self._running, repo_id, folder, gated=gated, private=private, message=message)
 
     def add_folders(self, root: Path) -> list[str]:
-        """Make a dataset of each `<root>/<org>/<name>/`, with what its `.localhub.json` says; returns the ids."""
+        """Create a dataset from each `<root>/<org>/<name>/`, with the options of `.localhub.json`; returns the ids."""
         return manage.add_folders(self._running, root)
 
     def commit(
@@ -121,11 +121,11 @@ class LocalHub:
         return manage.commit_files(self._running, repo_id, files, message=message, branch=branch)
 
     def repository(self, repo_id: str) -> Repository:
-        """The repository itself: refs, commits, trees, pull requests; LookupError when there is none."""
+        """The repository itself: refs, commits, trees, pull requests; LookupError when it does not exist."""
         return manage.dataset(self._running, repo_id)
 
     def read(self, repo_id: str, path: str, revision: str = DEFAULT_BRANCH) -> bytes:
-        """The bytes of a file at a revision; KeyError when it is not there."""
+        """The bytes of a file at a revision; KeyError when it does not exist."""
         blob = self.repository(repo_id).resolve(revision).tree.files[path]
         return self._running.objects.read_bytes(blob.sha256)
 

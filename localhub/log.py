@@ -1,4 +1,4 @@
-"""What was asked of the server and what it answered."""
+"""Log of the server's requests and responses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SETTLE_S = 0.5
 
 @dataclass(frozen=True)
 class RequestRecord:
-    """One request: `target` is path and query as sent, `route` the name of what answered (`resolve`, `commit`, ...).
+    """One request: `target` is path and query as sent, `route` the name of its route (`resolve`, `commit`, ...).
 
     Bytes are those of the bodies. `status` is 0 while the request runs and where no answer was sent.
     """

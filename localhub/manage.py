@@ -1,4 +1,4 @@
-"""What the owner of a Hub does to it without HTTP: datasets from folders, commits, folders of folders."""
+"""Management of a Hub without HTTP: datasets from folders, commits, folders of repositories."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def add_dataset(
     private: bool = False,
     message: str = "initial commit",
 ) -> str:
-    """Make a dataset of a folder's files and return the sha of its first commit; None makes an empty one."""
+    """Create a dataset from a folder's files and return the sha of its first commit; None creates an empty one."""
     repository = Repository(repo_id, OWNER, site.settings.clock(), private=private, gated=gate(value=gated))
     files = {} if folder is None else dict(folder_files(folder))
     operations = [Put(path, site.store(path, file)) for path, file in files.items()]
@@ -37,7 +37,7 @@ def add_dataset(
 def commit_files(
     site: Site, repo_id: str, files: Mapping[str, bytes | Path | None], *, message: str, branch: str = DEFAULT_BRANCH
 ) -> str:
-    """Commit files to a branch, None deleting one; returns the new sha. LookupError: no such dataset."""
+    """Commit files to a branch, with None to delete one; returns the new sha. LookupError: no such dataset."""
     repository = dataset(site, repo_id)
     operations: list[Operation] = [
         Delete(path) if content is None else Put(path, site.store(path, content)) for path, content in files.items()
@@ -46,7 +46,7 @@ def commit_files(
 
 
 def dataset(site: Site, repo_id: str) -> Repository:
-    """The repository; LookupError names those that there are."""
+    """The repository; LookupError lists the existing ones."""
     repository = site.catalog.get(repo_id)
     if repository is None:
         raise LookupError(f"no dataset {repo_id}; there are {[item.id for item in site.catalog.all()]}")
@@ -54,7 +54,7 @@ def dataset(site: Site, repo_id: str) -> Repository:
 
 
 def add_folders(site: Site, root: Path) -> list[str]:
-    """Make a dataset of each `<root>/<org>/<name>/` and return their ids.
+    """Create a dataset from each `<root>/<org>/<name>/` and return their ids.
 
     A `.localhub.json` in a folder may hold `gated`, `private` and `grant` (a list of user names); ValueError for
     any other key. Datasets that are there already, from an earlier run with the same storage, stay as they are.

@@ -1,4 +1,4 @@
-"""Long lists in pages, with the Link header that clients follow."""
+"""Paging of long lists, with the Link header that clients follow."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def page_of(
 
 
 def pinned(request: Request) -> str:
-    """What the first page pinned, empty on the first page."""
+    """The state that the first page pinned; empty on the first page."""
     return _cursor(request)[1]
 
 

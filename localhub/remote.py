@@ -1,4 +1,4 @@
-"""A Hub in another process: started here (`HubProcess`) or only talked to (`RemoteHub`)."""
+"""A Hub in another process: started here (`HubProcess`) or already running (`RemoteHub`)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RemoteHub:
         self._call("DELETE", "faults")
 
     def fired(self, fault_id: int) -> int:
-        """How many requests the fault has hit."""
+        """Number of requests that the fault was applied to."""
         return sum(item["fired"] for item in self._call("GET", "faults") if item["id"] == fault_id)
 
     def requests(
@@ -60,7 +60,7 @@ class RemoteHub:
     def add_dataset(
         self, repo_id: str, folder: Path | None = None, *, gated: Gated | bool = False, private: bool = False
     ) -> str:
-        """Make a dataset of a folder and return the sha of its commit."""
+        """Create a dataset from a folder and return the sha of its commit."""
         body = {"repo": repo_id, "folder": str(folder) if folder else None, "gated": gated, "private": private}
         return str(self._call("POST", "datasets", body)["sha"])
 
@@ -87,7 +87,7 @@ class RemoteHub:
 
 
 class HubProcess(RemoteHub):
-    """A Hub in a process of its own, over the dataset folders of `root`; it ends with the `with` block, or with us."""
+    """A Hub in a process of its own, over the dataset folders of `root`; ends with the `with` block or this process."""
 
     def __init__(self, root: Path, *arguments: str, python: Sequence[str] = (sys.executable,)) -> None:
         super().__init__("")

@@ -1,4 +1,4 @@
-"""From a method and a path to the function that answers."""
+"""Routes a method and a path to a handler."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PARTS = {
 
 @dataclass(frozen=True)
 class Route(Generic[S]):
-    """`pattern` holds `{repo}`, `{rev}`, `{path}` or any `{word}` (one segment); `name` stands in the log."""
+    """`pattern` contains `{repo}`, `{rev}`, `{path}` or any `{word}` (one segment); `name` appears in the log."""
 
     name: str
     methods: tuple[str, ...]
@@ -42,7 +42,7 @@ class Router(Generic[S]):
         self._routes = [(route, route.compiled()) for route in routes]
 
     def find(self, request: Request) -> tuple[Route[S], Request]:
-        """The route and the request with its params; HubError 404 or 405 where there is none."""
+        """The route and the request with its params; HubError 404 or 405 without a match."""
         method = "GET" if request.method == "HEAD" else request.method
         others: set[str] = set()
         for route, pattern in self._routes:

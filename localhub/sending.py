@@ -1,4 +1,4 @@
-"""An answer on its way into the socket, and what a fault does to it there."""
+"""Sends answers over a socket, with the effects of faults."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NO_FAULT = Fault()
 
 
 class Sender:
-    """Writes answers to one connection; `count` hears of every body byte that went out."""
+    """Sends answers over one connection; `count` is called with the size of every body block sent."""
 
     def __init__(self, connection: socket.socket, stopping: threading.Event, count: Callable[[int], None]) -> None:
         self._connection = connection
@@ -50,7 +50,7 @@ class Sender:
                 self._count(sent)
 
     def _send_blocks(self, head: bytes, response: Response, fault: Fault) -> bool:
-        """Send block by block; the head goes out together with the first one."""
+        """Send block by block; the head is sent together with the first one."""
         limit = _limit(response, fault)
         size = _BLOCK_BYTES if not fault.bytes_per_s else max(1, int(fault.bytes_per_s / _TICKS_PER_S))
         pending = head
@@ -115,7 +115,7 @@ def _blocks(body: bytes | FileSlice, size: int) -> Iterator[bytes]:
 
 
 def _corrupted(blocks: Iterator[bytes], response: Response, fault: Fault) -> Iterator[bytes]:
-    """One byte in the middle of the body, with all its bits turned."""
+    """The block with all bits of its middle byte inverted."""
     target = response.length // 2 if fault.corrupt else -1
     at = 0
     for block in blocks:

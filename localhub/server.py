@@ -1,4 +1,4 @@
-"""The HTTP server: sockets, threads, one request after another on a kept connection.
+"""The HTTP server: sockets, threads, consecutive requests on a kept connection.
 
 http.server of the standard library: nothing to install for a development tool, fast enough with one thread a
 connection, and it leaves the socket to us, which the faults (reset, truncation, trickle) need.
@@ -30,7 +30,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
 
 
 class HubServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """Listens on 127.0.0.1 from its making on; `start` answers, `stop` ends all connections."""
+    """Listens on 127.0.0.1 once created; `start` answers, `stop` closes all connections."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -73,14 +73,14 @@ class HubServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
                 self._connections.pop(request, None)
 
     def shutdown_request(self, request: Any) -> None:
-        """An orderly end would say goodbye before a reset: then only close."""
+        """Close the socket without a shutdown where the fault is a reset, since a shutdown would send FIN first."""
         if resets_on_close(request):
             self.close_request(request)
         else:
             super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is everyday life; all else is a bug of localhub and is shown."""
+        """Ignore a client that disconnects; print any other error, which is a bug of localhub."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
@@ -102,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_error(501, f"Unsupported method ({self.command!r})")
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
-        """The request log holds what happens."""
+        """Print nothing: the request log has it."""
 
     def _exchange(self) -> None:
         site = self.server.site
@@ -181,7 +181,7 @@ def _planned(fault: Fault) -> Response | None:
 
 
 def _numbered(response: Response, record: OpenRecord) -> Response:
-    """Clients show X-Request-Id in their errors: with it, one finds the request in the log."""
+    """The answer with X-Request-Id, which clients show in their errors: it identifies the request in the log."""
     headers = {**response.headers, "X-Request-Id": f"localhub-{record.record.number}"}
     return Response(response.status, headers, response.body)
 

@@ -1,4 +1,4 @@
-"""All that the answers to requests are made from: repositories, objects, users, settings."""
+"""State of one Hub, from which answers are built: repositories, objects, users, settings."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ class Site:
         return cls(storage, settings, objects, Catalog(storage / "repositories"), xet)
 
     def user(self, request: Request) -> User | None:
-        """Who asks; HubError 401 for a token that nobody has."""
+        """The user of the request; HubError 401 for an unknown token."""
         return self.users.authenticate(request.headers.get("Authorization"))
 
     def repository(self, request: Request) -> Repository:
-        """The repository of the request, if it exists for who asks; else HubError 401 or 404 RepoNotFound."""
+        """The repository of the request, if it is visible to the user; else HubError 401 or 404 RepoNotFound."""
         user = self.user(request)
         return self.visible(request.params["repo"], user)
 
@@ -81,7 +81,7 @@ class Site:
         return repository
 
     def downloadable(self, request: Request) -> Repository:
-        """The repository, if who asks may read its files; HubError 401 or 403 GatedRepo where access wants a grant."""
+        """The repository, if the user may read its files; HubError 401 or 403 GatedRepo where this requires a grant."""
         repository = self.repository(request)
         user = self.user(request)
         if not may_download(user, repository):
@@ -100,7 +100,7 @@ class Site:
         message: str = "",
         expected_parent: str | None = None,
     ) -> Commit:
-        """Commit and write it down."""
+        """Commit, and save the repository."""
         commit = repository.add_commit(
             branch,
             operations,

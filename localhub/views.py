@@ -72,7 +72,7 @@ def sibling(path: str, blob: Blob, *, blobs: bool) -> dict[str, Any]:
 
 
 def tree_entry(entry: Entry, last: Commit | None) -> dict[str, Any]:
-    """A file or folder of a listing; `last` is the commit that changed it, where that was asked for."""
+    """A file or folder of a listing; `last` is the commit that changed it, where it was requested."""
     blob = entry.blob
     record: dict[str, Any] = {"type": "file" if blob else "directory", "oid": entry.oid, "size": 0, "path": entry.path}
     if blob:
@@ -98,7 +98,7 @@ def commit_record(commit: Commit, *, formatted: bool) -> dict[str, Any]:
 
 
 def refs(repository: Repository, *, pulls: bool) -> dict[str, Any]:
-    """Branches, tags and, if asked for, pull requests."""
+    """Branches, tags and, on request, pull requests."""
 
     def named(prefix: str) -> list[dict[str, str]]:
         found = sorted(ref for ref in repository.refs if ref.startswith(prefix))

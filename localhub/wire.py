@@ -1,4 +1,4 @@
-"""A request as the routes see it, and the answer that they give."""
+"""Requests and answers as the routes use them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Body:
         self.received = 0
 
     def chunks(self) -> Iterator[bytes]:
-        """What has not been read yet; ConnectionError when the client stops in the middle."""
+        """The unread rest of the body; ConnectionError when the client stops in the middle."""
         while not self._ended:
             piece = self._next_piece(CHUNK_BYTES)
             self.received += len(piece)
@@ -45,7 +45,7 @@ class Body:
             yield rest
 
     def drain(self, limit: int | None = None) -> None:
-        """Read the rest, so that the connection can carry the next request, or about `limit` bytes of it."""
+        """Read the rest, or about `limit` bytes of it, so that the connection can be used for the next request."""
         while not self._ended and (limit is None or self.received < limit):
             self.received += len(self._next_piece(CHUNK_BYTES if limit is None else limit - self.received))
 
@@ -78,7 +78,7 @@ class Body:
 
 @dataclass(frozen=True)
 class Request:
-    """A request; `params` are what the route's pattern found in the path, unquoted."""
+    """A request; `params` are the values of the route's pattern in the path, unquoted."""
 
     method: str
     target: str

@@ -1,4 +1,4 @@
-"""Changes when it is decided anew what must be true of the documents: links lead somewhere, commands exist.
+"""Checks the Markdown documents: links lead to existing files and anchors, shown commands and options exist.
 
 Run as `make docs`; tests/repo/test_docs.py runs the same checks.
 """
@@ -31,14 +31,14 @@ _SHELL = frozenset({"", "bash", "console", "sh", "shell"})
 
 @dataclass(frozen=True)
 class Command:
-    """One command of the program: its options, and its own commands by name."""
+    """One command of the program: its options, and its subcommands by name."""
 
     options: frozenset[str]
     commands: Mapping[str, Command]
 
     @classmethod
     def of(cls, command: Any) -> Command:
-        """From a Typer or Click command."""
+        """Build it from a Typer or Click command."""
         options = frozenset(
             word for parameter in command.params for word in (*parameter.opts, *parameter.secondary_opts)
         )
@@ -55,7 +55,7 @@ def the_program() -> Command | None:
 
 
 def documents() -> list[Path]:
-    """Every Markdown file that is in Git or would be added, but for expected outputs."""
+    """Every Markdown file that Git tracks or would add, without expected outputs."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.md"],  # noqa: S607 - git from PATH
         cwd=ROOT,
@@ -78,7 +78,7 @@ def anchors(text: str) -> set[str]:
 
 
 def broken_links(path: Path, text: str) -> Iterator[str]:
-    """Links within the repository that lead nowhere; those to other hosts are not followed."""
+    """Links within the repository that have no target; those to other hosts are not followed."""
     for link in _LINK.finditer(re.sub(r"`[^`\n]*`", "", _FENCE.sub("", text))):
         target = link["target"] or link["image"]
         if re.match(r"[a-z][a-z0-9+.-]*:", target):
@@ -104,7 +104,7 @@ def shown_commands(text: str) -> Iterator[str]:
 
 
 def unknown_words(command: str, program: Command) -> Iterator[str]:
-    """What a shown command says that the program does not know."""
+    """Words of a shown command that the program does not know."""
     words = shlex.split(re.split(r"\s[|>&]|;", command)[0], comments=True)[1:]
     known = program
     for word in words:
@@ -119,7 +119,7 @@ def unknown_words(command: str, program: Command) -> Iterator[str]:
 
 
 def problems() -> Iterator[str]:
-    """Everything that is wrong with the documents."""
+    """All problems of the documents."""
     program = the_program()
     for path in documents():
         text = path.read_text("utf-8")
@@ -130,7 +130,7 @@ def problems() -> Iterator[str]:
 
 
 def main() -> int:
-    """Print the problems; 1 when there are any."""
+    """Print the problems; return 1 if there are any."""
     found = list(problems())
     for problem in found:
         print(problem)

@@ -1,4 +1,4 @@
-"""Changes when `hugflow --help` is rendered otherwise: the text is made here, and shipped as hugflow/cli/help.txt.
+"""Renders `hugflow --help` to hugflow/cli/help.txt, which the program prints without importing Typer.
 
 Run `python -m scripts.render_help` after a change of a command; tests/unit/cli/test_help.py compares the file with it.
 """

@@ -1,4 +1,4 @@
-"""Changes when it is decided anew what surrounds every test: no network, no home directory, no real secrets.
+"""Isolates every test from the network, the home directory and real secrets.
 
 Nothing of hugflow is patched. What a test process or a program that it starts could reach by accident is taken away
 before any test module is imported, because huggingface_hub and datasets read most of the environment at import.

@@ -1,4 +1,4 @@
-"""Build the tables of the example pipeline: daily candles and funding rates of markets that do not exist.
+"""Builds the tables of the example pipeline: daily candles and funding rates of fictional markets.
 
 The same day always gives the same rows, whenever and wherever it is built, so a later table begins with an earlier one.
 
@@ -85,7 +85,7 @@ def _midnight(day: date) -> datetime:
 
 
 def _table(rows: Iterator[Row], schema: pa.Schema) -> pa.Table:
-    """The rows in the order of their time: what is new comes last."""
+    """The rows in the order of their time: new rows come last."""
     ordered = sorted(rows, key=lambda row: row[:3])  # type: ignore[arg-type]  # time and two names
     columns = list(zip(*ordered, strict=True))
     return pa.Table.from_arrays(

@@ -1,4 +1,4 @@
-"""The command line: it parses, wires things together, and maps errors to exit codes."""
+"""The command line: parses arguments, wires objects together, and maps errors to exit codes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _version(wanted: bool) -> None:
 def _main(
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    """Accept the options of the program itself, which act by themselves."""
+    """Accept the options of the program itself, such as `--version`; their callbacks do the work."""
 
 
 for module in (requests, run, publish, sync, ci, datasets, doctor):

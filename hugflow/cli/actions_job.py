@@ -45,7 +45,7 @@ class ActionsJob:
         return {key: str(value or "") for key, value in (self.payload.get("inputs") or {}).items()}
 
     def sender_who_dispatched(self) -> tuple[str, ...]:
-        """Who started a dispatched run by hand: that takes write access. A workflow that did so is nobody."""
+        """The person who dispatched the run by hand, which takes write access; empty for a workflow that did so."""
         login = str((self.payload.get("sender") or {}).get("login", ""))
         by_hand = self.event_name == "workflow_dispatch" and login and not login.endswith("[bot]")
         return (login,) if by_hand else ()

@@ -14,13 +14,13 @@ from hugflow.model.errors import HugflowError
 
 @dataclass(frozen=True)
 class Alerts:
-    """One issue for each thing that is wrong; Slack hears when it is opened and when it is closed."""
+    """Alerts: an issue for each problem, and a Slack message when it is opened and when it is closed."""
 
     session: Session
     github: GitHub
 
     def put(self, key: str, title: str, body: str, words: str, run_url: str = "") -> int:
-        """Open the issue `key`, or bring it up to date; returns its number."""
+        """Open the issue `key`, or update it; returns its number."""
         is_new = not is_raised(self.github, key)
         number = raise_alert(self.github, key, title, body)
         self.session.output.say(f"{words}; see issue {number}")

@@ -1,4 +1,4 @@
-"""The one place where errors become messages and exit codes."""
+"""Error boundary of the command line: errors become messages and exit codes here and nowhere else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hugflow.report.json_output import document, error_json, explanation
 
 
 def run(arguments: list[str], shell: Shell) -> int:
-    """Run a command; returns its exit code, whatever happens in it."""
+    """Run a command and return its exit code; no exception leaves it."""
     command = next((argument for argument in arguments if not argument.startswith("-")), "")
     # a command that fails before it has read its settings must print JSON all the same
     shell.output.json = "--json" in arguments

@@ -172,7 +172,7 @@ def _push(session: Session, given: ActionsJob, number: int | None) -> Push:
 def watch(
     session: Session,
 ) -> None:
-    """Compare requests, storage and the Hub, and look whether what is published is fresh.
+    """Compare requests, storage and the Hub, and check that published data is fresh.
 
     An issue says what differs, and another one what is stale; each is closed when all is well again.
 
@@ -195,7 +195,7 @@ def watch(
 
 
 def _drift(session: Session, alerts: Alerts, requested: list[ParsedRequest]) -> list[DatasetStatus]:
-    """The datasets that are not as their requests and the Hub have them."""
+    """Datasets that differ from their requests or from the Hub."""
     from hugflow.download.upstream import with_upstream
     from hugflow.render.drift import drift_body, drifted
     from hugflow.storage.inventory import Inventory
@@ -212,7 +212,7 @@ def _drift(session: Session, alerts: Alerts, requested: list[ParsedRequest]) -> 
 
 
 def _freshness(session: Session, alerts: Alerts, requested: list[ParsedRequest]) -> list[Watched]:
-    """What requests publish on a schedule, and whether it is fresh."""
+    """Check the data that requests publish on a schedule, and open or close the alert about it."""
     from hugflow.model.publish_spec import PublishSpec
     from hugflow.publish.freshness import watch as look
     from hugflow.report.audit import utc_now

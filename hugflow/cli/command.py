@@ -1,4 +1,4 @@
-"""How commands are added to the program: the options that all of them share, and the form of their help."""
+"""Registers commands with the program: options that all commands share, and plain help texts."""
 
 from __future__ import annotations
 

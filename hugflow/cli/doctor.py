@@ -1,4 +1,4 @@
-"""The command that looks for what could go wrong, before it does: doctor."""
+"""The `doctor` command, which checks the installation before a run depends on it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOW_INODES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """One thing that was looked at. `fix` says what to do about it, where there is something to do."""
+    """One finding. `fix` says what to do about it, where there is something to do."""
 
     name: str
     state: Literal["ok", "warning", "problem"]
@@ -125,7 +125,7 @@ def _processed(session: Session) -> Iterator[Diagnosis]:
 
 
 def _writable(name: str, setting: str, folder: Path) -> Diagnosis:
-    """Whether a folder can be written to, or made: looked up, not tried, so that nothing changes."""
+    """Tell if a folder can be written to or created, by its permissions alone: nothing is changed."""
     existing = folder
     while not existing.exists():
         existing = existing.parent

@@ -20,7 +20,7 @@ ONE_SIGNAL_S = 0.05
 
 @dataclass(slots=True)
 class Interrupts:
-    """Whether somebody asked the run to stop, or its time is over.
+    """The state of a run's stop request: none, by signal, or because its time limit was reached.
 
     A run stops within 5 seconds: what takes longer (an answer of the Hub that does not come) is cut off, which is safe
     because rows count as done only once they are durable.
@@ -31,11 +31,11 @@ class Interrupts:
     _asked: threading.Event = field(default_factory=threading.Event)
 
     def should_stop(self) -> bool:
-        """Whether to stop at the next safe moment."""
+        """True once the run is to stop at the next safe moment."""
         return self._asked.is_set()
 
     def stop_after(self, seconds: float) -> None:
-        """Stop as if asked to, once `seconds` have passed; `timed_out` tells that it was the time."""
+        """Request a stop after `seconds`; `timed_out` tells it apart from a signal."""
 
         def stop() -> None:
             self.timed_out = not self._asked.is_set()
@@ -46,7 +46,7 @@ class Interrupts:
         timer.start()
 
     def sleep(self, seconds: float) -> None:
-        """Wait, but not beyond the wish to stop. Raises Paused then."""
+        """Wait, but only until a stop is requested. Raises Paused then."""
         if self._asked.wait(seconds):
             raise Paused(
                 "waiting for the Hub", "the run was asked to stop", "Run the same command again: it continues."
@@ -54,7 +54,7 @@ class Interrupts:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Listen to signals for as long as the block runs.
+        """Handle signals for the duration of the block.
 
         A thread acts on them: a handler runs within whatever the main thread does, where it may wait for a lock that
         this very thread holds, and not at all while that is busy in a library.
@@ -76,7 +76,7 @@ class Interrupts:
             os.close(ear)
 
     def _listen(self, ear: int) -> None:
-        """Act on every signal, until nobody can speak any more."""
+        """Handle each signal until the other end of the pipe is closed."""
         while numbers := os.read(ear, 1):
             self._hear(numbers[0])
 
@@ -100,7 +100,7 @@ _STOPPING = b"\nhugflow: stopping; what is done is kept (once more Ctrl-C ends a
 
 
 def _end_at_once(code: ExitCode) -> None:
-    """End the process without regard to its threads. What was printed is not lost, unless its reader is stuck."""
+    """End the process without waiting for its threads. Output is flushed, unless its reader is stuck."""
     flusher = threading.Thread(target=_flush, daemon=True)
     flusher.start()
     flusher.join(FLUSH_WITHIN_S)

@@ -1,4 +1,4 @@
-"""Where a command's words go: people's text, one JSON object, or the log. Every way out masks secrets."""
+"""Output of commands: text for people, one JSON object, or the log. Secrets are masked in all of them."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ class Output:
             self._write(self.stdout, text)
 
     def command(self, text: str) -> None:
-        """Print lines that the runner of a job is to take as commands; whoever calls has escaped what is in them."""
+        """Print workflow commands for the job's runner; the caller has escaped their values."""
         if not self.json and not self.quiet:
             self._write(self.stdout, text, commands=True)
 
     def complain(self, text: str) -> None:
-        """Print what went wrong."""
+        """Print an error."""
         self._write(self.stderr, text)
 
     def document(self, value: dict[str, Any]) -> None:
-        """Print the one JSON object, if it was asked for."""
+        """Print the one JSON object of `--json`."""
         if not self.json:
             return
         text = encode_json(value, indent=2)
@@ -65,7 +65,7 @@ class Output:
         self._put(self.stdout, (text.replace("##[", "##\\u005b") if self.in_actions else text) + "\n")
 
     def _write(self, stream: TextIO, text: str, *, commands: bool = False) -> None:
-        """Print, whatever the stream's encoding lacks; no-break spaces are for pages, not for what people search."""
+        """Print text, with what the stream cannot encode escaped, and no-break spaces as plain ones, for searches."""
         text = self.redactor.text(text if text.endswith("\n") else text + "\n").replace("\u00a0", " ")
         if self.in_actions and not commands:
             text = no_commands(text)
@@ -81,13 +81,13 @@ class Output:
                 self.unprinted = error
 
     def console(self) -> Console:
-        """A Rich console on stderr: progress is no result."""
+        """A Rich console on stderr, because progress is not a result."""
         from rich.console import Console
 
         return Console(file=self.stderr, highlight=False)
 
     def configure_logging(self, settings: Settings, *, verbose: bool) -> None:
-        """Send the log to stderr, and to LOG_FILE. Libraries are heard from WARNING on, unless `verbose`."""
+        """Send the log to stderr and to LOG_FILE; from libraries only warnings and errors, unless `verbose`."""
         level = logging.DEBUG if verbose else logging.getLevelNamesMapping()[settings.log_level]
         formatter = JsonLines(self.redactor) if settings.log_format == "json" else TextLines(self.redactor)
         handlers: list[logging.Handler] = [_StderrHandler(in_actions=self.in_actions)]
@@ -106,7 +106,7 @@ class Output:
 
 
 def _encodable(text: str, stream: TextIO) -> bool:
-    """Whether the stream can take the text: terminals of old locales lack signs, and names may hold broken UTF-8."""
+    """Tell if the stream can encode the text: old locales lack characters, and names may hold broken UTF-8."""
     try:
         text.encode(stream.encoding or "utf-8")
     except UnicodeEncodeError:
@@ -115,7 +115,7 @@ def _encodable(text: str, stream: TextIO) -> bool:
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
-    """Writes to what stderr is at the moment: a progress bar takes its place, and prints above itself."""
+    """Writes to the current stderr: a progress bar replaces it while it is shown."""
 
     def __init__(self, *, in_actions: bool = False) -> None:
         logging.Handler.__init__(self)

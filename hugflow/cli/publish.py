@@ -1,4 +1,4 @@
-"""Commands that publish to the Hub, and the one that looks how old the published is."""
+"""Commands that publish to the Hub, and `freshness`, which checks the age of published data."""
 
 from __future__ import annotations
 

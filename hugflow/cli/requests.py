@@ -132,7 +132,7 @@ def plan(
     ] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Plan as if nothing were in storage yet.")] = False,
 ) -> None:
-    """Show what requests would do, with facts from the Hub: commit, rows, bytes, licence, room. Changes nothing.
+    """Show what requests would do, with facts from the Hub: commit, rows, bytes, licence, space. Changes nothing.
 
     \b
     Example:
@@ -195,7 +195,7 @@ def _paths(session: Session, files: list[Path] | None) -> list[Path]:
 
 
 def _policy(session: Session) -> Policy:
-    """The policy beside the requests, where there is one: what it refuses by the text alone is never planned."""
+    """The policy file of the checkout, if there is one. Requests that it refuses by their text are not planned."""
     path = session.shell.cwd / FILE
     return parse_policy(path.read_bytes()) if path.is_file() else Policy()
 

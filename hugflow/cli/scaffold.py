@@ -1,4 +1,4 @@
-"""What `hugflow init` puts into a repository."""
+"""Files that `hugflow init` creates in a repository."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ description: Why the team wants this dataset.
 
 
 def scaffold(folder: Path) -> tuple[list[str], list[str]]:
-    """Make the files that are not there yet; returns the paths made, and those that were kept."""
+    """Create the files that do not exist yet; returns the created paths, and those that were kept."""
     files = {
         ".env.example": env_example(),
         ".gitignore": _GITIGNORE,

@@ -1,4 +1,4 @@
-"""The command that works on a pull request: sync."""
+"""The `sync` command, which processes a pull request."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _unlock(session: Session, interrupts: Interrupts, job: PullRequestJob) -> En
 def pull_request_job(
     session: Session, given: ActionsJob, number: int | None, sha: str | None, mode: str = "sync", only: str = ""
 ) -> PullRequestJob:
-    """The job that the options ask for, else the event (of a pull request, or a dispatch). Raises UsageError."""
+    """The job by the options, else by the event (of a pull request, or a dispatch). Raises UsageError."""
     from hugflow.gitops.pull_request import read_pull_request
     from hugflow.gitops.run import PullRequestJob
 
@@ -121,7 +121,7 @@ def pull_request_job(
 
 
 def show_ended(session: Session, command: str, ended: Ended) -> None:
-    """Print the outcome of a run, before its reports are delivered: that may take a while, and be cut off."""
+    """Print the outcome of a run before its reports are delivered, which may take long or be interrupted."""
     from hugflow.render.console import request_text
     from hugflow.report.json_output import request_json, result_json
 

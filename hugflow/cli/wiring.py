@@ -1,4 +1,4 @@
-"""Object wiring: from the process's environment to settings, output, the engine, GitHub and Slack, read top down.
+"""Object wiring: builds settings, output, engine, and GitHub and Slack clients from the process's environment.
 
 Everything is imported where it is used, so that `--help` and `validate` stay quick.
 """
@@ -43,7 +43,7 @@ GH_TIMEOUT_S = 20
 
 @dataclass(slots=True)
 class Shell:
-    """The surroundings of the process, as the entry point found them.
+    """The surroundings of the process at its start.
 
     `export` sets variables that libraries read when they are imported; `end` ends the process at once.
     """
@@ -103,18 +103,18 @@ class Common:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A command with its settings. Makes the parts that it needs."""
+    """A command with its settings. Builds the objects that the command uses."""
 
     shell: Shell
     settings: Settings
 
     @property
     def output(self) -> Output:
-        """Where the command's words go."""
+        """The output of the command."""
         return self.shell.output
 
     def storage(self) -> Storage:
-        """The collection of datasets."""
+        """The datasets in storage."""
         from hugflow.storage.storage_root import Storage
 
         processed = Path(self.settings.processed_root) if self.settings.processed_root else None
@@ -127,7 +127,7 @@ class Session:
         return StateDir(self.shell.cwd / self.settings.state_dir)
 
     def hub(self, interrupts: Interrupts | None = None) -> Hub:
-        """The Hub, ready to be called."""
+        """The configured connection to the Hub."""
         from hugflow.hf_client.http import Hub
 
         found = self.settings.hf_token
@@ -145,7 +145,7 @@ class Session:
         return hub
 
     def reader(self) -> RepositoryReader:
-        """What reads repositories of the Hub, with the limits that the settings set."""
+        """The reader of Hub repositories, with the limits of the settings."""
         from hugflow.hf_client.read.limited_process import ProcessLimits, child_environment
         from hugflow.hf_client.read.repository_reader import RepositoryReader
 
@@ -255,7 +255,7 @@ class Session:
         return f"{self.web_url()}/pull/{number}"
 
     def actor(self) -> str:
-        """Who runs this: the person behind the pull request in CI, else the user of this machine."""
+        """The person behind the pull request in CI, else the user of this machine."""
         try:
             return self.shell.environ.get("GITHUB_ACTOR") or getpass.getuser()
         except (KeyError, OSError):
@@ -263,12 +263,12 @@ class Session:
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def _library_environment(settings: Settings) -> dict[str, str]:
-    """What libraries read once, when they are imported, in this process and in its workers."""
+    """Variables that libraries read once, at import, in this process and in its workers."""
     return {
         "HF_ENDPOINT": settings.hf_endpoint,
         "HF_HUB_DOWNLOAD_TIMEOUT": str(int(settings.read_timeout) or 1),
@@ -297,12 +297,12 @@ def _is_secret(name: str) -> bool:
 
 
 def stderr_is_terminal() -> bool:
-    """Whether a person watches."""
+    """True when stderr is a terminal, so that a person sees progress."""
     return sys.stderr.isatty()
 
 
 def refuse_workspace(session: Session, job: ActionsJob) -> None:
-    """Refuse to keep datasets or state in the workspace: the next checkout deletes whatever is in there."""
+    """Refuse datasets or state in the workspace: the next checkout deletes every file in it."""
     if job.workspace is None:
         return
     workspace = job.workspace.resolve()
@@ -343,7 +343,7 @@ def github(session: Session, *, retries: int | None = None) -> GitHub:
 
 
 def _gh_token() -> str:
-    """The token of the `gh` program, if it is there and logged in."""
+    """The token of the `gh` program, if it is installed and logged in."""
     try:
         done = subprocess.run(
             ["gh", "auth", "token"],  # noqa: S607 - wherever the user has it
@@ -360,12 +360,12 @@ def _gh_token() -> str:
 
 @dataclass(slots=True)
 class Relay:
-    """A reporter that hands events on to reporters that join it later: the pull request's is made from its plan."""
+    """A reporter that forwards events to reporters that join later: the pull request's reporter needs the plan."""
 
     reporters: list[Reporter] = field(default_factory=list)
 
     def __call__(self, event: Event) -> None:
-        """Hand the event on."""
+        """Forward the event."""
         for reporter in self.reporters:
             reporter(event)
 
@@ -384,7 +384,7 @@ class PullRequestWiring:
     quiet: GitHub
 
     def start_reporter(self, view: PullRequestView) -> PullRequestReporter:
-        """The reporter of the pull request; from now on it hears all events."""
+        """Create the reporter of the pull request, which receives all events from now on."""
         from hugflow.gitops.reporter import Pace, PullRequestReporter
 
         settings = self.session.settings
@@ -408,7 +408,7 @@ class PullRequestWiring:
 def pull_request_wiring(
     session: Session, interrupts: Interrupts, heading: str, url: str = "", options: Options | None = None
 ) -> Iterator[PullRequestWiring]:
-    """Wire a run on GitHub; at its end, deliver the reports that still wait, or warn about them."""
+    """Wire a run on GitHub; at its end, deliver the remaining reports, or warn about them."""
     from hugflow.gitops.run import RequestRunner
     from hugflow.report.outbox import GITHUB_LIMITS, SLACK_LIMITS, Outbox
     from hugflow.slack import Heading
@@ -456,7 +456,7 @@ def _slack(session: Session, outbox: Outbox, heading: Heading) -> SlackReporter 
 
 
 def slack_channel(session: Session) -> Channel | None:
-    """Where Slack messages go by the settings: a bot's channel, a webhook, or nowhere."""
+    """The destination of Slack messages by the settings: a bot's channel, a webhook, or None."""
     from hugflow.slack import BotChannel, WebhookChannel
 
     settings = session.settings

@@ -1,1 +1,1 @@
-"""The settings, and the places that they come from."""
+"""Settings: their definitions, and loading from environment, files and command line."""

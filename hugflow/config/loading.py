@@ -1,4 +1,4 @@
-"""Settings from the environment, `.env`, the configuration file and the command line; messages for wrong values."""
+"""Loads settings from the environment, `.env`, the configuration file and the command line, with clear messages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DOTENV: Final = ".env"
 
 @dataclass(frozen=True, slots=True)
 class _SettingText:
-    """A value as somebody wrote it, and where. `variable` is the name it was written under."""
+    """The text of a setting and its origin. `variable` is the name under which it was set."""
 
     variable: str
     text: str
@@ -150,7 +150,7 @@ def _unknown(place: str, name: str) -> str:
 
 
 def _chosen(places: tuple[Mapping[str, _SettingText], ...]) -> Iterator[tuple[str, _SettingText]]:
-    """The value that counts for each setting that has one: by the order of its names, then by that of the places."""
+    """The effective text of each setting: by the order of its names, then by that of the places."""
     for field in Settings.model_fields:
         candidates = (place[name] for name in names(field) for place in places if name in place)
         given = next((one for one in candidates if one.text.strip()), None)
@@ -172,7 +172,7 @@ def _refuse_object_stores(given: Mapping[str, _SettingText]) -> None:
 
 
 def _expanded(field: str, text: str, environ: Mapping[str, str]) -> str:
-    """The value without the spaces around it, and a path with its `~` written out."""
+    """The value without surrounding spaces, and for a path with `~` expanded."""
     return _home(text.strip(), environ) if is_path(field) else text.strip()
 
 
@@ -200,7 +200,7 @@ def _problem(details: Any, given: Mapping[str, _SettingText]) -> str:
 
 
 def _between(values: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong between settings; `values` are not validated yet."""
+    """Problems between settings, such as one folder for two purposes; `values` are not validated yet."""
     if "slack_bot_token" in values and "slack_channel" not in values:
         yield "SLACK_CHANNEL: is missing; SLACK_BOT_TOKEN needs the channel to write to"
     fields = ("storage_root", "processed_root", "state_dir")

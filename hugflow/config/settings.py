@@ -1,4 +1,4 @@
-"""Which settings there are: names, types, defaults, meanings. Docs and `.env.example` are made from them."""
+"""All settings: names, types, defaults, descriptions. Docs and `.env.example` are generated from them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ALIASES = {
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What a setting takes, in words; stands in messages after "must be"."""
+    """Description of the values that a setting accepts; follows "must be" in messages."""
 
     words: str
 
@@ -72,7 +72,7 @@ LogFormat = Annotated[Literal["text", "json"], BeforeValidator(str.lower)]
 
 
 class Settings(BaseModel):
-    """All settings, checked and frozen. Secrets show themselves in no form of output."""
+    """All settings, checked and frozen. Secrets are never part of its text forms."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
@@ -173,7 +173,7 @@ class Settings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting, for people: its variable, its default as text, what it takes, what it means, its other names."""
+    """One setting for documentation: variable, default, accepted values, meaning, other names."""
 
     name: str
     default: str
@@ -189,7 +189,7 @@ def names(field: str) -> tuple[str, ...]:
 
 
 def is_path(field: str) -> bool:
-    """Whether a setting names a file or folder, so that `~` in it is the home directory."""
+    """True for a setting that names a file or folder, so that `~` in it is the home directory."""
     return _PATH in _metadata(Settings.model_fields[field])
 
 
@@ -247,7 +247,7 @@ def _limits(metadata: list[Any]) -> str:
 
 
 def _metadata(info: FieldInfo) -> list[Any]:
-    """Everything that is noted about a setting's type, also inside `... | None`."""
+    """All metadata in the annotation of a setting, also inside `... | None`."""
     return [*info.metadata, *_notes(info.annotation)]
 
 
@@ -259,6 +259,6 @@ def _notes(annotation: Any) -> Iterator[Any]:
 
 
 def _types(annotation: Any) -> list[Any]:
-    """The plain types and the literal values that an annotation is made of."""
+    """The plain types and the literal values in an annotation."""
     arguments = get_args(annotation)
     return [each for argument in arguments for each in _types(argument)] if arguments else [annotation]

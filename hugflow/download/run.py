@@ -241,7 +241,7 @@ class DownloadRun:
         return nullcontext(fetch)
 
     def _should_stop(self) -> bool:
-        """Whether to stop; asked often, so it also looks at the disk once a second. Raises StorageFault."""
+        """Tell if the run has to stop; called often, it checks free disk space once a second. Raises StorageFault."""
         now = time.monotonic()
         if now - self._last_disk_check >= DISK_CHECK_EVERY_S:
             self._last_disk_check = now

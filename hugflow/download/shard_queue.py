@@ -33,7 +33,7 @@ PIECES_OF_A_GROUP = 64
 
 
 def is_pending(shard: Shard, skipped: RowRanges) -> bool:
-    """Whether a shard has rows to convert, or may have (its rows are not counted)."""
+    """True for a shard that has, or may have, rows to convert (if its rows are not counted)."""
     if shard.first_row is None:
         return True
     return next(skipped.missing(shard.first_row, shard.first_row + shard.rows), None) is not None
@@ -160,7 +160,7 @@ class ShardQueue:
 
     @property
     def exhausted(self) -> bool:
-        """Whether no slice will come any more."""
+        """True when no further slice will come."""
         return not self._slices and not self._pending
 
     def _place(self, index: int, path: Path) -> None:

@@ -124,7 +124,7 @@ class RowStatus:
         struct.pack_into("q", self._memory, 16, 1)
 
     def should_stop(self) -> bool:
-        """Whether the worker was asked to stop."""
+        """True once the worker is to stop."""
         return bool(struct.unpack_from("q", self._memory, 16)[0])
 
 

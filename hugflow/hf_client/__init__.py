@@ -1,1 +1,1 @@
-"""The Hugging Face Hub: the only package that imports `huggingface_hub` and `datasets`."""
+"""Client for the Hugging Face Hub: the only package that imports `huggingface_hub` and `datasets`."""

@@ -1,4 +1,4 @@
-"""Splits of data files by their names and by a card's configs, as `datasets` finds them."""
+"""Assigns data files to splits by their names and by a card's configs, as `datasets` does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ROOT = "root/"
 
 
 def splits_by_name(names: Iterable[str]) -> dict[str, list[str]]:
-    """The names of each split: by `train`, `test`, `dev` and the like in them; all are `train` where none has one.
+    """The names of each split, by `train`, `test`, `dev` and the like in them; without any of these, all are `train`.
 
     Names are paths with `/`. Those that no split has are left out. Raises ValueError for a split that cannot exist.
     """
@@ -26,7 +26,7 @@ def splits_by_name(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def splits_by_patterns(data_files: Any, names: Iterable[str]) -> dict[str, list[str]]:
-    """The names of each split by the `data_files` of a card's config. Raises ValueError for what is no such field."""
+    """The names of each split by the `data_files` of a card's config. Raises ValueError for an invalid field."""
     found = _matcher(list(names))
     patterns = {split: [str(one).removeprefix("./") for one in some] for split, some in _patterns(data_files).items()}
     return {split: _matching(found, some) for split, some in patterns.items()}

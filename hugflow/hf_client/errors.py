@@ -1,4 +1,4 @@
-"""The error catalogue of the Hub: what its library's errors and HTTP statuses mean for a person, as typed errors."""
+"""Error catalogue of the Hub: translates its library's errors and HTTP statuses to typed errors with explanations."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ HUB_ERRORS = (
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and what it was raised from; `datasets` wraps the Hub's errors in its own."""
+    """The error and its causes; `datasets` wraps the Hub's errors in its own."""
     seen: BaseException | None = error
     while seen is not None:
         yield seen
@@ -66,7 +66,7 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def explain(doing: str, error: BaseException, *, has_token: bool, writing: str = "") -> HugflowError:
-    """The error of ours that says what an error of the Hub (or of the way to it) means for a person."""
+    """Translate an error of the Hub, or of the connection to it, to a typed error with an explanation."""
     # an answer speaks for itself: behind it in the chain stands what it happened to be asked after
     causes = [error] if isinstance(error, HfHubHTTPError | httpx2.HTTPError) else list(chain(error))
     for cause in causes:
@@ -127,7 +127,7 @@ def _explain_answer(doing: str, error: HfHubHTTPError, *, has_token: bool, writi
 def explain_status(
     doing: str, status: int, said: str, *, has_token: bool, writing: str = "", wait_s: float | None = None
 ) -> HugflowError:
-    """The error of ours for a status of HTTP; `said` is what the Hub says, `wait_s` when it wants to be asked again."""
+    """Translate an HTTP status to a typed error; `said` is the Hub's message, `wait_s` its time to wait."""
     if writing:
         refusal = _explain_write(doing, status, said, has_token=has_token, repo_id=writing)
         if refusal is not None:
@@ -164,7 +164,7 @@ def explain_status(
 
 
 def _explain_write(doing: str, status: int, said: str, *, has_token: bool, repo_id: str) -> HugflowError | None:
-    """What refusals mean for who publishes to `repo_id`; None for what means the same for everybody."""
+    """The meaning of a refusal for a publish to `repo_id`; None where writing adds nothing to the general meaning."""
     owner = repo_id.partition("/")[0]
     if status == HTTPStatus.UNAUTHORIZED:
         why = "the Hub does not take the token" if has_token else "there is no token"
@@ -206,7 +206,7 @@ _ACCESS_FIX = (
 
 
 def gated(doing: str, *, has_token: bool) -> AuthenticationError:
-    """The error for a dataset whose owners have not let this account in."""
+    """The error for a dataset whose owners have not granted access to this account."""
     return AuthenticationError(
         doing,
         "the dataset is gated: its owners grant access to accounts, and yours has none yet",
@@ -249,7 +249,7 @@ def _retriable(doing: str, status: int, wait_s: float | None) -> Transient:
 
 
 def retry_after_s(value: str | None) -> float | None:
-    """Seconds to wait by a Retry-After header, which holds seconds or a date (RFC 9110, 10.2.3)."""
+    """Seconds to wait by a Retry-After header, which has seconds or a date (RFC 9110, 10.2.3)."""
     if value is None:
         return None
     if value.strip().isdigit():
@@ -268,5 +268,5 @@ def _short(error: BaseException) -> str:
 
 
 def _without_queries(text: str) -> str:
-    """The text without what follows `?` in addresses: addresses of uploads are signed there."""
+    """The text without the query parts of URLs: upload URLs are signed there."""
     return re.sub(r"(https?://[^\s?'\"]+)\?[^\s'\"]*", r"\1", text)

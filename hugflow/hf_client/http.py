@@ -32,7 +32,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """Where the Hub is and how patiently it is called. Making one touches nothing.
+    """Connection settings for the Hub: address, token, timeouts and retries. Creating one does no I/O.
 
     `sleep` waits between attempts; a run passes one that ends early (by raising) when the run is asked to stop.
     """
@@ -93,7 +93,7 @@ class Hub:
         self.sleep(seconds)
 
     def _goes_on(self, error: Transient, attempt: int) -> bool:
-        """Whether there is another attempt after this error; marks the one that ends the attempts."""
+        """Decide on another attempt after this error; marks the error that ends the attempts."""
         if "attempts" in error.__dict__:
             return False
         if attempt == self.max_retries:

@@ -1,4 +1,4 @@
-"""The Hub as its own library finds it, for programs that use Hugflow as a library: nobody reads settings for them."""
+"""Connection to the Hub with the defaults of its library, for programs that import Hugflow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hugflow.hf_client.http import Hub
 
 
 def ambient_hub(token: str | None = None, endpoint: str | None = None) -> Hub:
-    """A Hub ready to be called. What is left out is as the library has it: HF_ENDPOINT, HF_TOKEN, the login's token."""
+    """A connection to the Hub; defaults are the library's own: HF_ENDPOINT, HF_TOKEN, the login's token."""
     hub = Hub(endpoint=(endpoint or constants.ENDPOINT).rstrip("/"), token=token or get_token())
     hub.connect()
     return hub

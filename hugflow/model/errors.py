@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 
 class ExitCode(IntEnum):
-    """What the process tells its caller; documented in `hugflow --help` and docs/exit-codes.md."""
+    """Exit codes of the process; documented in `hugflow --help` and docs/exit-codes.md."""
 
     DONE = 0
     FAILED = 1
@@ -27,7 +27,7 @@ class ExitCode(IntEnum):
 
 
 class HugflowError(Exception):
-    """The root of the tree.
+    """Base class of all errors of Hugflow.
 
     `doing` is what was being attempted ("resolving the revision of acme/speech"), `problem` what is wrong,
     `fix` what a person can do next. `reason` is a stable, machine-readable word for `--json` and reports.
@@ -62,13 +62,13 @@ def _restored(kind: type[HugflowError], args: tuple[Any, ...], state: dict[str, 
 
 
 class Transient(HugflowError):
-    """The same call may succeed later: a reset, a time-out, a 5xx."""
+    """A failure that may pass, so that the same call can succeed later: a reset, a time-out, a 5xx."""
 
     default_reason = "transient"
 
 
 class RetryAfter(Transient):
-    """The other side said when to come back; `seconds` is its answer."""
+    """A transient failure with the server's time to wait, in `seconds`."""
 
     default_reason = "rate_limited"
 
@@ -93,7 +93,7 @@ class HubUnavailable(Transient):
 
 
 class RateLimited(Transient):
-    """The Hub was asked too often (429). `seconds` is how long it wants to be left alone, where it says so."""
+    """Too many requests to the Hub (429). `seconds` is the time to wait, where the Hub gives it."""
 
     default_reason = "rate_limited"
 
@@ -112,13 +112,13 @@ class RateLimited(Transient):
 
 
 class Conflict(Transient):
-    """Somebody else changes the repository on the Hub at the same time (409, 412)."""
+    """A concurrent change of the repository on the Hub (409, 412)."""
 
     default_reason = "hub_conflict"
 
 
 class Terminal(HugflowError):
-    """A person has to change the request, the data, a token or a setting: trying the same thing again cannot help."""
+    """A person has to change the request, the data, a token or a setting: a retry cannot help."""
 
     exit_code = ExitCode.CHANGE_NEEDED
     default_reason = "failed"
@@ -131,38 +131,38 @@ class TryAgain(Terminal):
 
 
 class Bug(HugflowError):
-    """An error of Hugflow itself, which nobody expected."""
+    """An unexpected error, caused by Hugflow itself."""
 
     exit_code = ExitCode.BUG
     default_reason = "unexpected"
 
 
 class AuthenticationError(Terminal):
-    """The token is missing, wrong, or has not the right (401, 403, gated)."""
+    """The token is missing, invalid, or lacks a permission (401, 403, gated)."""
 
     default_reason = "authentication"
 
 
 class Forbidden(AuthenticationError):
-    """The token is good, but has not the right to do this (403)."""
+    """The token is valid, but lacks the permission for this call (403)."""
 
     default_reason = "forbidden"
 
 
 class TooLarge(Terminal):
-    """The Hub takes no request of this size, and it cannot be split any further (413)."""
+    """The Hub refuses a request of this size, and it cannot be split any further (413)."""
 
     default_reason = "payload_too_large"
 
 
 class QuotaExceeded(Terminal):
-    """The account's or organisation's room on the Hub is used up (507)."""
+    """The storage quota of the account or organisation on the Hub is used up (507)."""
 
     default_reason = "storage_quota"
 
 
 class MovedHead(TryAgain):
-    """Somebody else changed the very files that were about to be published: `paths`, up to the commit `sha`."""
+    """A concurrent commit changed files that were about to be published: `paths`, up to the commit `sha`."""
 
     default_reason = "moved_head"
 
@@ -175,7 +175,7 @@ class MovedHead(TryAgain):
 
 
 class MissingUploads(TryAgain):
-    """The Hub does not have (any more) what was uploaded for `paths`: it must be uploaded again."""
+    """The Hub no longer has the uploads for `paths`: they must be sent again."""
 
     default_reason = "missing_uploads"
 
@@ -201,7 +201,7 @@ class UsageError(Terminal):
 
 
 class InvalidRequest(Terminal):
-    """A request file, or what it asks for, cannot be right. `field` names the field of the request to change."""
+    """An invalid request, by its text or by what it names. `field` is the field to change."""
 
     default_reason = "invalid_request"
 
@@ -220,13 +220,13 @@ class InvalidRequest(Terminal):
 
 
 class UnsupportedData(InvalidRequest, TypeError):
-    """A program gave something to the Python API that is no table, split or path."""
+    """A value passed to the Python API that is no table, split or path."""
 
     default_reason = "unsupported_data"
 
 
 class UnreadableSource(Terminal):
-    """What a dataset's owners published cannot be read, or not within the limits for reading it."""
+    """A source dataset that cannot be read, or not within the limits for reading it."""
 
     default_reason = "unreadable"
 
@@ -238,7 +238,7 @@ class NotFoundError(InvalidRequest):
 
 
 class NeedsApproval(Terminal):
-    """The policy asks for a person's consent first."""
+    """The policy requires an approval first."""
 
     exit_code = ExitCode.NEEDS_APPROVAL
     default_reason = "needs_approval"
@@ -252,14 +252,14 @@ class Locked(Transient):
 
 
 class StorageFault(HugflowError):
-    """The disk is full, read-only or broken, or what stands on it is not what was put there."""
+    """The disk is full, read-only or broken, or its contents are not what Hugflow wrote."""
 
     exit_code = ExitCode.STORAGE_FAULT
     default_reason = "storage"
 
 
 class Paused(HugflowError):
-    """The run was asked to stop; its state is saved and the next run continues."""
+    """The run was stopped on request; its state is saved and the next run continues."""
 
     exit_code = ExitCode.PAUSED
     default_reason = "paused"

@@ -1,4 +1,4 @@
-"""What happens during a run, as frozen facts for reporters.
+"""Events of a run, as frozen records for reporters.
 
 The engine says what happened and names no reporter; consoles, pull requests, Slack and logs listen. A reporter is any
 callable that takes an event. It must not block for long and must not raise; the orchestrator turns what it raises
@@ -20,7 +20,7 @@ Status = Literal["complete", "partial", "paused", "failed", "unchanged", "remove
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """A request begins. `plan` says what will be done."""
+    """Start of a request, with its plan."""
 
     request: str
     plan: Plan
@@ -28,7 +28,7 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Rows were committed durably. Counts are of the whole dataset, `new_*` of this run."""
+    """Rows recorded durably. Counts are of the whole dataset, `new_*` of this run."""
 
     request: str
     name: str
@@ -64,7 +64,7 @@ class RowFailed:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something a person should know, which stopped nothing."""
+    """A warning, which does not stop the run."""
 
     request: str
     message: str
@@ -72,7 +72,7 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class FailedRow:
-    """A row that failed, as results list it."""
+    """A failed row in the lists of results."""
 
     row: int
     reason: str
@@ -90,7 +90,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one request ended.
+    """Result of one request.
 
     `rows_without_audio` counts rows whose audio is null in the source, `clipped_clips` sounds with samples beyond full
     scale, `silent_clips` those of digital silence (a copied MP3 is not measured).
@@ -131,7 +131,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
-    """A request ended, one way or another. It is the last event of its request."""
+    """End of a request, with its result: the last event of each request."""
 
     result: Result
 
@@ -142,7 +142,7 @@ Reporter = Callable[[Event], None]
 
 @dataclass(slots=True)
 class Fanout:
-    """Hands every event to every reporter; what a reporter raises never reaches the data work.
+    """Passes every event to every reporter; errors of a reporter never reach the data work.
 
     The first failure of each reporter becomes a `Warned` event for the others.
     """

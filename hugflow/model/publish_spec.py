@@ -1,4 +1,4 @@
-"""What a publish request asks for: which local tables become which configs and splits of a repository on the Hub."""
+"""Specs of publish requests: the local tables, and the configs and splits of a Hub repository that they become."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ Splits = Annotated[dict[PublishedSplit, DataPath], Field(min_length=1)]
 
 
 def _repeated(values: Any) -> list[int]:
-    """The places of values that stand earlier in the list already; `values` may be anything."""
+    """The places of values that occur earlier in the list; `values` may be anything."""
     if not isinstance(values, list | tuple):
         return []
     return [place for place, value in enumerate(values) if isinstance(value, str) and value in values[:place]]
@@ -217,7 +217,7 @@ def _own_names(tables: Any) -> Iterator[Rule]:
 
 
 class Quality(Spec):
-    """What must hold for a table before anything of the request is published."""
+    """Conditions that a table must meet before anything of the request is published."""
 
     not_null: Columns | None = None
     """Columns without missing values."""
@@ -237,7 +237,7 @@ class Quality(Spec):
 
 
 class _Source(Spec):
-    """The fields that say where one table comes from and what is known of it."""
+    """The fields of the location and the description of one table."""
 
     path: DataPath | None = None
     """A file, a folder or a glob with the table's data, inside the repository or PUBLISH_ROOT."""

@@ -20,7 +20,7 @@ class RowRanges:
             self.add(first, last)
 
     def add(self, first: int, last: int | None = None) -> None:
-        """Add the rows `first`..`last` (inclusive; only `first` without `last`); what is there already stays."""
+        """Add the rows `first`..`last` (inclusive; only `first` without `last`); existing rows stay."""
         last = first if last is None else last
         if first < 0 or last < first:
             raise ValueError(f"not a range of rows: [{first}, {last}]")
@@ -41,7 +41,7 @@ class RowRanges:
             self.add(row)
 
     def discard(self, row: int) -> None:
-        """Take one row out, if it is there."""
+        """Remove one row, if present."""
         i = bisect_left(self._lasts, row)
         if i == len(self._firsts) or self._firsts[i] > row:
             return

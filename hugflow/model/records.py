@@ -1,4 +1,4 @@
-"""What a worker is told of encoding, and what it tells of a row.
+"""Records that pass between the engine and its workers: encoder settings, and the result of each row.
 
 Plain classes, without pydantic: a worker process imports this at its start, which takes half of the time so.
 """
@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class EncoderSettings:
-    """What decides the bytes of an MP3; part of the plan, because a resume must not mix two of them."""
+    """Settings that determine the bytes of an MP3; part of the plan, because a resume must not mix two of them."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
@@ -21,7 +21,7 @@ class EncoderSettings:
 
 
 class RowRecord(NamedTuple):
-    """How one row ended. `status` "no_audio" is a row whose audio is null in the source: it has a JSON file only.
+    """Result of one row. `status` "no_audio" is a row whose audio is null in the source: it has a JSON file only.
 
     Hashes are SHA-256 in hexadecimal; `samples` counts mono samples at `sample_rate` (Hz). `peak` is the largest 16-bit
     sample without its sign: 0 is silence, None means not measured (a copied MP3, a row written by an older version).

@@ -1,4 +1,4 @@
-"""The kinds of value that requests are made of, and the base of all specs: strict, frozen, every problem at once.
+"""Value types of requests, and the base of all specs: strict, frozen, all problems reported at once.
 
 Each type refuses with a sentence that begins with "must" and says what would be right; it never repeats the value,
 which may be hostile. The patterns beside the types are for editors (JSON Schema): they accept all that the types
@@ -141,7 +141,7 @@ def _path(value: str) -> str:
 
 
 def _editor(pattern: str, *examples: str, max_length: int | None = None) -> Any:
-    """What an editor is told about a text type; only `max_length` is enforced here, the rest by the type's check."""
+    """JSON Schema keywords of a text type, for editors; here only `max_length` is enforced, the rest by its check."""
     return Field(max_length=max_length, examples=list(examples) or None, json_schema_extra={"pattern": pattern})
 
 
@@ -217,14 +217,14 @@ def _broken(place: tuple[str | int, ...], sentence: str) -> InitErrorDetails:
 
 
 def _own_problems(error: ValidationError) -> Iterator[Any]:
-    """Leave out that a list or group is too short where it only is because all that is in it is wrong."""
+    """Leave out that a list or group is too short where all of its items are invalid."""
     details = error.errors(include_url=False)
     around = {each["loc"][:depth] for each in details for depth in range(len(each["loc"]))}
     return (each for each in details if each["type"] != "too_short" or each["loc"] not in around)
 
 
 def _again(details: Any) -> InitErrorDetails:
-    """Turn a reported error back into one that can be raised: rules between fields are not known to pydantic."""
+    """Turn a reported error back into one that can be raised: rules between fields are unknown to pydantic."""
     context = details.get("ctx", {})
     custom = details["type"] == BETWEEN_FIELDS
     problem = PydanticCustomError(BETWEEN_FIELDS, "{sentence}", context) if custom else details["type"]

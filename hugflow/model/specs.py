@@ -1,4 +1,4 @@
-"""What a request asks for, validated and frozen, and the name under which storage knows it."""
+"""Specs of requests, validated and frozen, and the names of datasets in storage."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class AddSpec(Request):
         return storage_name(self.hf_id, self.subset, self.split, self.revision)
 
     def names(self, field: str) -> bool:
-        """Whether the request itself names `field`, rather than taking its default."""
+        """True when the request itself sets `field`, rather than taking its default."""
         return field in self.model_fields_set
 
 
@@ -80,7 +80,7 @@ class RemoveSpec(Request):
             yield ("split",), "must be left out with `target: hub`: it deletes a config with all its splits"
 
     def matches(self, identity: DatasetIdentity) -> bool:
-        """Whether a dataset in storage is one that this request speaks of."""
+        """True when a dataset in storage is one that this request selects."""
         return (
             self.hf_id == identity.hf_id
             and (self.subset is None or self.subset == identity.subset)
@@ -94,7 +94,7 @@ SPECS: dict[Kind, type[Spec]] = {"add": AddSpec, "remove": RemoveSpec, "publish"
 
 
 class DatasetIdentity(BaseModel):
-    """Which dataset a folder in storage holds."""
+    """Repository, config, split and revision of a dataset in storage."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     hf_id: str
@@ -114,7 +114,7 @@ class DatasetIdentity(BaseModel):
 
 
 def is_storage_name(name: str) -> bool:
-    """Whether a text can be a name that `storage_name` gives: one safe path component, which is not hidden."""
+    """Tell if a text can be a name that `storage_name` gives: one safe path component, which is not hidden."""
     return re.fullmatch(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*", name) is not None and len(name) <= MAX_NAME_BYTES
 
 
@@ -152,7 +152,7 @@ def _joined(parts: list[str]) -> str:
 
 
 def _escape(part: str) -> str:
-    """Escape what is unsafe, and every `_` that could be taken for a part of the separator."""
+    """Escape unsafe characters, and every `_` that could be read as part of the separator."""
     safe = "".join(
         character if re.match(r"[A-Za-z0-9._-]", character) else "".join(f"~{byte:02x}" for byte in character.encode())
         for character in part

@@ -19,7 +19,7 @@ MAX_FILES = 100
 def differences(
     state: BranchState, final: Sequence[FinalTable], gone: Sequence[HubConfig], changes: Changes, spec: SpecJson
 ) -> Iterator[Difference]:
-    """What a publish adds, changes, removes or moves, and what stays although the request does not name it."""
+    """Changes that a publish makes, and parts of the repository that stay although the request does not name them."""
     before = state.spec.version if state.spec else None
     if before != spec.version:
         yield Difference(

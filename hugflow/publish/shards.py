@@ -27,7 +27,7 @@ from hugflow.publish.sources.tables import Source
 from hugflow.storage.disk import faults
 
 LAYOUT = f"2, pyarrow {pa.__version__}"
-"""Changes when the same rows would give other bytes."""
+"""Part of each shard's identity; raise it when the same rows would give other bytes."""
 
 # A group is measured without what parquet adds to the values (dictionaries, levels): far enough below 100 MB.
 GROUP_BYTES = 64_000_000

@@ -119,7 +119,7 @@ class BranchState:
         return self.head.files if self.head else {}
 
     def upload(self, path: str) -> Upload:
-        """What a commit needs to give a shard another name."""
+        """The upload with which a commit gives a shard another name."""
         file = self.files[path]
         return Upload(file.size_bytes, file.sha256) if file.sha256 is not None else self.contents[path]
 

@@ -1,1 +1,1 @@
-"""From the YAML of a request file to a validated spec: parser, messages, validation, JSON Schema, policy."""
+"""Request files: YAML parser, validated specs, messages, JSON Schema, policy."""

@@ -1,4 +1,4 @@
-"""From a request file to a spec, or to every problem of it with line and column. Reads files, and nothing else."""
+"""Parses a request file to a spec, or to all of its problems with line and column. Does no other I/O."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _KEPT_BESIDE_REQUESTS = frozenset({".gitkeep", "README.md"})
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """Something that is wrong in a request file, and what would be right.
+    """One problem of a request file, and its correction.
 
     `line` and `column` count from 1. `path` is as it was given; `str()` escapes what is not harmless in it.
     """
@@ -43,7 +43,7 @@ class Problem:
 
 
 class InvalidRequestFile(InvalidRequest):
-    """One or more request files cannot be right; `problems` has all that is wrong with them, in order."""
+    """One or more invalid request files; `problems` has all of their problems, in order."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(problems))
@@ -58,7 +58,7 @@ class InvalidRequestFile(InvalidRequest):
 
 @dataclass(frozen=True, slots=True)
 class ParsedRequest:
-    """A spec, the file it stands in, and where each of its fields stands there.
+    """A spec, its file, and the position of each of its fields.
 
     `positions` has each value of the file by its place (`("tables", 0, "name")`); fields that took their default are
     not in it. It is empty for a spec that was not read from a file.
@@ -70,30 +70,30 @@ class ParsedRequest:
 
     @property
     def kind(self) -> Kind:
-        """What the request asks for."""
+        """The kind of the request."""
         return self.spec.kind
 
     def at(self, *loc: str | int) -> Position:
-        """Return where the field stands; for one that the file does not name, where the fields around it begin."""
+        """Return the position of the field; for an absent one, that of the group around it."""
         while loc and loc not in self.positions:
             loc = loc[:-1]
         return self.positions.get(loc, Position(1, 1))
 
     def at_field(self, field: str | None) -> Position:
-        """Return where the field stands that an error names, such as `tables[0].quality`, or what is around it."""
+        """Return the position of a field named in an error, such as `tables[0].quality`, or of the group around it."""
         named = {label(loc): loc for loc in self.positions}
         while field and field not in named:
             field = field[: max(field.rfind("."), field.rfind("["), 0)]
         return self.at(*named[field]) if field else self.at()
 
     def problem(self, *loc: str | int, message: str) -> Problem:
-        """Say what is wrong with the field at `loc`, at its line and column."""
+        """Build the problem of the field at `loc`, with line and column."""
         at = self.at(*loc)
         return Problem(self.path, at.line, at.column, label(loc) or WHOLE_FILE, message)
 
 
 def kind_of(path: str | PurePath) -> Kind | None:
-    """Tell from its directory what the request at `path` asks for; the file's name never decides.
+    """Tell the kind of the request at `path` by its directory; the file's name never decides.
 
     None for the few files that may stand beside requests (`.gitkeep`, `README.md`). A path that is relative and
     begins with `requests/` is taken from the repository's root. InvalidRequestFile for a path that is no request's.
@@ -132,7 +132,7 @@ def parse(text: bytes, path: str, kind: Kind | None = None) -> ParsedRequest:
 
 
 def load(path: Path, kind: Kind | None = None) -> ParsedRequest:
-    """Read a request file. Raises InvalidRequestFile, also for whatever is not a regular file of at most 64 KiB."""
+    """Read a request file. Raises InvalidRequestFile, also for anything but a regular file of at most 64 KiB."""
     kind = kind or kind_of(path)
     try:
         text = _read_regular_file(path)
@@ -156,7 +156,7 @@ def load_all(paths: Iterable[Path]) -> tuple[list[ParsedRequest], list[Problem]]
 
 
 def _read_regular_file(path: Path) -> bytes:
-    """Read at most one byte more than is allowed; a link is not followed, a FIFO is not waited for."""
+    """Read at most one byte more than is allowed; does not follow links, and does not wait for a FIFO."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         mode = os.fstat(descriptor).st_mode
@@ -190,7 +190,7 @@ def _misplaced(path: str | PurePath, message: str) -> InvalidRequestFile:
 
 
 def _is_nested(path: PurePosixPath) -> bool:
-    """Whether the path goes on below a folder of requests."""
+    """True when the path continues below a folder of requests."""
     if not path.is_absolute() and path.parts[:1] == (_ROOT,):
         return len(path.parts) > 3  # noqa: PLR2004 - requests / add / name.yaml
     folders = path.parts[:-2]

@@ -1,4 +1,4 @@
-"""The JSON Schemas of requests, for editors, and of spec.json, for its readers: made from the models themselves."""
+"""JSON Schemas of requests, for editors, and of spec.json, for its readers: generated from the models."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def json_schema(kind: Kind) -> dict[str, Any]:
 
 
 def spec_json_schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of spec.json as it stands in a repository that Hugflow alone publishes to.
+    """Return the JSON Schema (2020-12) of spec.json in a repository that only Hugflow publishes to.
 
     Fields that are not named in it are allowed everywhere: other programs may add their own.
     """
@@ -147,7 +147,7 @@ def spec_json_schema() -> dict[str, Any]:
 
 
 def _given(field: dict[str, Any]) -> dict[str, Any]:
-    """A field as it is written: left out where it has no value, and never null."""
+    """The schema of a field that is left out when it has no value, and is never null."""
     kind, choices = field.get("type"), field.get("anyOf", [])
     rest = {key: each for key, each in field.items() if key != "default"}
     if isinstance(kind, list) and kind[1:] == ["null"]:
@@ -159,12 +159,12 @@ def _given(field: dict[str, Any]) -> dict[str, Any]:
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Return every schema by the name that `hugflow schema` gives it."""
+    """Return every schema by its name in `hugflow schema`."""
     return {**{kind: json_schema(kind) for kind in SPECS}, SPEC_JSON: spec_json_schema()}
 
 
 def file_name(kind: str) -> str:
-    """Name the file in which the schema of `kind` stands."""
+    """Name the file of the schema of `kind`."""
     return f"{kind}.schema.json"
 
 
@@ -174,7 +174,7 @@ def text(kind: str) -> str:
 
 
 def _tidy(schema: Any) -> Any:
-    """Rewrite what pydantic writes so that editors show what people need, and check keys as well."""
+    """Simplify pydantic's schema for editors, and add checks of keys."""
     if isinstance(schema, list):
         return [_tidy(each) for each in schema]
     if not isinstance(schema, dict):
@@ -187,7 +187,7 @@ def _tidy(schema: Any) -> Any:
 
 
 def _one_type(schema: dict[str, Any]) -> dict[str, Any]:
-    """Write "this or null" as one schema: its other words only concern the values that are not null."""
+    """Merge "this or null" into one schema: its other keywords only apply to values that are not null."""
     choices = schema.get("anyOf", [])
     if len(choices) != 2 or choices[1] != {"type": "null"} or "type" not in choices[0]:  # noqa: PLR2004 - X | None
         return schema
@@ -196,7 +196,7 @@ def _one_type(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _checked_keys(schema: dict[str, Any]) -> dict[str, Any]:
-    """Keys that do not match the pattern are wrong; `patternProperties` alone would let them pass."""
+    """Forbid keys that do not match the pattern; `patternProperties` alone would allow them."""
     patterns = schema.get("patternProperties", {})
     if len(patterns) != 1:
         return schema

@@ -1,4 +1,4 @@
-"""What is wrong with the fields of a request, in plain words: pydantic finds it, nobody ever sees pydantic's text."""
+"""Messages for wrong request fields, in place of pydantic's own texts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NO_VALUE = (Reading.NOTHING, Reading.NULL)
 
 
 def spec_or_faults(root: Group, kind: Kind) -> tuple[Spec | None, list[Fault]]:
-    """Build the spec of `kind` from the fields of a file, or tell everything that is wrong with them."""
+    """Build the spec of `kind` from the fields of a file, or list all that is wrong with them."""
     try:
         return SPECS[kind].model_validate(value(root)), []
     except ValidationError as error:
@@ -42,7 +42,7 @@ def spec_or_faults(root: Group, kind: Kind) -> tuple[Spec | None, list[Fault]]:
 
 
 def label(loc: Loc) -> str:
-    """Name a field as people do: `tables[0].quality.range`. Keys come from the file and are made harmless."""
+    """Name a field for people: `tables[0].quality.range`. Keys come from the file and are escaped."""
     text = ""
     for step in loc:
         text += f"[{step}]" if isinstance(step, int) else ("." if text else "") + printable(step[:60])
@@ -50,7 +50,7 @@ def label(loc: Loc) -> str:
 
 
 def _complaints_about_text(root: Group, kind: Kind) -> dict[Loc, str]:
-    """What would be wrong with each value if it were in quotes: where nothing would, quotes are the advice."""
+    """The problems that each value would have in quotes: where there would be none, the advice is to quote it."""
     try:
         SPECS[kind].model_validate(as_text(root))
     except ValidationError as error:
@@ -78,7 +78,7 @@ class _Explainer:
                 yield Fault(self._at(loc, at_key=at_key), loc, message)
 
     def _at(self, loc: Loc, *, at_key: bool) -> Position:
-        """The place of the value, or of the nearest group or list around one that is not there."""
+        """The position of the value, or of the nearest group or list around an absent one."""
         parent = find(self.root, loc[:-1])
         if at_key and isinstance(parent, Group) and loc[-1] in parent.keys:
             return parent.keys[str(loc[-1])]
@@ -87,7 +87,7 @@ class _Explainer:
         return node.at
 
     def _message(self, problem: str, loc: Loc, context: Mapping[str, Any], *, at_key: bool) -> str:
-        """The sentence for one of pydantic's problems; empty where it only repeats another one."""
+        """The message for one of pydantic's errors; empty where it only repeats another one."""
         node = None if at_key else find(self.root, loc)
         if isinstance(node, RefusedYaml):
             return ""
@@ -111,7 +111,7 @@ class _Explainer:
         return sentence.format(**context) + ("" if problem.endswith("long") else _found(node, quotes=True))
 
     def _not_text(self, node: Node | None, loc: Loc) -> str:
-        """The sentence for a value that YAML does not read as text: quotes, unless they would not make it right."""
+        """The message for a value that YAML does not read as text: advice to quote it, if that makes it valid."""
         if not isinstance(node, Scalar):
             return "must be one text, not a list or a group of fields"
         if loc in self.text_complaints:
@@ -151,7 +151,7 @@ class _Explainer:
 
 
 def _model_at(model: type[BaseModel], loc: Loc) -> type[BaseModel] | None:
-    """The model that reads the group of fields at `loc`."""
+    """The model of the group of fields at `loc`."""
     found: type[BaseModel] | None = model
     for step in loc:
         if isinstance(step, str) and found is not None:
@@ -173,7 +173,7 @@ def _one_of(allowed: list[str], node: Node | None) -> str:
 
 
 def _found(node: Node | None, *, quotes: bool = False) -> str:
-    """Show the value that stands in the file; with its quotes where they are what is wrong."""
+    """Show the value of the file; with its quotes where they are the problem."""
     if not isinstance(node, Scalar) or not node.text.strip():
         return ""
     return f"; found {shown(node.text)}" + (" in quotes" if quotes and not node.plain else "")

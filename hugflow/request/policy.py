@@ -1,4 +1,4 @@
-"""What a team lets pull requests do: `hugflow.yaml`, read from the default branch only, never from a pull request."""
+"""A team's policy for pull requests: `hugflow.yaml`, read from the default branch only, never from a pull request."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Section(BaseModel):
 
 
 class Datasets(_Section):
-    """Which datasets may be added."""
+    """Rules for the datasets that may be added."""
 
     organisations: Names | None = None
     """Whose datasets may be added; everybody's when left out."""
@@ -44,7 +44,7 @@ class Datasets(_Section):
 
 
 class PullRequestRules(_Section):
-    """What holds for a pull request as a whole."""
+    """Rules for a pull request as a whole."""
 
     max_requests: Annotated[StrictInt, Field(ge=1)] = 100
     """The most requests that one pull request may have."""
@@ -53,7 +53,7 @@ class PullRequestRules(_Section):
 
 
 class Removals(_Section):
-    """Who has to agree before something is removed."""
+    """Rules for the approval of removals."""
 
     approvals: Annotated[StrictInt, Field(ge=0, le=10)] = 0
     """How many people have to approve; with 0 the request with its reason is enough."""
@@ -62,7 +62,7 @@ class Removals(_Section):
 
 
 class Publishing(_Section):
-    """Where requests may publish to."""
+    """Rules for the repositories that requests may publish to."""
 
     organisations: Names | None = None
     """The organisations and people whose repositories may be written; all that the token can write when left out."""
@@ -71,7 +71,7 @@ class Publishing(_Section):
 
 
 class Policy(_Section):
-    """All of `hugflow.yaml`. An empty or missing file allows everything and asks for no approvals."""
+    """All of `hugflow.yaml`. An empty or missing file allows everything and requires no approvals."""
 
     datasets: Datasets = Datasets()
     pull_requests: PullRequestRules = PullRequestRules()
@@ -80,7 +80,7 @@ class Policy(_Section):
 
 
 class InvalidPolicy(UsageError):
-    """`hugflow.yaml` cannot be right; the message and `faults` have every problem, each with its line and column."""
+    """An invalid `hugflow.yaml`; the message and `faults` have every problem, each with its line and column."""
 
     default_reason = "invalid_policy"
 
@@ -91,7 +91,7 @@ class InvalidPolicy(UsageError):
 
 
 def parse(data: bytes | None, name: str = FILE) -> Policy:
-    """Read the policy file; None means that there is none. Raises `InvalidPolicy` with everything that is wrong."""
+    """Parse the policy file; None means that there is none. Raises `InvalidPolicy` with all problems."""
     if data is None or _is_blank(data):
         return Policy()
     document = read(data, example="datasets:")
@@ -108,7 +108,7 @@ def parse(data: bytes | None, name: str = FILE) -> Policy:
 
 
 def check(plan: Plan, policy: Policy) -> tuple[Finding, ...]:
-    """What the policy says to a plan: errors refuse it, an approval makes it wait for people."""
+    """Apply the policy to a plan: errors refuse it, an approval makes it wait for people."""
     if isinstance(plan, AddPlan):
         return tuple(_check_add(plan, policy.datasets))
     if isinstance(plan, RemovePlan):
@@ -126,7 +126,7 @@ def check_spec(spec: Spec, policy: Policy) -> tuple[Finding, ...]:
 
 
 def policy_problems(requests: Iterable[ParsedRequest], policy: Policy) -> list[Problem]:
-    """What the policy refuses by the text of requests alone, at the lines that name a repository."""
+    """Apply the policy to the text of requests alone; problems point at the lines that name a repository."""
     return [
         request.problem("repo_id" if request.kind == "publish" else "hf_id", message=finding.message)
         for request in requests
@@ -144,7 +144,7 @@ def with_limits(plan: Plan, policy: Policy) -> Plan:
 
 
 def too_many_requests(number: int, policy: Policy) -> Finding | None:
-    """What the policy says to the number of requests in one pull request."""
+    """The error for more requests in one pull request than the policy allows."""
     limit = policy.pull_requests.max_requests
     if number <= limit:
         return None
@@ -154,12 +154,12 @@ def too_many_requests(number: int, policy: Policy) -> Finding | None:
 
 
 def approvals_missing(policy: Policy, given: int) -> int:
-    """How many approvals a removal still needs."""
+    """Number of approvals that a removal still needs."""
     return max(0, policy.removals.approvals - given)
 
 
 def auto_merge(policy: Policy, setting: bool) -> bool:
-    """Whether to merge: as the policy says, else as `AUTO_MERGE` does."""
+    """Decide on automatic merging: by the policy, else by `AUTO_MERGE`."""
     return setting if policy.pull_requests.auto_merge is None else policy.pull_requests.auto_merge
 
 

@@ -195,7 +195,7 @@ def _text_problems(request: ParsedRequest, spec: AddSpec, columns: Sequence[Colu
 
 
 def _missing_column(name: str, columns: Sequence[Column], fitting: Sequence[str], kind: str) -> str:
-    """The message for a column that the split does not have."""
+    """The message for a column that does not exist in the split."""
     near = closest(name, fitting)
     advice = f"did you mean {shown(near)}?" if near else f"those with {kind} are {listed(fitting) or 'none'}."
     every = listed(column.name for column in columns) or "none"

@@ -1,4 +1,4 @@
-"""What PyYAML's syntax errors mean in plain words, and the place that a person should look at."""
+"""Translates PyYAML's syntax errors to plain words, with the place in the file to look at."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import yaml
 
 
 class _Meaning(NamedTuple):
-    """For errors whose text matches `pattern`. `begin`: point at where the thing begins, not at where it went wrong."""
+    """A message for errors whose text matches `pattern`. `begin`: point at the construct's start, not at the error."""
 
     pattern: str
     message: str
@@ -49,7 +49,7 @@ _MEANINGS = (
 
 
 def explain(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
-    """Return the character index to point at, and what is wrong there and what would be right."""
+    """Return the character index to point at, the problem there, and its correction."""
     technical = f"{error.context}: {error.problem}"
     meaning = next((known for known in _MEANINGS if re.search(known.pattern, technical)), _Meaning("", _NOT_YAML))
     marks = [error.context_mark, error.problem_mark] if meaning.begin else [error.problem_mark, error.context_mark]
@@ -58,7 +58,7 @@ def explain(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
 
 
 def _closer(technical: str, text: str, index: int) -> str | None:
-    """Return what the line itself tells about an error for which PyYAML has one sentence and people have several."""
+    """Return a more exact message than PyYAML's, from the text of the line itself."""
     before = re.split(r"[\r\n]", text[:index])[-1]
     if "mapping values" in technical and ": " not in before:
         return _LINE_ABOVE

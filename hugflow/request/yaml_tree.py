@@ -1,4 +1,4 @@
-"""How YAML text becomes a tree in which every value knows its place; what the project refuses in YAML is named here.
+"""Parses YAML to a tree whose values know their line and column; refuses YAML features that requests do not use.
 
 Works on PyYAML's events, so nothing is constructed, followed or expanded: no tag, no alias, no merge key ever takes
 effect, and nesting ends the reading before it can cost anything. Positions are counted from the character index,
@@ -36,7 +36,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """One value. `plain` is written without quotes, so that YAML readers guess its type."""
+    """One value. `plain`: written without quotes, so that YAML readers guess its type."""
 
     at: Position
     text: str
@@ -53,7 +53,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Fields with their values, in the order of the file; of a key that stands twice, the first."""
+    """Fields with their values, in the order of the file; of a repeated key, the first."""
 
     at: Position
     entries: dict[str, Node]
@@ -62,7 +62,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class RefusedYaml:
-    """Something that has been reported already; nothing more is said about it."""
+    """A construct that has been reported already, so that no further message follows."""
 
     at: Position
 
@@ -72,7 +72,7 @@ Node = Scalar | Listing | Group | RefusedYaml
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that the YAML itself gets wrong, at a position; `loc` is empty for faults of the whole file."""
+    """An error of the YAML itself, at a position; `loc` is empty for faults of the whole file."""
 
     at: Position
     loc: Loc
@@ -81,14 +81,14 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What was read. `root` is None where the text could not be read to its end, or holds no fields."""
+    """A parsed document. `root` is None where the text could not be parsed to its end, or has no fields."""
 
     root: Group | None
     faults: tuple[Fault, ...]
 
 
 def read(data: bytes, example: str = "hf_id: org/name") -> Document:
-    """Read one YAML document whose root is a group of fields. Never raises for what `data` holds.
+    """Parse one YAML document whose root is a group of fields. Never raises, whatever `data` contains.
 
     `example` is a field that messages show to those who wrote none.
     """
@@ -133,7 +133,7 @@ def _index(event: yaml.Event) -> int:
 
 
 class _Stop(Exception):
-    """The rest of the text is not worth reading; the reason is among the faults."""
+    """Ends the parsing; the reason is among the faults."""
 
 
 class _Places:
@@ -149,7 +149,7 @@ class _Places:
 
 @dataclass(slots=True)
 class _Reader:
-    """Reads one text; collects faults on the way."""
+    """Parses one text and collects its faults."""
 
     text: str
     places: _Places
@@ -237,7 +237,7 @@ class _Reader:
         return Listing(at, tuple(items))
 
     def _group(self, events: Iterator[yaml.Event], loc: Loc, at: Position) -> Node:
-        """Read fields; those of a group with an impossible key are read for their own faults only."""
+        """Parse fields; those of a group with an impossible key are parsed for their own faults only."""
         group = Group(at, {}, {})
         possible = True
         for event in events:
@@ -248,7 +248,7 @@ class _Reader:
         return group if possible or not loc else RefusedYaml(at)
 
     def _entry(self, group: Group, event: yaml.NodeEvent, events: Iterator[yaml.Event], loc: Loc) -> bool:
-        """Read a key and its value into the group; False when no field can have such a key."""
+        """Parse a key and its value into the group; False when no field can have such a key."""
         index, before = _index(event), len(self.faults)
         key = self._node(event, events, (*loc, ""))
         name = key.text if isinstance(key, Scalar) else ""

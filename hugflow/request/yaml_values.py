@@ -1,4 +1,4 @@
-"""What an unquoted YAML value means, told apart from what a person may have meant by it.
+"""Classifies unquoted YAML values: the value that YAML reads, and the text that its author may have meant.
 
 YAML 1.1 (PyYAML) and YAML 1.2 (most editors) disagree about `yes`, `0123`, `1e3`, `12:30`. A value that any of the two
 reads as something else than text is never taken for text, and one on which they disagree is never taken for anything:
@@ -16,7 +16,7 @@ from hugflow.request.yaml_tree import Group, Listing, Node, RefusedYaml, Scalar
 
 
 class Reading(Enum):
-    """How YAML readers understand a value; the words stand in messages after "as"."""
+    """The type that YAML gives to a value; the words follow "as" in messages."""
 
     TEXT = "text"
     NOTHING = "nothing"
@@ -59,7 +59,7 @@ _READINGS = (
 
 
 def reading(scalar: Scalar) -> Reading:
-    """Tell how YAML readers understand a value as it stands in the file."""
+    """Tell the type that YAML readers give to a value as it is written."""
     if not scalar.plain:
         return Reading.TEXT
     return next((known for known, pattern in _READINGS if re.fullmatch(pattern, scalar.text)), Reading.TEXT)
@@ -75,7 +75,7 @@ def value(node: Node) -> Any:
 
 
 def as_text(node: Node) -> Any:
-    """Return the same tree with each unclear or guessed value as the text that stands in the file."""
+    """Return the same tree with each unclear or guessed value as the text of the file."""
     if isinstance(node, Group):
         return {key: as_text(child) for key, child in node.entries.items()}
     if isinstance(node, Listing):

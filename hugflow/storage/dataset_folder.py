@@ -76,7 +76,7 @@ class DatasetFolder:
         return (self.plan, self.index, self.metadata, self.readme)
 
     def exists(self) -> bool:
-        """Whether the folder exists and has a plan or a marker."""
+        """True when the folder exists and has a plan or a marker."""
         return self.plan.is_file() or self.marker.is_file()
 
     def create(self, *, known: bool = False, closed: bool = False) -> None:

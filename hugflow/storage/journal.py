@@ -117,7 +117,7 @@ class JournalState:
         self.tally.count_all(columns)
 
     def _are_new(self, rows: Sequence[int], ranges: list[tuple[int, int]]) -> bool:
-        """Whether the rows are all different and none of them was recorded before."""
+        """True when the rows are all different and none of them was recorded before."""
         return (
             len(set(rows)) == len(rows)
             and not (self.failed and any(row in self.failed for row in rows))

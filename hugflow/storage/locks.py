@@ -104,5 +104,5 @@ def lock_holder(path: Path) -> str | None:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock now."""
+    """True while a process has the lock."""
     return lock_holder(path) is not None

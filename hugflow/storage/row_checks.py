@@ -10,7 +10,7 @@ _CHECKED = 7  # the columns up to `json_sha256`; no other column is used as a pa
 
 
 def is_inside(path: str) -> bool:
-    """Whether a relative path has only plain components: it leads to no other folder than its root."""
+    """True for a relative path of plain components: it cannot leave its root."""
     return "\0" not in path and all(part not in {"", ".", ".."} for part in path.split("/"))
 
 
@@ -34,7 +34,7 @@ def check_rows(rows: Iterable[Sequence[Any]]) -> None:
 
 
 def _are_plain_names(names: list[str]) -> bool:
-    """Whether all names are single safe components: tested together, because a resume tests every row's name."""
+    """True when all names are single safe components: tested together, because a resume tests every row's name."""
     text = "\0".join(["", *names, ""])
     return (
         "/" not in text

@@ -78,7 +78,7 @@ class DatasetRecord(BaseModel):
         return self.model_dump_json(indent=2).encode() + b"\n"
 
     def is_written_as(self, data: bytes) -> bool:
-        """Whether `data` is a marker of this record, to the byte; one of an earlier version has fewer fields."""
+        """True when `data` is a marker of this record, to the byte; one of an earlier version has fewer fields."""
         try:
             found = DatasetRecord.model_validate_json(data)
         except ValidationError:
@@ -128,7 +128,7 @@ class ArchivedRecord(BaseModel):
 
 
 def is_trash_name(text: str, name: str) -> bool:
-    """Whether a text is a name that `Storage.trash_name` gives to the dataset `name`."""
+    """True for a name that `Storage.trash_name` gives to the dataset `name`."""
     return re.fullmatch(_TRASH_NAME + re.escape(name), text, re.ASCII) is not None
 
 
@@ -143,7 +143,7 @@ class ProgressFile:
 
     @property
     def is_old(self) -> bool:
-        """Whether it was written by an older tool, which wrote no plan files."""
+        """True for a record of an older tool, which wrote no plan files."""
         return int(self.version.partition(".")[0]) < int(PROGRESS_VERSION.partition(".")[0])
 
 

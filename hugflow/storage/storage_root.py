@@ -56,7 +56,7 @@ class Storage:
         )
 
     def lacks_reserve(self, reserve_bytes: int) -> bool:
-        """Whether less than the reserve is free; at most a twentieth of the file system is reserved."""
+        """True when less than the reserve is free; at most a twentieth of the file system is reserved."""
         with faults(f"measuring {self.root}"):
             disk = os.statvfs(_existing(self.root))
         return disk.f_bavail * disk.f_frsize < min(reserve_bytes, disk.f_blocks * disk.f_frsize // 20)

@@ -48,7 +48,7 @@ class Damage:
 
     @property
     def is_journal(self) -> bool:
-        """Whether it is the journal, which is not in the dataset's folder."""
+        """True for the journal, which is not in the dataset's folder."""
         return self.path.startswith(JOURNAL_OF)
 
 
@@ -68,7 +68,7 @@ class Verified:
         return {damage.row for damage in self.damage if damage.row is not None}
 
     def is_damaged(self, path: str) -> bool:
-        """Whether a file is damaged."""
+        """True when a file is damaged."""
         return any(damage.path == path for damage in self.damage)
 
 

@@ -1,1 +1,1 @@
-"""Text that leaves the process: made safe to print, with secrets masked."""
+"""Text for output: escaping of unsafe characters, masking of secrets."""

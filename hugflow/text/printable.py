@@ -1,4 +1,4 @@
-"""How text from requests, datasets and other people's systems is shown in a message: on one line, harmless, short."""
+"""Makes text from requests, datasets and other systems safe to show in a message: one line, escaped, short."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MAX_LISTED = 20
 
 
 def printable(text: str) -> str:
-    r"""Escape what a terminal or a reader could take for something else: controls, ANSI, bidi, line breaks.
+    r"""Escape characters that a terminal or a reader could misread: controls, ANSI, bidi, line breaks.
 
     What is left is one line of characters that show themselves; the rest reads like `\x1b` or `\u202e`.
     """
@@ -31,7 +31,7 @@ def listed(names: Iterable[str], limit: int = MAX_LISTED) -> str:
 
 
 def closest(name: str, names: Iterable[str]) -> str | None:
-    """Return the one of `names` that somebody who wrote `name` probably meant; None when nothing is near."""
+    """Return the one of `names` that the author of `name` probably meant; None when none is similar."""
     wanted = _folded(name[:200])
     folded = {_folded(other): other for other in names}
     begun = [other for other in folded if len(wanted) > 2 and other.startswith(wanted)]  # noqa: PLR2004 - "id" begins too much

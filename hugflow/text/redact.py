@@ -1,4 +1,4 @@
-"""How secrets are masked where text leaves the process: known ones in each form they travel in, others by shape."""
+"""Masks secrets in text that leaves the process: known ones in each of their encodings, others by their shape."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SHAPES = (
 
 
 class Redactor:
-    """Masks secrets in text. Holds them, so it shows nothing of itself."""
+    """Masks secrets in text. Its own text forms show none of them."""
 
     def __init__(self, secrets: Iterable[SecretStr | str | None] = ()) -> None:
         plain = [secret.get_secret_value() if isinstance(secret, SecretStr) else secret or "" for secret in secrets]
@@ -40,7 +40,7 @@ class Redactor:
         return self._pattern.sub(MASK, text)
 
     def knowing(self, secret: str) -> Redactor:
-        """Return one that masks another secret as well."""
+        """Return a redactor that masks another secret as well."""
         return Redactor([*self._secrets, secret])
 
     def __repr__(self) -> str:
@@ -48,7 +48,7 @@ class Redactor:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """The secret itself, and as it looks in addresses, JSON, and headers."""
+    """The secret itself, and its encodings in URLs, JSON and headers."""
     if len(secret) < MIN_LENGTH:
         return
     yield secret
@@ -61,7 +61,7 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _base64_forms(secret: bytes) -> Iterator[str]:
-    """The characters that the secret decides wherever it begins inside longer base64 (`Basic user:secret`)."""
+    """The base64 characters that the secret determines at each offset in a longer text (`Basic user:secret`)."""
     for before in range(3):
         start, end = -(-before * 8 // 6), (before + len(secret)) * 8 // 6
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
@@ -69,7 +69,7 @@ def _base64_forms(secret: bytes) -> Iterator[str]:
 
 
 def _address_parts(secret: str) -> Iterator[str]:
-    """Of an address that is itself secret (a webhook), the path as well: HTTP libraries print it on its own."""
+    """The path of a URL that is itself secret (a webhook), because HTTP libraries print it on its own."""
     try:
         address = urlsplit(secret)
     except ValueError:

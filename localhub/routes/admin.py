@@ -1,4 +1,4 @@
-"""The admin interface, for tests in another process: faults, the log, users, datasets. No fault ever hits it."""
+"""The admin interface, for tests in another process: faults, the log, users, datasets. Faults do not apply to it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def clear_faults(site: Site, request: Request) -> Response:
 
 
 def read_log(site: Site, request: Request) -> Response:
-    """The log; `target` (a regular expression), `method`, `route` and `status` narrow it."""
+    """The log, filtered by `target` (a regular expression), `method`, `route` and `status`."""
     asked = {name: values[0] for name, values in request.query.items()}
     status = int(asked["status"]) if "status" in asked else None
     records = site.log.requests(
@@ -78,7 +78,7 @@ def grant(site: Site, request: Request) -> Response:
 
 
 def new_dataset(site: Site, request: Request) -> Response:
-    """`{repo, folder, gated, private}`: a folder on this machine becomes a dataset."""
+    """Create a dataset from a folder on this machine: `{repo, folder, gated, private}`."""
     body = request.json()
     sha = add_dataset(
         site,
@@ -91,7 +91,7 @@ def new_dataset(site: Site, request: Request) -> Response:
 
 
 def new_commit(site: Site, request: Request) -> Response:
-    """`{repo, files: {path: base64 | null}, message, branch}`."""
+    """Commit files: `{repo, files: {path: base64 | null}, message, branch}`."""
     body = request.json()
     files = {path: None if text is None else base64.b64decode(text) for path, text in _files(body).items()}
     message, branch = str(body.get("message", "commit")), str(body.get("branch", "main"))

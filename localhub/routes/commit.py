@@ -1,4 +1,4 @@
-"""Commits over HTTP: which files need LFS (preupload), and the commit itself."""
+"""Commits over HTTP: the files that need LFS (preupload), and the commit itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from localhub.wire import Request, Response
 
 
 def preupload(site: Site, request: Request) -> Response:
-    """For each file: LFS or regular, ignored or not, and the `oid` of what stands there now."""
+    """For each file: LFS or regular, ignored or not, and the `oid` of the file that exists now."""
     repository, _ = _writer_of(site, request)
     commit = repository.resolve(request.params["rev"])
     body = request.json()
@@ -90,7 +90,7 @@ def _commit_answer(request: Request, repository: Repository, made: Commit) -> di
 
 @dataclass
 class _CommitOrder:
-    """What the lines of a commit's body ask for."""
+    """Operations that the lines of a commit's body describe."""
 
     summary: str = ""
     description: str = ""
@@ -146,7 +146,7 @@ def _content(value: dict[str, Any]) -> bytes:
 
 
 def _lfs_file(site: Site, repository: Repository, path: str, oid: str, size: int | None) -> Put:
-    """A file whose bytes were uploaded before, by LFS or by Xet; HubError 400 when they were not."""
+    """A file whose bytes were uploaded before, by LFS or by Xet; HubError 400 otherwise."""
     if oid not in repository.lfs_objects and site.xet.has(oid):
         site.objects.add_stream(site.xet.read(oid), expected_sha256=oid)
         repository.lfs_objects.add(oid)
@@ -172,7 +172,7 @@ def _text_of(site: Site, commit_: Commit, path: str) -> str:
 
 
 def _writer_of(site: Site, request: Request) -> tuple[Repository, User]:
-    """The repository and who writes to it: a member, or for a pull request anyone whose token may write."""
+    """The repository and its writer: a member, or for a pull request anyone whose token may write."""
     repository = site.repository(request)
     user = site.user(request)
     if request.flag("create_pr") or request.params["rev"].startswith("refs/pr/"):

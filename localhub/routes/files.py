@@ -51,7 +51,7 @@ def _ranged(site: Site, request: Request, blob: Blob, headers: dict[str, str]) -
 
 
 def wanted_range(header: str, size: int) -> tuple[int, int] | None:
-    """The bytes (start, end exclusive) of a Range header; None where the whole file is the right answer.
+    """The bytes (start, end exclusive) of a Range header; None where the whole file is the correct answer.
 
     Several ranges in one header are answered with the whole file, as RFC 9110 allows. An empty result (start >= end)
     cannot be satisfied.

@@ -1,4 +1,4 @@
-"""LFS uploads: the batch that hands out addresses, PUT in one piece or in parts, completion, verification."""
+"""LFS uploads: the batch with upload URLs, PUT in one piece or in parts, completion, verification."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TYPE = {"Content-Type": "application/vnd.git-lfs+json"}
 
 
 def batch(site: Site, request: Request) -> Response:
-    """Addresses for the objects that the repository does not have yet (git-lfs batch API); for members only."""
+    """Upload URLs for objects that the repository does not have yet (git-lfs batch API); for members only."""
     repository = site.repository(request)
     require_member(site.user(request), repository.namespace)
     body = request.json()
@@ -61,7 +61,7 @@ def _upload_action(site: Site, request: Request, upload: Upload, *, parts: bool)
 
 
 def put_object(site: Site, request: Request) -> Response:
-    """The bytes of an object in one piece; HubError 400 when they are not those that were announced."""
+    """Store the bytes of an object in one piece; HubError 400 when their hash or size is not the announced one."""
     upload = site.uploads.get(request.params["upload"])
     site.objects.add_stream(request.body.chunks(), expected_sha256=upload.oid)
     return _arrived(upload)
@@ -75,7 +75,7 @@ def put_part(site: Site, request: Request) -> Response:
 
 
 def complete(site: Site, request: Request) -> Response:
-    """Put the parts together; HubError 400 when one is missing or the whole is not what was announced."""
+    """Join the parts; HubError 400 when one is missing or the whole is not the announced object."""
     upload = site.uploads.get(request.params["upload"])
     listed = sorted(int(part["partNumber"]) for part in request.json().get("parts", []))
     if listed != sorted(upload.parts):
@@ -90,7 +90,7 @@ def _arrived(upload: Upload) -> Response:
 
 
 def verify(site: Site, request: Request) -> Response:
-    """Take an object that has arrived into the repository."""
+    """Add an object that has arrived to the repository."""
     repository = site.repository(request)
     body = request.json()
     oid = str(body.get("oid"))

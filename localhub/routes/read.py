@@ -45,7 +45,7 @@ def list_datasets(site: Site, request: Request) -> Response:
 
 
 def dataset_info(site: Site, request: Request) -> Response:
-    """Open for gated repositories too: their metadata is public, their files are not."""
+    """Metadata of a dataset, also of a gated one: its metadata is public, its files are not."""
     repository = site.repository(request)
     commit = repository.resolve(request.params.get("rev", DEFAULT_BRANCH))
     blobs = request.flag("blobs") and not site.settings.mirror
@@ -74,7 +74,7 @@ def tree(site: Site, request: Request) -> Response:
 
 
 def paths_info(site: Site, request: Request) -> Response:
-    """The entries of the asked paths; those that are not there are left out."""
+    """The entries of the requested paths; those that do not exist are left out."""
     repository = site.repository(request)
     commit = repository.resolve(request.params["rev"])
     paths, expand = _asked_paths(request)
@@ -117,7 +117,7 @@ def commits(site: Site, request: Request) -> Response:
 
 
 def auth_check(site: Site, request: Request) -> Response:
-    """Whether the files of a repository may be read, or with `/write` changed."""
+    """Answer 200 when the user may read the files of a repository, or change them with `/write`."""
     if request.path.endswith("/write"):
         repository = site.repository(request)
         require_member(site.user(request), repository.namespace)
@@ -127,13 +127,13 @@ def auth_check(site: Site, request: Request) -> Response:
 
 
 def agent_harnesses(site: Site, request: Request) -> Response:
-    """A list that clients look for once a day, for their own telemetry: empty here."""
+    """A list that clients request once a day, for their own telemetry: empty here."""
     del site, request
     return Response.of_json({"standardEnvVars": [], "harnesses": {}})
 
 
 def other_repository_type(site: Site, request: Request) -> Response:
-    """Models and Spaces: localhub holds none."""
+    """Answer for models and Spaces: localhub has none."""
     raise errors.repo_not_found(anonymous=site.user(request) is None)
 
 

@@ -1,4 +1,4 @@
-"""Changes to repositories as such: create, delete, settings, grants, branches, tags, the check of a card."""
+"""Changes of repositories: create, delete, settings, grants, branches, tags, card validation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from localhub.wire import Request, Response
 
 
 def create(site: Site, request: Request) -> Response:
-    """A new repository begins with one commit, as on the real Hub; 409 with its `url` when it exists."""
+    """Create a repository with one commit, as on the real Hub; 409 with its `url` when it exists."""
     user = require_writer(site.user(request))
     body = request.json()
     _require_dataset(body)
@@ -47,7 +47,7 @@ def delete(site: Site, request: Request) -> Response:
 
 
 def settings(site: Site, request: Request) -> Response:
-    """`visibility` or `private`, and `gated`."""
+    """Change `visibility` or `private`, and `gated`."""
     repository = _changeable(site, request)
     body = request.json()
     if "visibility" in body or "private" in body:

@@ -1,4 +1,4 @@
-"""Xet over HTTP, as far as uploads need it: tokens, known chunks, xorbs and shards (its interface, version 1)."""
+"""Xet over HTTP, as far as uploads need it: tokens, known chunks, xorbs and shards (API version 1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HASH = re.compile(r"[0-9a-f]{64}\Z")
 
 
 def write_token(site: Site, request: Request) -> Response:
-    """Where the chunk store is and the token for it: this server, and the user's own token."""
+    """The address of the chunk store and the token for it: this server, and the user's own token."""
     site.repository(request)
     user = require_writer(site.user(request))
     expires = int(time.time()) + TOKEN_LIFE_S
@@ -32,7 +32,7 @@ def write_token(site: Site, request: Request) -> Response:
 
 
 def find_chunk(site: Site, request: Request) -> Response:
-    """What stands beside a chunk that was uploaded before, so that it need not be sent again."""
+    """The neighbours of a chunk that was uploaded before, so that they need not be sent again."""
     require_writer(site.user(request))
     shard = site.xet.shard_with(request.params["hash"])
     if shard is None:
@@ -61,7 +61,7 @@ def put_shard(site: Site, request: Request) -> Response:
 
 
 def not_offered(site: Site, request: Request) -> Response:
-    """Newer ways that clients try first; a 404 sends them to the ones above."""
+    """Newer endpoints that clients try first; a 404 makes them use the older ones."""
     del site, request
     raise HubError(404, "localhub does not offer this")
 

@@ -31,7 +31,7 @@ LICENSES = frozenset(f"{_CREATIVE} {_SOFTWARE} {_DATA_AND_MODELS}".split())
 
 @dataclass
 class CardCheck:
-    """What is wrong with a card; with an error the Hub refuses it."""
+    """Problems of a card; with an error the Hub refuses it."""
 
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -94,7 +94,7 @@ def _parsed(readme: str) -> Any:
 
 
 def _is_larger(data: Any, limit: int) -> bool:
-    """Whether more than `limit` values are written where each alias is written out."""
+    """True when more than `limit` values result from writing out each alias."""
     waiting, seen = [data], 0
     while waiting and seen <= limit:
         value = waiting.pop()

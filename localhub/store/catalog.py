@@ -1,4 +1,4 @@
-"""All repositories, in memory and as JSON files in a directory from which the next start reads them again."""
+"""All repositories, in memory and as JSON files in a directory that the next start loads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Catalog:
         self._lock = threading.Lock()
 
     def load(self) -> None:
-        """Read what an earlier run left in the directory."""
+        """Load the repositories of an earlier run."""
         for path in sorted(self._root.glob("*/*/repository.json")):
             repository = _read_repository(path)
             self._repositories[repository.id] = repository
@@ -36,7 +36,7 @@ class Catalog:
         return [self._repositories[repo_id] for repo_id in sorted(self._repositories)]
 
     def add(self, repository: Repository) -> None:
-        """Add a repository; HubError 409 when the name is taken, 400 when it is no name."""
+        """Add a repository; HubError 409 when the name is taken, 400 when it is invalid."""
         _check_id(repository.id)
         with self._lock:
             if repository.id in self._repositories:
@@ -49,7 +49,7 @@ class Catalog:
             shutil.rmtree(self._root / repo_id, ignore_errors=True)
 
     def save(self, repository: Repository) -> None:
-        """Write the repository down: new commits first, then the refs that name them."""
+        """Write the repository to disk: new commits first, then the refs that name them."""
         with repository.lock:
             folder = self._root / repository.id
             (folder / "commits").mkdir(parents=True, exist_ok=True)

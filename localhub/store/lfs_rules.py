@@ -1,4 +1,4 @@
-"""Which files go to LFS, and which a repository ignores: the Hub's default .gitattributes, and .gitignore."""
+"""Rules for files that go to LFS and files that are ignored: the Hub's default .gitattributes, and .gitignore."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ LFS_SUFFIXES = frozenset(f".{suffix}" for suffix in f"{_ARCHIVES} {_DATA} {_MODE
 
 
 def is_lfs(path: str, size: int, sample: bytes, threshold: int) -> bool:
-    """Whether a file is kept in LFS: by its suffix, by its size, or because it is no text; an empty one never is."""
+    """Tell if a file is kept in LFS: by its suffix, its size, or because it is not text; an empty file never is."""
     if size == 0:
         return False
     return PurePosixPath(path).suffix.lower() in LFS_SUFFIXES or size > threshold or b"\0" in sample
 
 
 def gitattributes() -> bytes:
-    """The file that a new repository begins with."""
+    """The .gitattributes of a new repository."""
     return "".join(f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in sorted(LFS_SUFFIXES)).encode()
 
 
 def is_ignored(path: str, gitignore: str) -> bool:
-    """Whether a .gitignore excludes the path; the last rule that matches decides (`!` includes again)."""
+    """Tell if a .gitignore excludes the path; the last matching rule decides (`!` includes again)."""
     ignored = False
     for line in gitignore.splitlines():
         rule = line.strip()

@@ -1,4 +1,4 @@
-"""The bytes of all files, each once, under the SHA-256 of its content."""
+"""Stores the bytes of all files, each once, under the SHA-256 of its content."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LINK_FROM_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A file of a commit: `oid` is Git's name of it, which for an LFS file is that of the pointer."""
+    """A file of a commit: `oid` is its Git object id, which for an LFS file is that of the pointer."""
 
     sha256: str
     size: int
@@ -56,7 +56,7 @@ def read_chunks(path: Path) -> Iterator[bytes]:
 
 
 class ObjectStore:
-    """Files by SHA-256 in a directory; adding and reading never hold a whole file in memory."""
+    """Files by SHA-256 in a directory; no whole file is kept in memory."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -87,7 +87,7 @@ class ObjectStore:
         return digest.hexdigest()
 
     def add_file(self, path: Path) -> str:
-        """Store a file of the caller's: a big one is linked to, so it must not be changed in place afterwards."""
+        """Store a file of the caller's: a large one is linked, so it must not be changed in place afterwards."""
         if path.stat().st_size < LINK_FROM_BYTES:
             return self.add_stream(read_chunks(path))
         with path.open("rb") as file:
@@ -109,7 +109,7 @@ class ObjectStore:
         return self._place(sha256).exists()
 
     def path(self, sha256: str) -> Path:
-        """Where the bytes are; a linked file that was changed since raises HubError 500 instead of being served."""
+        """The file with the bytes; a linked file that has changed since raises HubError 500 instead of being served."""
         path = self._place(sha256)
         linked = self._linked.get(sha256)
         if linked is not None and linked != _stamp(path):

@@ -35,7 +35,7 @@ class Commit:
 
     @cached_property
     def sha(self) -> str:
-        """A name in Git's form, made from all that the commit says."""
+        """A sha in Git's form, computed from all fields of the commit."""
         root = self.tree.entry("")
         head = [self.repo_id, self.parent, self.title, self.message, self.author, self.created, root and root.oid]
         return hashlib.sha1(json.dumps(head).encode(), usedforsecurity=False).hexdigest()
@@ -151,7 +151,7 @@ class Repository:
             return pull
 
     def merge_pull(self, num: int, *, author: str, created: float) -> Commit:
-        """Bring an open pull request into its branch; HubError 409 when both changed the same file."""
+        """Merge an open pull request into its branch; HubError 409 when both changed the same file."""
         with self.lock:
             pull = self.pull(num)
             if pull.status != "open":
@@ -168,7 +168,7 @@ class Repository:
         return self.pulls[num]
 
     def create_ref(self, ref: str, commit: Commit) -> None:
-        """Create `refs/heads/x` or `refs/tags/x`; HubError 409 when it is there."""
+        """Create `refs/heads/x` or `refs/tags/x`; HubError 409 when it exists."""
         name = ref.split("/", 2)[2]
         if not _REF_NAME.match(name) or ".." in name or name.endswith(("/", ".lock", ".")):
             raise bad_request(f"Invalid reference name: {name}")

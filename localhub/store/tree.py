@@ -1,4 +1,4 @@
-"""The files of one commit and the folders that they make."""
+"""The files of one commit and the folders that they form."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Tree:
         self._listings: dict[tuple[str, bool], list[Entry]] = {}  # a client asks for the same one page after page
 
     def apply(self, operations: Iterable[Operation]) -> Tree:
-        """The tree after the operations, in their order; a path that is not there raises HubError 404."""
+        """The tree after the operations, in order; a path that does not exist raises HubError 404."""
         files = dict(self.files)
         for operation in operations:
             if isinstance(operation, Put):
@@ -74,7 +74,7 @@ class Tree:
         return Entry(path, self._folder_oids[path], None) if path in self._children else None
 
     def entries(self, folder: str, *, recursive: bool) -> list[Entry]:
-        """What stands in a folder, sorted, folders included; a folder that is not there raises HubError 404."""
+        """Entries of a folder, sorted, with folders; a folder that does not exist raises HubError 404."""
         if folder not in self._children:
             raise entry_not_found(f"{folder} does not exist")
         if (folder, recursive) not in self._listings:
@@ -118,7 +118,7 @@ class Tree:
 
 
 def merge(base: Tree, ours: Tree, theirs: Tree) -> list[Operation]:
-    """What turns `ours` into a merge with `theirs`; a path that both changed differently raises HubError 409."""
+    """The changes that merge `theirs` into `ours`; a path that both changed differently raises HubError 409."""
     operations: list[Operation] = []
     for path in sorted(base.files.keys() | theirs.files.keys()):
         was, mine, other = base.files.get(path), ours.files.get(path), theirs.files.get(path)

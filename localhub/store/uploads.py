@@ -1,4 +1,4 @@
-"""LFS uploads that were promised an address and have not ended yet."""
+"""LFS uploads in progress: their URLs and parts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from localhub.store.objects import ObjectStore
 
 @dataclass
 class Upload:
-    """One object on its way: `parts` maps part numbers to the SHA-256 under which each part is kept."""
+    """One upload in progress: `parts` maps part numbers to the SHA-256 under which each part is stored."""
 
     id: str
     repo_id: str
@@ -24,7 +24,7 @@ class Upload:
 
 
 class Uploads:
-    """Uploads by their unguessable id, which is all that a PUT needs, as with signed addresses.
+    """Uploads by their unguessable id, which is all that a PUT needs, as with signed URLs.
 
     As with an object store, the same bytes may be put again; the Hub knows of them once they are verified.
     """
@@ -47,7 +47,7 @@ class Uploads:
         return upload
 
     def verify(self, repo_id: str, oid: str) -> bool:
-        """Whether the object has arrived for the repository; its addresses are no longer valid then."""
+        """Tell if the object has arrived for the repository; its upload URLs are no longer valid then."""
         with self._lock:
             uploads = [item for item in self._uploads.values() if (item.repo_id, item.oid) == (repo_id, oid)]
             arrived = any(upload.arrived for upload in uploads)

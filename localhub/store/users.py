@@ -1,4 +1,4 @@
-"""Who may do what: users, their tokens and roles, and the rules for private and gated repositories."""
+"""Users, their tokens and roles, and the access rules for private and gated repositories."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EVERY_ORG = "*"
 
 @dataclass(frozen=True)
 class User:
-    """A person with one token; `orgs` are the namespaces that they work in besides their own (`*`: all of them)."""
+    """A person with one token; `orgs` are the other namespaces that they may write to (`*`: all of them)."""
 
     name: str
     token: str
@@ -38,7 +38,7 @@ class Users:
         return sorted(user.name for user in self._by_token.values())
 
     def authenticate(self, authorization: str | None) -> User | None:
-        """The user of a request, None for an anonymous one; HubError 401 for a token that nobody has."""
+        """The user of a request, None for an anonymous one; HubError 401 for an unknown token."""
         if not authorization:
             return None
         scheme, _, token = authorization.partition(" ")
@@ -49,14 +49,14 @@ class Users:
 
 
 def may_see(user: User | None, repository: Repository) -> bool:
-    """Whether the repository exists for this user."""
+    """Tell if the repository is visible to this user."""
     if not repository.private:
         return True
     return user is not None and (user.belongs_to(repository.namespace) or user.name in repository.granted)
 
 
 def may_download(user: User | None, repository: Repository) -> bool:
-    """Whether the files may be read; a gated repository wants a grant, also of members of its organisation."""
+    """Tell if the user may read the files; a gated repository requires a grant, also of its organisation's members."""
     if not repository.gated:
         return True
     owners = {repository.creator, repository.namespace}

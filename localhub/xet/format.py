@@ -1,4 +1,4 @@
-"""The binary forms of Xet, after its published specification.
+"""Binary formats of Xet, by its published specification.
 
 A xorb is a run of compressed chunks. A shard is made of 48-byte records: which chunks of which xorbs make a file
 (with the file's SHA-256), and which chunks a xorb holds.
@@ -41,7 +41,7 @@ class XetFile:
 
 @dataclass(frozen=True)
 class Shard:
-    """Files, the hashes of the chunks in its xorbs, and its first part (`tag`) and xorb records as they came."""
+    """Files, the hashes of the chunks in its xorbs, and its first part (`tag`) and xorb records as received."""
 
     files: tuple[XetFile, ...]
     chunks: frozenset[str]
@@ -87,7 +87,7 @@ def read_segment(xorb: Path, segment: Segment) -> Iterator[bytes]:
 
 
 def _files(data: bytes) -> tuple[list[XetFile], int]:
-    """The files, and where the xorb records begin."""
+    """The files, and the offset of the xorb records."""
     files = []
     at = _RECORD
     while data[at : at + 32] != _BOOKEND[:32]:
@@ -102,7 +102,7 @@ def _files(data: bytes) -> tuple[list[XetFile], int]:
 
 
 def _chunks(data: bytes, at: int) -> tuple[list[str], int]:
-    """The hashes of all chunks, and where the records end."""
+    """The hashes of all chunks, and the offset of the end of the records."""
     chunks = []
     while data[at : at + 32] != _BOOKEND[:32]:
         (count,) = struct.unpack_from("<I", data, at + 36)
@@ -118,7 +118,7 @@ def _segment(data: bytes, at: int) -> Segment:
 
 
 def _hex(data: bytes, at: int) -> str:
-    """Xet writes a hash as four little-endian 64-bit numbers."""
+    """The hash as hexadecimal digits: Xet writes it as four little-endian 64-bit numbers."""
     return "".join(f"{number:016x}" for number in struct.unpack_from("<4Q", data, at))
 
 

@@ -1,4 +1,4 @@
-"""The Xet side of the Hub: xorbs and shards as hf_xet uploads them, and the files made of them."""
+"""Stores xorbs and shards as hf_xet uploads them, and reads files from them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class XetStore:
         self._lock = threading.Lock()
 
     def load(self) -> None:
-        """Read the shards of an earlier run again."""
+        """Load the shards of an earlier run."""
         for path in sorted(self._root.glob("shards/*")):
             self._register(parse_shard(path.read_bytes()))
 
     def add_xorb(self, name: str, data: bytes) -> bool:
-        """Keep a xorb; False when it was there."""
+        """Store a xorb; False when it exists already."""
         path = self._xorb(name)
         if path.exists():
             return False
@@ -34,11 +34,11 @@ class XetStore:
         return True
 
     def used(self) -> int:
-        """The bytes of all xorbs."""
+        """Total size of all xorbs in bytes."""
         return sum(path.stat().st_size for path in self._root.glob("xorbs/*"))
 
     def add_shard(self, data: bytes) -> None:
-        """Keep a shard and know its files; HubError 400 when it refers to a xorb that was not uploaded."""
+        """Store a shard and register its files; HubError 400 when it refers to a xorb that was not uploaded."""
         shard = parse_shard(data)
         missing = {part.xorb for file in shard.files for part in file.segments if not self._xorb(part.xorb).exists()}
         if missing:
@@ -47,7 +47,7 @@ class XetStore:
         self._register(shard)
 
     def shard_with(self, chunk: str) -> Shard | None:
-        """A shard that knows the chunk."""
+        """A shard that lists the chunk."""
         return self._shard_of_chunk.get(chunk)
 
     def has(self, sha256: str) -> bool:

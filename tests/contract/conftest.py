@@ -1,4 +1,4 @@
-"""What the contract tests of the local Hub share: a running Hub, and real clients in processes of their own."""
+"""Fixtures of the local Hub's contract tests: a running Hub, and real clients in processes of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Hub client makes of a Hub that refuses, fails, is slow, or sends other bytes: errors, bounded attempts."""
+"""The Hub client against a Hub that refuses, fails, is slow, or sends wrong bytes: typed errors, bounded attempts."""
 
 from __future__ import annotations
 

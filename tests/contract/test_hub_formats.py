@@ -1,4 +1,4 @@
-"""Odd, broken and hostile repositories, read by the Hub client over HTTP: what comes of them, row by row."""
+"""Unusual, broken and hostile repositories, read by the Hub client over HTTP: the result of each row."""
 
 from __future__ import annotations
 

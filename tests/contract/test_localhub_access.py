@@ -1,4 +1,4 @@
-"""Who may do what on the local Hub, seen through the exceptions of the real clients."""
+"""Access rules of the local Hub, seen through the exceptions of the real clients."""
 
 from __future__ import annotations
 

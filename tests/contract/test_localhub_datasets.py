@@ -1,4 +1,4 @@
-"""The real `datasets` loads from the local Hub, with only HF_ENDPOINT set."""
+"""The real `datasets` loads from the local Hub, with HF_ENDPOINT as the only setting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each fault of the local Hub does to a real client what it says."""
+"""Effects of each fault of the local Hub on a real client."""
 
 from __future__ import annotations
 

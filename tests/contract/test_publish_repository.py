@@ -1,4 +1,4 @@
-"""The write side of a repository on the Hub, over real sockets: what is made, read, uploaded, tagged, and refused."""
+"""Writing to a repository on the Hub over real sockets: creation, reads, uploads, tags, refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every fault test starts from: a Hub, and a world beside it whose runs start quickly."""
+"""Fixtures of the fault tests: a Hub, and a world whose runs start quickly."""
 
 from __future__ import annotations
 

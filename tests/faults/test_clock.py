@@ -1,4 +1,4 @@
-"""A clock that is set a day ahead or back, before a run or in the middle of it: no lock is stolen, no row is lost."""
+"""A clock that jumps a day ahead or back before or during a run: no lock is stolen, no row is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nth write, sync, rename, open of a run fails: exit 74, nothing false is recorded, and the next run continues."""
+"""The nth write, sync, rename or open of a run fails: exit 74, no false record, and the next run continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A dataset that grows far beyond its files stops, and a run leaves a reserve of the disk free."""
+"""A dataset that grows far beyond its files is stopped, and a run leaves a reserve of the disk free."""
 
 from __future__ import annotations
 

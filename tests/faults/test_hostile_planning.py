@@ -1,4 +1,4 @@
-"""Repositories made to take a plan down, or to make it read elsewhere: each ends its own request, with a reason."""
+"""Repositories built to crash a plan or to redirect its reads: each fails its own request, with a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checker itself: every invariant is broken on purpose once, and must be found broken."""
+"""Tests of the invariant checker: each invariant is violated once, and the checker must report it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIGKILL at any moment, again and again: nothing is lost or done twice, and the end is the same to the byte."""
+"""SIGKILL at random moments, repeatedly: no row is lost or done twice, and the final bytes are the same."""
 
 from __future__ import annotations
 

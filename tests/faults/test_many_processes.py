@@ -1,4 +1,4 @@
-"""Many processes on one storage: each dataset gets into the manifest, and no two work on the same one."""
+"""Many processes on one storage: each dataset gets into the manifest, and no two process the same one."""
 
 from __future__ import annotations
 

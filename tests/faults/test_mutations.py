@@ -1,4 +1,4 @@
-"""A thousand ways in which finished datasets rot: `verify` names every file, `--repair` makes the tree what it was."""
+"""A thousand mutations of finished datasets: `verify` names every file, `--repair` restores the tree."""
 
 from __future__ import annotations
 

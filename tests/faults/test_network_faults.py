@@ -1,4 +1,4 @@
-"""A Hub that fails in every way that a network has: no row is ever wrong, attempts are bounded, a stop can be resumed.
+"""A Hub with every kind of network fault: no row is ever wrong, attempts are bounded, a stopped run resumes.
 
 The faults are drawn with seeds, but which request meets which depends on the order in which threads ask.
 """

@@ -1,4 +1,4 @@
-"""Things that stand where they should not: links, FIFOs, files, foreign folders are refused, and stay as they are."""
+"""Unexpected links, FIFOs, files and foreign folders in storage are refused, and left unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The power goes: what the file system had not made durable is lost. No row may be recorded whose files are not there.
+"""A power cut loses what the file system had not made durable: no recorded row may lack its files.
 
 A loop-mounted ext4 is shut down by its own ioctl, without writing back what it holds, checked, and mounted again.
 """

@@ -1,4 +1,4 @@
-"""Publishing to a Hub that fails: the documented error or a bounded retry, never a second commit, never half a state.
+"""Publishing to a failing Hub: the documented error or a bounded retry, never a second commit or a partial state.
 
 After every fault the same publish is run again without it, and ends with one commit in all.
 """

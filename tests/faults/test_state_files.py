@@ -1,4 +1,4 @@
-"""State is damaged or lost: a torn end is dropped, the rest is refused by name or made again, and never believed."""
+"""Damaged or lost state: a torn end is dropped, other damage is refused by name or rebuilt, and never trusted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Somebody else may write in a dataset's folder, or in the state: nothing outside is read, moved or written.
+"""Other writers in a dataset's folder or in the state: no file outside is read, moved or written.
 
 The files are changed as their own writers would write them, so that no hash or checksum inside of them is wrong.
 """

@@ -1,4 +1,4 @@
-"""Damage of whole folders, and what surrounds it: `verify` names it, `--repair` mends it and touches nothing else."""
+"""Damage to whole folders and their surroundings: `verify` names it, `--repair` repairs it and changes nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker that crashes, hangs, raises or eats memory costs one row; a parent that dies takes its workers with it."""
+"""A worker that crashes, hangs, raises or exhausts memory costs one row; workers end with their parent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes when it is decided anew what a test may reach: no network but this machine's own loopback.
+"""Blocks all network access of tests but this machine's own loopback.
 
 Python imports a module of this name by itself at start-up, so every Python that a test starts with this folder in
 PYTHONPATH is guarded like the test process (tests/conftest.py). An audit hook is used because it sees every way to a

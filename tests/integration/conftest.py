@@ -1,4 +1,4 @@
-"""What every integration test starts from: a running Hub, and a world of folders beside it."""
+"""Fixtures of the integration tests: a running Hub, and a world of folders beside it."""
 
 from __future__ import annotations
 

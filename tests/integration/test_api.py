@@ -1,4 +1,4 @@
-"""The Python API: tables from whatever holds rows, files, cards, deleting, errors as types."""
+"""The Python API: tables from any kind of rows, files, cards, deletion, typed errors."""
 
 from __future__ import annotations
 

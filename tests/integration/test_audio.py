@@ -1,4 +1,4 @@
-"""Audio comes out of a download as it went in: every sample in its place, in a file that any player takes."""
+"""Audio keeps its content in a download: every sample in its place, in a file that any player can read."""
 
 from __future__ import annotations
 

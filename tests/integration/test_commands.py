@@ -1,4 +1,4 @@
-"""What the commands show people (golden files) and programs (one strict JSON object), and that no secret is ever shown.
+"""Output of commands for people (golden files) and programs (one strict JSON object), without any secret.
 
 `UPDATE_GOLDEN=1 pytest tests/integration/test_commands.py` writes the golden files again; the diff is the review.
 """

@@ -1,4 +1,4 @@
-"""`make demo`: it ends well, shows what it says, and leaves a whole dataset of the project's clips behind."""
+"""`make demo` succeeds, prints its steps, and leaves a complete dataset of the project's clips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a newcomer does in an empty folder, and what surrounds a command: settings in files, terminals of all kinds."""
+"""First use in an empty folder: settings in files, terminals of all kinds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How old published data is: the command, the function for clients that cache, the alerts of scheduled workflows."""
+"""Age of published data: the command, the function for clients that cache, the alerts of scheduled workflows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run may be ended at any moment, by anything: the next one continues, and the end is the same to the byte."""
+"""A run ended at any moment, by any cause: the next run continues, and the final bytes are the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Against the real Hub: push, load, count, change, delete. Only with HF_TOKEN and HUGFLOW_LIVE_REPO (`org/name`) set.
+"""The real Hub: push, load, count, change, delete. Only with HF_TOKEN and HUGFLOW_LIVE_REPO (`org/name`) set.
 
 The repository is made private if it is not there, and keeps what other configs it has. The first test says why the
 others are skipped.

@@ -1,4 +1,4 @@
-"""The example pipeline: its tables, its request, and its workflow, whose steps are run here as they stand there."""
+"""The example pipeline: its tables, its request, and the steps of its workflow, which are run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names in data, however nasty: every row has a file of its own, inside of `audio/`, the same whoever converts it."""
+"""Hostile names in data: every row has a file of its own inside of `audio/`, the same in every conversion."""
 
 from __future__ import annotations
 

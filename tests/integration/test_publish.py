@@ -1,4 +1,4 @@
-"""Publishing with the real clients: what goes in comes out, nothing is sent twice, and nobody's work is touched."""
+"""Publishing with the real clients: loaded data equals the sources, uploads are not repeated, foreign work is kept."""
 
 from __future__ import annotations
 

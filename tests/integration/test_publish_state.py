@@ -1,4 +1,4 @@
-"""Publishing to a repository that has data already: what the request does not name stays, and is loaded as before."""
+"""Publishing to a repository with data: configs that the request does not name stay, and load as before."""
 
 from __future__ import annotations
 

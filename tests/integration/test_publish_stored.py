@@ -1,4 +1,4 @@
-"""A dataset that was downloaded becomes a source again: all its rows, columns under their own names, and its MP3s."""
+"""Publishing a downloaded dataset: all its rows, columns under their own names, and its MP3s."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Versions of a published dataset: what bumps them, and where the files of an earlier one stay."""
+"""Versions of a published dataset: the changes that bump them, and the files of earlier versions."""
 
 from __future__ import annotations
 

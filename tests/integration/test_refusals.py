@@ -1,4 +1,4 @@
-"""What cannot be done is refused before anything is made, with a message that a person can act on.
+"""Impossible requests are refused before any change, with a message that tells what to do.
 
 `UPDATE_GOLDEN=1 pytest tests/integration/test_refusals.py` writes the golden messages again; the diff is the review.
 """

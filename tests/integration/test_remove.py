@@ -1,4 +1,4 @@
-"""What is removed is gone from everywhere, into the trash; nothing else is touched, and nothing is left half done."""
+"""Removal: a removed dataset is gone from all records and in the trash; others are unchanged, no removal is partial."""
 
 from __future__ import annotations
 

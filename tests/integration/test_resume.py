@@ -1,4 +1,4 @@
-"""What a second run does: nothing where all is done, the rest where it is not, and all again only when told to."""
+"""Second runs: nothing to do for a complete dataset, the rest of a partial one, and all rows only with --restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a run whose output nobody takes, or whose streams were closed: the work is done all the same."""
+"""Runs with closed or unread output streams: the work is done all the same."""
 
 from __future__ import annotations
 

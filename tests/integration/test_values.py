@@ -1,4 +1,4 @@
-"""Every kind of column becomes strict JSON; audio is taken in every form that datasets store it in."""
+"""Every kind of column becomes strict JSON; audio is read in every form that datasets store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes when a rule about the shape of the code changes. Each check takes sources and gives problems, a line each.
+"""Checks of the code's structure. Each check takes sources and yields problems, a line each.
 
 The rules are applied to the repository, and proved on small wrong examples, in test_structure.py.
 """
@@ -222,6 +222,15 @@ def _undocumented(source: Source, body: Iterable[ast.stmt]) -> Iterator[str]:
             yield source.at(node, f"{node.name} is public and has no docstring")
         if isinstance(node, ast.ClassDef):
             yield from _undocumented(source, node.body)
+
+
+def questioning_docstrings(source: Source) -> Iterator[str]:
+    """Docstrings that begin like a question: they are imperative sentences or noun phrases."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = re.split(r"\W", ast.get_docstring(node) or "", maxsplit=1)[0]
+            if first in {"What", "How", "Whether"}:
+                yield source.at(node, f"the docstring of {getattr(node, 'name', 'the module')} begins with {first}")
 
 
 def _says_elsewhere(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:

@@ -1,4 +1,4 @@
-"""The benchmarks run and print what they say they print. Nothing here looks at a time."""
+"""The benchmarks run and print their results. No time is checked here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the documents say is there: links lead somewhere, and every command that they show exists with its options."""
+"""The documents match the repository: links have targets, and every shown command and option exists."""
 
 from __future__ import annotations
 

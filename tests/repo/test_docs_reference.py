@@ -1,4 +1,4 @@
-"""The reference pages say what the code does: options, exit codes, reasons, the fields of files."""
+"""The reference pages match the code: options, exit codes, reasons, the fields of files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The requests that people copy are right, and editors find their schema."""
+"""The example requests are valid, and editors find their schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What surrounds every test (tests/conftest.py): the network, the home directory and the secrets are out of reach."""
+"""Isolation of tests (tests/conftest.py): network, home directory and secrets are out of reach."""
 
 from __future__ import annotations
 

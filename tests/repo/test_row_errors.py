@@ -1,4 +1,4 @@
-"""Every reason code that a row can fail with is explained in docs/row-errors.md, and nothing else is."""
+"""docs/row-errors.md explains every reason code of a failed row, and no other."""
 
 from __future__ import annotations
 

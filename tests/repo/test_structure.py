@@ -1,4 +1,4 @@
-"""The shape of the repository: imports point down, the environment stays outside, what people need is written down.
+"""Structure of the repository: import order, no environment access inside the package, complete documentation.
 
 Each rule is proved on a small wrong example first (`test_the_rule_...`): a check that cannot fail shows nothing.
 """
@@ -243,6 +243,28 @@ def test_public_names_have_docstrings() -> None:
 )
 def test_the_rule_of_docstrings_can_fail(text: str) -> None:
     assert list(checks.missing_docstrings(Source.of("hugflow/sync.py", text)))
+
+
+def test_docstrings_do_not_begin_like_questions() -> None:
+    assert_none(all_of(checks.questioning_docstrings, PRODUCT))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"What a run does."',
+        '"Doc."\nclass A:\n    "How it ends."',
+        '"Doc."\nclass A:\n    "Doc."\n    def _f(self):\n        "Whether it is one."',
+        '"Doc."\nasync def f():\n    "What, and when."',
+    ],
+)
+def test_the_rule_of_questions_can_fail(text: str) -> None:
+    assert len(list(checks.questioning_docstrings(Source.of("hugflow/sync.py", text)))) == 1
+
+
+def test_the_rule_of_questions_lets_pass_other_words() -> None:
+    text = '"Whatever the text says, what it is."\ndef f():\n    "Tell how it ends."'
+    assert not list(checks.questioning_docstrings(Source.of("hugflow/sync.py", text)))
 
 
 def _declared() -> dict[str, list[Requirement]]:

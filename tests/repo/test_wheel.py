@@ -1,4 +1,4 @@
-"""What people install holds everything that the package consists of: modules, data files, the marker of types."""
+"""The wheel contains the whole package: modules, data files, the marker of types."""
 
 from __future__ import annotations
 

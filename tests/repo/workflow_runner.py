@@ -1,4 +1,4 @@
-"""A runner for our own workflows, as small as they are: real Git, real shells, and GitHub's expressions as far as used.
+"""A small runner for our own workflows: real Git, real shells, and GitHub's expressions as far as they are used.
 
 It takes the workflow from the commit that GitHub would take it from, checks out what `actions/checkout` is told to, and
 runs every `run` step. Installing is recorded, not done.

@@ -1,4 +1,4 @@
-"""What the fault tests share: small datasets of several kinds, quick runs, and the checker applied to a world."""
+"""Helpers of the fault tests: small datasets of several kinds, quick runs, and the checker applied to a world."""
 
 from __future__ import annotations
 

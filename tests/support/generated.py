@@ -1,4 +1,4 @@
-"""Every file that is made from code: what it should hold now. `python -m tests.support.generated` writes them all.
+"""Every generated file with its expected content. `python -m tests.support.generated` writes them all.
 
 The tests compare the files with this, so a change of a message or of a field shows in the diff of a commit.
 """
@@ -34,7 +34,7 @@ def malformed_requests() -> list[Path]:
 
 
 def messages() -> str:
-    """What is said about each of them, as a person sees it."""
+    """The messages for each of them, as a person sees them."""
     return "\n".join("".join(f"{line}\n" for line in _lines(path)) for path in malformed_requests())
 
 
@@ -49,7 +49,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _with_tables(path: Path) -> str:
-    """A page of the documentation with the tables between its markers made anew."""
+    """A page of the documentation with the tables between its markers generated again."""
     tables = {"settings": _settings_table()} | {kind: _fields_table(json_schema(kind)) for kind in SPECS}
     tables |= {name.lower(): _fields_table(part) for name, part in json_schema("publish")["$defs"].items()}
     return re.sub(

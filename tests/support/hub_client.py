@@ -1,4 +1,4 @@
-"""hugflow's Hub client in a process of its own, which takes questions as JSON lines and answers each with one.
+"""Hugflow's Hub client in a process of its own, which answers questions as JSON lines.
 
 The Hub's libraries read the environment at import, so the address of a test's Hub must be there before them; and one
 process for many questions spares each test the seconds that these imports take.

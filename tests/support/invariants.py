@@ -1,4 +1,4 @@
-"""Changes when it is decided anew what must be true of storage and state, whatever happened: invariants I1 to I8.
+"""Checks the invariants I1 to I8 of storage and state, which are true after every event.
 
 Everything is read here without hugflow's own readers: a reader that is wrong in the same way as its writer would find
 nothing wrong.

@@ -1,4 +1,4 @@
-"""Functions that tests call in a limited process, which do what strangers' bytes may make a library do."""
+"""Functions that tests call in a limited process; they do what untrusted data may make a library do."""
 
 from __future__ import annotations
 

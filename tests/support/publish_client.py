@@ -1,4 +1,4 @@
-"""hugflow's way of writing to a Hub, in a process of its own; see tests/support/hub_client.py.
+"""Hugflow's writes to a Hub, in a process of its own; see tests/support/hub_client.py.
 
 How files are uploaded (Xet or LFS) is decided once for a process, by its environment.
 """

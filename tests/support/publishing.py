@@ -1,4 +1,4 @@
-"""What the tests of publishing share: sources on the disk, `datasets` at the other end, what the Hub was sent."""
+"""Helpers of the publish tests: sources on disk, loading with `datasets`, requests that the Hub received."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sounds for the tests of audio, and the independent tools that judge what comes out: libsndfile, ffmpeg, mp3val."""
+"""Sounds for the audio tests, and independent tools that check results: libsndfile, ffmpeg, mp3val."""
 
 from __future__ import annotations
 

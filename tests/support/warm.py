@@ -1,4 +1,4 @@
-"""Quick starts for hundreds of runs: a process that has imported everything forks.
+"""Quick starts for hundreds of runs: each is forked from a process that has imported everything.
 
 A run is `hugflow.__main__.main()` in a new process with a session, an environment, a folder and files of its own; only
 the seconds of importing are not spent again. The same holds for the programs of Hugflow's own that a run starts (its

@@ -1,4 +1,4 @@
-"""What the integration tests share: datasets packed for the Hub, runs of the real command, and judgement of trees."""
+"""Helpers of the integration tests: datasets packed for the Hub, runs of the real command, checks of trees."""
 
 from __future__ import annotations
 

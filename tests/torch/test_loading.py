@@ -1,4 +1,4 @@
-"""A downloaded dataset is one that `datasets` loads and decodes, with the lengths that the sources had."""
+"""`datasets` loads and decodes a downloaded dataset, with the lengths of the sources."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Reading from the Hub: what a repository holds at a commit, and its rows."""
+"""Reading from the Hub: the contents of a repository at a commit, and its rows."""

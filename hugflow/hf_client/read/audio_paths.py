@@ -1,4 +1,4 @@
-"""Audio files that rows name by path, read from the dataset's own repository and from nowhere else.
+"""Reads audio files that rows name by path, from the dataset's own repository and no other place.
 
 Never from this machine's files, another repository or another host, whatever the path says. Files are verified by the
 hash that the Hub lists, members of zip archives by their CRC.
@@ -68,7 +68,7 @@ class RepositoryFiles:
     _archives: dict[str, zipfile.ZipFile] = field(default_factory=dict)
 
     def read(self, paths: Iterable[str], shard: str) -> Mapping[str, Read]:
-        """Read the files at `paths`, which rows of the file `shard` name: the bytes of each, or why there are none.
+        """Read the files at `paths`, named by rows of the file `shard`: the bytes of each, or why there are none.
 
         Files are fetched in parallel up to `AHEAD_BYTES` together; those beyond are fetched on access, one by one.
         A path is relative to the repository's root or to the shard's folder; `zip://a.wav::x.zip` is a member of an
@@ -207,7 +207,7 @@ def spellings(paths: Iterable[str]) -> list[str]:
 
 
 def _name_in(archive: zipfile.ZipFile, member: str) -> str:
-    """Return the name of a zip member, also where it is spelled in another form of Unicode or with backslashes."""
+    """Return the name of a zip member, also where its spelling differs in Unicode form or backslashes."""
     if member in archive.NameToInfo:
         return member
 

@@ -1,4 +1,4 @@
-"""Checks a repository's card before `datasets` reads it: its size, its YAML, and which files it names.
+"""Checks a repository's card before `datasets` reads it: its size, its YAML, and the files that it names.
 
 `datasets` would follow an address in `data_files` to other hosts, other repositories or this machine's files. The card
 is parsed here by the same code as there, so that no spelling means one thing to the check and another to the reader.
@@ -30,7 +30,7 @@ _FIX = "Report it to the dataset's owners."
 
 
 def check_card(hub: Hub, info: DatasetInfo) -> None:
-    """Refuse a repository whose card names data files outside of it, or cannot be read within bounds.
+    """Refuse a card that names data files outside of its repository, or exceeds the limits for reading it.
 
     Raises InvalidRequest (`foreign_files`), UnreadableSource, Transient.
     """
@@ -75,7 +75,7 @@ def card_metadata(text: str, name: str = CARD) -> Any:
 
 
 def _check_yaml(text: str) -> None:
-    """Bound depth and nodes, each alias counted as what it stands for, before anything is built of them."""
+    """Limit depth and node count, with each alias counted as its target, before any value is built."""
     sizes: dict[str, int] = {}
     # of each collection that is open: its anchor, and its nodes
     unclosed: list[tuple[str | None, int]] = [(None, 0)]
@@ -122,6 +122,6 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def leads_out(path: str) -> bool:
-    """Whether a path or pattern of a card is an address, absolute, or climbs out of its folder."""
+    """Tell if a path or pattern of a card is a URL, absolute, or climbs out of its folder."""
     is_address = "://" in path or "::" in path or re.match(r"\s*[A-Za-z][A-Za-z0-9+.-]*:", path) is not None
     return is_address or path.lstrip().startswith(("/", "~", "\\")) or ".." in re.split(r"[/\\]", path)

@@ -18,7 +18,7 @@ _KEY = b"huggingface"
 
 
 def columns_of(schema: pa.Schema, features: Mapping[str, Any] | None) -> tuple[Column, ...]:
-    """The columns of a split. `features` of the card or of the format's reader go before those in the schema.
+    """The columns of a split. `features` of the card or of the format's reader take precedence over the schema.
 
     Raises UnreadableSource where there are too many.
     """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def default_files(paths: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """The paths of each split, by the rules of `datasets` itself: empty files of these names are given to it.
+    """The paths of each split by the rules of `datasets` itself, applied to empty files with these names.
 
     Empty where no path is that of a data file.
     """

@@ -76,7 +76,7 @@ def _clear(folder: Path) -> None:
 
 
 def is_whole(folder: Path, shard: Shard) -> bool:
-    """Whether a shard in `folder` has its size and hash: SHA-256 for large files, Git's blob id for others.
+    """Compare a shard in `folder` with its size and hash: SHA-256 for large files, Git's blob id for others.
 
     What a link leads to is not the shard.
     """

@@ -65,7 +65,7 @@ class Folder:
     reader: Reader
 
     def rows(self, scratch: Path) -> FolderRows:
-        """Build the copy of the tree in `scratch`, and find out features and class labels.
+        """Build the copy of the tree in `scratch`, and determine features and class labels.
 
         The ids of labels follow from the folders of all splits: they are those of the dataset.
         """
@@ -227,7 +227,7 @@ def _is_metadata(path: str) -> bool:
 
 
 def _folder(path: str) -> str:
-    """The name of the folder that a file is in; for a member at the top of an archive, that of the archive."""
+    """The name of a file's folder; for a member at the top of an archive, that of the archive."""
     member, _, archive = path.removeprefix("zip://").partition("::")
     return posixpath.basename(posixpath.dirname(member)) or posixpath.basename(posixpath.dirname(archive))
 

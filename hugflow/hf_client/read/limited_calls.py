@@ -1,4 +1,4 @@
-"""The functions that `RepositoryReader` calls in its processes. Nothing else imports this: it loads `datasets`."""
+"""Functions that `RepositoryReader` calls in its processes. No other module imports this one: it loads `datasets`."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ _PROTOCOLS = frozenset({"hf", "file", "local", "zip", "tar", "gzip", "bz2", "xz"
 
 
 def resolve(hub: Hub, request: ParsedRequest, spec: AddSpec, encoder: EncoderSettings, sha: str | None) -> Resolved:
-    """Find what an add request asks for; see `resolve.resolve`."""
+    """Resolve an add request; see `resolve.resolve`."""
     _connect(hub)
     return resolving.resolve(hub, request, spec, encoder, sha=sha)
 
 
 def inspect(hub: Hub, hf_id: str, revision: str) -> tuple[HubFacts, list[SplitSummary]]:
-    """Everything that a repository offers; see `resolve.inspect`."""
+    """Describe the contents of a repository; see `resolve.inspect`."""
     _connect(hub)
     return resolving.inspect(hub, hf_id, revision)
 
 
 def make_rows(hub: Hub, plan: str, index: int, folder: Path) -> Path:
-    """Make a fetched shard of a plan (its JSON) a parquet file; see `SplitFiles.fetch_rows`."""
+    """Convert a fetched shard of a plan (its JSON) to a parquet file; see `SplitFiles.fetch_rows`."""
     _connect(hub)
     return _split(hub, plan).fetch_rows(index, folder)
 
 
 @lru_cache(maxsize=1)
 def _split(hub: Hub, plan: str) -> SplitFiles:
-    """Open the split whose shards this process makes rows of: the Hub is asked for it once."""
+    """Open the split whose shards this process converts; the Hub is called for it once."""
     return resolving.open_split(hub, DownloadPlan.model_validate_json(plan))
 
 
 @cache
 def _connect(hub: Hub) -> None:
-    """Prepare the libraries of this process. Whatever a card may say, no other file system than the Hub's is opened."""
+    """Prepare the libraries of this process. No file system but the Hub's can be opened, whatever a card says."""
     hub.connect()
     for protocol in {*known_implementations, *fsspec.registry} - _PROTOCOLS:
         fsspec.register_implementation(protocol, _RefusedFileSystem, clobber=True)
 
 
 class _RefusedFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
-    """Stands for every way to other hosts."""
+    """Replaces every file system that would contact other hosts."""
 
     cachable = False
 

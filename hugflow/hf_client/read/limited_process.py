@@ -1,4 +1,4 @@
-"""Processes with limits, in which everything that strangers wrote is parsed before it comes to rows.
+"""Runs parsers of untrusted data in processes with limits on memory, time and disk.
 
 A parser that crashes, hangs, or takes more memory, time or disk than it may ends its own process, and the call that
 started it raises an error of ours. The kernel enforces memory and time; the parent watches the temporary files.
@@ -44,7 +44,7 @@ _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"})
 
 @dataclass(frozen=True, slots=True)
 class ProcessLimits:
-    """The most that a process may take: memory, and seconds of computing for one call.
+    """The limits of a process: memory, and seconds of processor time for one call.
 
     `cpu_s` counts from the last `renew_time`; ten times as many seconds may pass by the clock, waits not counted.
     `memory_setting` and `time_setting` are what a person raises for a dataset that needs more.
@@ -57,7 +57,7 @@ class ProcessLimits:
 
 
 def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The part of an environment that processes which read strangers' bytes are given."""
+    """The part of an environment that processes which read untrusted data get."""
     return {
         name: value
         for name, value in environ.items()
@@ -84,7 +84,7 @@ class LimitedProcess:
 
     @classmethod
     def start(cls, scratch: Path, limits: ProcessLimits, environment: Mapping[str, str]) -> Self:
-        """Start it. Its death is bound to the thread that starts it, which has to outlive its use."""
+        """Start the process. It dies with the thread that starts it, which has to outlive its use."""
         ours, theirs = socket.socketpair()
         with theirs:
             process = subprocess.Popen(  # noqa: S603 - our own module, with numbers as arguments
@@ -117,7 +117,7 @@ class LimitedProcess:
         disk_bytes: int,
         folders: Iterable[Path] = (),
     ) -> Any:
-        """Run `function` ("module:name") there, and give what it returns.
+        """Run `function` ("module:name") in the process, and return its result.
 
         `wait` is called with 0 while it runs, and may raise to end it. `scratch` and `folders` together may grow by
         `disk_bytes`. Raises the function's HugflowError; UnreadableSource for everything else that happens to the
@@ -149,7 +149,7 @@ class LimitedProcess:
         return message
 
     def _death(self, doing: str) -> HugflowError:
-        """The error that the end of the process means."""
+        """The error for an unexpected end of the process."""
         code = self._process.wait()
         if code == -signal.SIGPROF:
             return _too_much(doing, f"{self.limits.cpu_s:g} s of computing", self.limits.time_setting)
@@ -178,7 +178,7 @@ def _too_much(doing: str, what: str, setting: str = "") -> UnreadableSource:
 
 @dataclass(slots=True)
 class _DiskWatch:
-    """Looks now and then how much some folders have grown, for at most a twentieth of the time."""
+    """Measures the growth of some folders from time to time, for at most a twentieth of the time."""
 
     folders: tuple[Path, ...]
     allowed_bytes: int
@@ -189,7 +189,7 @@ class _DiskWatch:
         self._before = _used_bytes(self.folders)
 
     def is_exceeded(self) -> bool:
-        """Whether they have grown by more than they may, as far as was looked."""
+        """True once the files have grown beyond the limit, as far as they were measured."""
         began = time.monotonic()
         if began < self._next_look:
             return False
@@ -199,7 +199,7 @@ class _DiskWatch:
 
 
 def _used_bytes(folders: Iterable[Path]) -> int:
-    """The space that the files of some folders take on the disk."""
+    """Disk space of the files in some folders."""
     used = 0
     waiting = [str(folder) for folder in folders]
     while waiting:
@@ -218,14 +218,14 @@ def _used_bytes(folders: Iterable[Path]) -> int:
 
 
 def renew_time() -> None:
-    """Give the call that runs its whole time again: it has just made progress. Elsewhere this has no effect."""
+    """Restart the time limit of the running call, which has made progress. No effect in other processes."""
     for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
         _, whole = signal.getitimer(timer)
         signal.setitimer(timer, whole, whole)
 
 
 def sleep_uncounted(seconds: float) -> None:
-    """Wait for a busy Hub, which is not the dataset's fault: the clock stands still."""
+    """Wait for a busy Hub, without counting towards the time limit."""
     left, whole = signal.setitimer(signal.ITIMER_REAL, 0)
     time.sleep(seconds)
     if whole:
@@ -233,7 +233,7 @@ def sleep_uncounted(seconds: float) -> None:
 
 
 class _LogSender(logging.Handler):
-    """Hands every log record to the parent, which knows what must not be in it."""
+    """Sends every log record to the parent, which masks secrets."""
 
     def __init__(self, connection: Connection[bytes, Any]) -> None:
         super().__init__()
@@ -244,7 +244,7 @@ class _LogSender(logging.Handler):
 
 
 def main(connection_fd: int, parent: int) -> NoReturn:
-    """Answer the parent's calls until it closes the connection. The descriptor is inherited from it."""
+    """Answer the parent's calls until it closes the connection, whose descriptor is inherited from it."""
     # by the kernel: a thread that waits for the parent's end cannot run while a regular expression holds the GIL
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -275,7 +275,7 @@ def main(connection_fd: int, parent: int) -> NoReturn:
 
 
 def _outcome(doing: str, function: str, args: tuple[Any, ...], limits: ProcessLimits) -> bytes:
-    """What a call returned or raised, packed. Nothing that strangers' bytes provoke gets past it."""
+    """The pickled result or exception of a call. No exception that untrusted data causes escapes it."""
     module, _, name = function.partition(":")
     try:
         return pickle.dumps(("value", getattr(importlib.import_module(module), name)(*args)))

@@ -1,4 +1,4 @@
-"""Metadata files of audio and image folders, read by our own readers of CSV and JSON lines: their values are exact."""
+"""Reads metadata files of audio and image folders with our own CSV and JSON lines readers, which are exact."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def _samples(file: Path, url: str, features: datasets.Features | None) -> Iterat
 
 @contextmanager
 def _seekable(file: BinaryIO, most: int | None, folder: Path | None = None) -> Iterator[BinaryIO]:
-    """Give the content of a tar for reading at any place; of a compressed one `most` bytes are unpacked to a file."""
+    """Open the content of a tar for reading at any position; of a compressed one, unpack `most` bytes to a file."""
     content = plain_tar(file)
     if content is file:
         yield file
@@ -183,7 +183,7 @@ def _is_media(features: datasets.Features | None, name: str) -> bool:
 
 
 def media_feature(name: str, features: datasets.Features | None = None) -> datasets.Audio | datasets.Image | None:
-    """What the member of a sample is, by the card or by its suffix: sound, an image, or neither."""
+    """The feature of a sample's member, by the card or by its suffix: audio, image, or None."""
     if features is not None and name in features:
         known = features[name]
         return known if isinstance(known, datasets.Audio | datasets.Image) else None

@@ -49,7 +49,7 @@ class SplitSummary:
 
 
 def audio_column(spec: AddSpec, columns: Iterable[Column]) -> str | None:
-    """The column to make MP3 files of, or None for a dataset without audio. `check_columns` has refused the rest."""
+    """The column to convert to MP3 files, or None for a dataset without audio. `check_columns` has refused the rest."""
     return spec.audio_column if any(column.name == spec.audio_column for column in columns) else None
 
 
@@ -68,7 +68,7 @@ class RepositoryReader:
     def resolve(
         self, hub: Hub, request: ParsedRequest, spec: AddSpec, encoder: EncoderSettings, *, sha: str | None = None
     ) -> Resolved:
-        """Find what an add request asks for; at commit `sha`, if given, whatever the revision means by now.
+        """Resolve an add request, at the commit of its revision or at `sha` if given.
 
         Raises InvalidRequestFile (config, split, column), NotFoundError (repository, revision), AuthenticationError,
         UnreadableSource, Transient.
@@ -77,7 +77,7 @@ class RepositoryReader:
         return cast("Resolved", self._once(doing, hub, "resolve", request, spec, encoder, sha))
 
     def inspect(self, hub: Hub, hf_id: str, revision: str) -> tuple[HubFacts, list[SplitSummary]]:
-        """Everything that a repository offers: facts, and each split of each config. Raises as `resolve` does."""
+        """The contents of a repository: facts, and each split of each config. Raises as `resolve` does."""
         found = self._once(f"inspecting {hf_id}", hub, "inspect", hf_id, revision)
         return cast("tuple[HubFacts, list[SplitSummary]]", found)
 
@@ -91,7 +91,7 @@ class RepositoryReader:
 
     @contextmanager
     def rows(self, hub: Hub, plan: DownloadPlan) -> Iterator[FetchRows]:
-        """Fetch shards of a format other than parquet, and make each a parquet file; one at a time.
+        """Fetch shards of a format other than parquet, and convert each to a parquet file, one at a time.
 
         What is given out raises Transient, AuthenticationError, UnreadableSource, StorageFault.
         """

@@ -1,4 +1,4 @@
-"""Facts about commits on the Hub: which one a revision means, and which files it has."""
+"""Facts about commits on the Hub: the commit of a revision, and the files of a commit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PATHS_PER_CALL = 500
 
 
 def newest_commit(hub: Hub, hf_id: str, revision: str) -> str:
-    """The commit that a revision means now. Raises NotFoundError, AuthenticationError, Transient."""
+    """The commit that a revision points to now. Raises NotFoundError, AuthenticationError, Transient."""
 
     def ask() -> DatasetInfo:
         # only the commit: the rest of the answer has what strangers wrote into their card
@@ -22,7 +22,7 @@ def newest_commit(hub: Hub, hf_id: str, revision: str) -> str:
 
 
 def commit_of(info: DatasetInfo) -> str:
-    """The commit that an answer of the Hub is about. Raises Terminal when it names none."""
+    """The commit that an answer of the Hub describes. Raises Terminal when it names none."""
     if info.sha is None:
         raise Terminal(f"resolving {info.id}", "the Hub named no commit", "Try again, or report it to the Hub.")
     return info.sha

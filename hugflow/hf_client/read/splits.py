@@ -1,4 +1,4 @@
-"""What is in a split, by the format of its files, and how each of its shards becomes a parquet file of rows in scratch.
+"""Describes a split by the format of its files, and converts each of its shards to a parquet file in scratch.
 
 There are three ways: parquet files are fetched as they are; other files are fetched and transcoded; folders of audio
 files become a table of paths, whose audio is fetched row by row. Everything behind this file knows only parquet.
@@ -41,7 +41,7 @@ FIRST_ROWS = 100
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What is in a split: its columns, its Arrow schema, its shards, and how many rows its card speaks of."""
+    """Description of a split: its columns, its Arrow schema, its shards, and the row count that its card declares."""
 
     format: str
     columns: tuple[Column, ...]
@@ -53,7 +53,7 @@ class Description:
 
 @dataclass(frozen=True, slots=True)
 class SplitFiles:
-    """The files of one split at one commit, in their order, and how `datasets` reads them."""
+    """The files of one split at one commit, in order, and their reader in `datasets`."""
 
     hub: Hub
     hf_id: str
@@ -101,11 +101,11 @@ class SplitFiles:
 
     @property
     def is_folder(self) -> bool:
-        """Whether the rows are made from files' names and metadata."""
+        """True when rows are built from file names and metadata."""
         return self.module in FOLDERS
 
     def has_plain_parquet(self) -> bool:
-        """Return True if the files are parquet that is taken as it is.
+        """Return True if the files are parquet that is used unchanged.
 
         Not where the card names classes whose labels are texts in the file: `datasets` gives their ids. To know that
         takes a footer.
@@ -124,7 +124,7 @@ class SplitFiles:
         return set(schema.names) != set(features) or texts.isdisjoint(labels)
 
     def describe(self) -> Description:
-        """What the split holds; of its data, only what is needed to say so is fetched."""
+        """Describe the split; only the data that this takes is fetched."""
         if self.has_plain_parquet():
             return self._describe_parquet()
         if self.is_folder:
@@ -136,7 +136,7 @@ class SplitFiles:
         return Description(module, columns_of(schema, features), schema, self.files, expected or None)
 
     def fetch_rows(self, index: int, folder: Path) -> Path:
-        """Make shard `index` of the split a parquet file of rows in `folder`, a folder of its own in scratch.
+        """Convert shard `index` of the split to a parquet file of rows in `folder`, a folder of its own in scratch.
 
         Raises Transient, AuthenticationError, Terminal, StorageFault.
         """
@@ -198,7 +198,7 @@ class SplitFiles:
             ) from error
 
     def _describe_folder(self) -> Description:
-        """The whole table of rows is made, as it is small: names and metadata."""
+        """Describe an audio or image folder by its whole table of rows, which is small: names and metadata."""
         with TemporaryDirectory(prefix="hugflow-") as scratch:
             rows = Path(scratch) / ROWS
             doing = f"listing the rows of {self.hf_id}"
@@ -240,7 +240,7 @@ class SplitFiles:
         return without_row_error_column(first.schema.remove_metadata()), self.reader.features
 
     def _opened(self, file: Shard) -> tuple[Callable[[], BinaryIO], str]:
-        """Return how to open a file on the Hub, and its path."""
+        """Return a function that opens a file on the Hub, and its path."""
         return lambda: cast("BinaryIO", io.BufferedReader(RemoteFile(self._remote(file)))), file.path
 
     def _first_samples(self) -> tuple[pa.Schema, datasets.Features | None]:
@@ -256,7 +256,7 @@ def _in_repository(addresses: Iterable[str], prefix: str) -> list[str]:
 
 
 def _settings(builder: datasets.DatasetBuilder) -> dict[str, Any]:
-    """What the repository's card sets for the reader: those fields of its config that are not as by default."""
+    """Reader settings from the repository's card: the fields of its config that differ from the defaults."""
     config = builder.config
     ours = {"name", "version", "data_dir", "data_files", "description", "features"}
     fields = [field for field in dataclasses.fields(config) if field.name not in ours]

@@ -1,4 +1,4 @@
-"""Conversion of fetched shards to parquet, so that workers read one format, whatever the dataset's files are.
+"""Converts fetched shards to parquet, so that workers read one format, whatever the dataset's files are.
 
 A fetched file of another format (JSON, CSV, text, Arrow, a webdataset tar) is read once, front to back, by the reader
 that `datasets` has for it, and written to scratch as parquet with small row groups. That counts its rows, gives random
@@ -36,7 +36,7 @@ def transcode(doing: str, tables: Callable[[], Iterator[pa.Table]], target: Path
 
 
 def _in_renewed_time(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Give out tables; the time limit of this process counts for each of them by itself."""
+    """Yield tables; the time limit of this process applies to each of them by itself."""
     for table in tables:
         renew_time()
         yield table
@@ -44,7 +44,7 @@ def _in_renewed_time(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
 
 @contextmanager
 def readable(doing: str) -> Iterator[None]:
-    """Turn what readers raise for a file's content into one error; disk and network errors pass unchanged."""
+    """Turn errors of readers about a file's content into one error; disk and network errors pass unchanged."""
     try:
         yield
     except (HugflowError, MemoryError, *HUB_ERRORS):
@@ -60,7 +60,7 @@ def readable(doing: str) -> Iterator[None]:
 
 
 def read_ranges(doing: str, read: Callable[[], Answer]) -> Answer:
-    """Return the result of `read`, which reads ranges of a file on the Hub; read again where they cannot be parsed.
+    """Return the result of `read`, which reads ranges of a file on the Hub; repeat it where they cannot be parsed.
 
     A range has no hash, so damage on the way shows only when it is parsed. Raises Terminal where it stays unreadable.
     """

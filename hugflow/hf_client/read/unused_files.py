@@ -28,7 +28,7 @@ _NO_DATA = {"dataset_infos.json", "dataset_info.json", "state.json", "dataset_di
 def unused_files(
     info: DatasetInfo, configs: Iterable[datasets.BuilderConfig], *, audio: bool = False, data_format: str = ""
 ) -> list[str]:
-    """Return a sentence about data files that no split of these configs has, if there are any.
+    """Return a sentence about data files that are in no split of these configs, if there are any.
 
     `audio`: MP3 files are made of a column of `data_format`. Cells of that column may name files of the repository;
     in formats that cannot contain sounds they do, and then sounds and archives are no suspicion.

@@ -1,4 +1,4 @@
-"""Single requests for commits and pull requests on the Hub, so that the caller knows which answer was lost."""
+"""Single attempts at commits and pull requests on the Hub, so that the caller knows whose answer was lost."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def post_commit(wire: Wire, onto: str, body: bytes, *, open_pull: bool) -> Commi
 
 @dataclass(frozen=True, slots=True)
 class HubPullRequests:
-    """The pull requests of a repository."""
+    """The pull requests of a repository on the Hub."""
 
     wire: Wire
 
@@ -78,7 +78,7 @@ class HubPullRequests:
         return self.wire.call(f"looking for open pull requests of {self.wire.repo_id}", ask)
 
     def merge(self, num: int) -> None:
-        """Merge a pull request; one that is merged already stays so. Raises Conflict where it cannot be merged."""
+        """Merge a pull request, unless it is merged already. Raises Conflict where it cannot be merged."""
 
         def ask() -> None:
             api = self.wire.hub.api()
@@ -101,10 +101,10 @@ class HubPullRequests:
 
 
 def ref_of(num: int) -> str:
-    """The ref that holds the commits of a pull request."""
+    """The ref of a pull request's commits."""
     return f"refs/pr/{num}"
 
 
 def number_of(pr_url: str) -> int:
-    """The number of a pull request by its page's address."""
+    """The number of a pull request by its page's URL."""
     return int(pr_url.rstrip("/").rpartition("/")[2])

@@ -27,7 +27,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """The endpoints of one dataset repository; errors speak of the right to write to it."""
+    """The endpoints of one dataset repository; errors mention the right to write to it."""
 
     hub: Hub
     repo_id: str
@@ -38,7 +38,7 @@ class Wire:
         return f"/api/datasets/{self.repo_id}"
 
     def call(self, doing: str, function: Callable[[], Answer]) -> Answer:
-        """Call `Hub.call` with errors that speak of the right to write."""
+        """Call `Hub.call` with errors that mention the right to write."""
         return self.hub.call(doing, function, writing=self.repo_id)
 
     def ask(
@@ -52,7 +52,7 @@ class Wire:
         json: Any = None,
         content: bytes | None = None,
     ) -> Any:
-        """Send one request, once, and return the JSON of its answer. Raises what `Hub.call` takes."""
+        """Send one request, once, and return the JSON of its answer. Raises the errors that `Hub.call` handles."""
         body = {"json": json} if content is None and json is not None else {"content": content}
         return _json(doing, self._answer(method, path, headers=headers, params=params, **body))
 
@@ -82,7 +82,7 @@ class Wire:
     def ask_in_parts(
         self, items: Sequence[Item], ask: Callable[[Sequence[Item]], list[Answer]], *, size: int
     ) -> list[Answer]:
-        """Ask for many items in parts of `size`, and in halves of a part that the Hub finds too large (413)."""
+        """Request many items in parts of `size`, and in halves of a part that the Hub finds too large (413)."""
         return [answer for at in range(0, len(items), size) for answer in _ask_in_halves(items[at : at + size], ask)]
 
 

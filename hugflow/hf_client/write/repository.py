@@ -1,4 +1,4 @@
-"""A dataset repository on the Hub that is written to: its files, uploads, refs, commits and card.
+"""Reads and writes a dataset repository on the Hub: its files, uploads, refs, commits and card.
 
 Every call can be repeated after a lost answer without doing anything twice. Commits are the exception: `post_commit`
 is a single attempt, and `hugflow.publish.commit` looks for the commit before it asks again.
@@ -33,7 +33,7 @@ MAX_READ_BYTES = 20 << 20
 
 @dataclass(frozen=True, slots=True)
 class RepoFile:
-    """A file at one commit. `blob_id` is Git's name of it; `sha256` is None for a file that is stored in Git itself."""
+    """A file at one commit. `blob_id` is its Git object id; `sha256` is None for a file that Git itself stores."""
 
     size_bytes: int
     sha256: str | None
@@ -56,14 +56,14 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class RepoInfo:
-    """The facts of a repository that plans show."""
+    """Facts about a repository, for plans."""
 
     private: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A dataset repository and where in it is published to: a branch, or a pull request from it (`create_pr`).
+    """A dataset repository and the target of a publish in it: a branch, or a pull request from it (`create_pr`).
 
     Of one that is only looked at (`to_write` is False), errors do not speak of the right to write.
     """
@@ -120,7 +120,7 @@ class Repository:
             return {str(entry["path"]): _listed_file(entry) for entry in entries if entry["type"] == "file"}
 
     def read_head(self, known: Head | None = None) -> Head:
-        """The newest commit of the branch with its files; `known` is given back where it still is that."""
+        """The newest commit of the branch with its files; `known` is returned if it is still the newest."""
         sha = self.head()
         return known if known is not None and known.sha == sha else Head(sha, self.files(sha))
 
@@ -214,7 +214,7 @@ class Repository:
         )
 
     def _create(self, doing: str, make: Callable[[], None], there: Callable[[], bool]) -> bool:
-        """Call `make`; False where the Hub refuses because the thing exists, as it does after a lost answer."""
+        """Call `make`; False where the Hub refuses because the object exists, as it does after a lost answer."""
 
         def ask() -> bool:
             try:
@@ -232,7 +232,7 @@ class Repository:
     # -- uploads -------------------------------------------------------------------------------------------------------
 
     def find(self, sha256: str, size_bytes: int) -> Upload | None:
-        """The upload for bytes that the Hub has already; None where it does not have them, or cannot tell."""
+        """The upload for bytes that the Hub already has; None where it does not have them, or cannot tell."""
         return None if self._target.missing({sha256: size_bytes}) else Upload(size_bytes, sha256)
 
     def missing(self, uploads: Mapping[str, Upload]) -> tuple[str, ...]:
@@ -276,7 +276,7 @@ class Repository:
         onto: str | None = None,
         open_pull: bool = False,
     ) -> Commit:
-        """Post one commit, once. `onto` is another ref than the branch; `open_pull` opens a pull request with it.
+        """Post one commit, once. `onto` is a ref other than the branch; `open_pull` opens a pull request with it.
 
         Raises the typed error; after a Transient one the commit may have been made all the same.
         """
@@ -298,7 +298,7 @@ class Repository:
     # -- the card ------------------------------------------------------------------------------------------------------
 
     def check_card(self, content: bytes) -> tuple[str, ...]:
-        """Ask the Hub to check a card's front matter; returns its warnings, or one that it could not be asked.
+        """Ask the Hub to check a card's front matter; returns its warnings, or a warning that the check failed.
 
         Raises InvalidRequest (`invalid_card`) with all of the Hub's objections.
         """
@@ -335,12 +335,12 @@ class Repository:
 
 
 def upload_of(data: bytes) -> Upload:
-    """Bytes that travel in the commit itself."""
+    """An upload whose bytes are part of the commit request."""
     return Upload(len(data), hashlib.sha256(data).hexdigest(), data)
 
 
 def git_blob_id(data: bytes) -> str:
-    """Git's name of a file with these bytes: the SHA-1 of a header and the content."""
+    """The Git object id of a file with these bytes: the SHA-1 of a header and the content."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""How the bytes of a file get to the Hub ahead of the commit that shows them, and how it is known that they are there.
+"""Uploads file contents to the Hub ahead of the commit that adds them, and checks that they arrived.
 
 The library sends them, by Xet or by LFS (`HF_HUB_DISABLE_XET` and whether hf_xet is installed decide); what is there
 already is not sent.
@@ -31,7 +31,7 @@ _IGNORING_NOTHING = "# published on purpose\n"
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What a commit needs of a file whose bytes the Hub has; its path is given when it is committed.
+    """Uploaded file contents, as a commit refers to them; the path is given in the commit.
 
     `content` is there only for files that the Hub keeps in Git itself: they travel in the commit.
     """
@@ -43,7 +43,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where uploads of a repository go: to a branch, or to a pull request that is yet to be opened."""
+    """Destination of uploads to a repository: a branch, or a pull request that is yet to be opened."""
 
     wire: Wire
     branch: str
@@ -55,7 +55,7 @@ class Target:
         return self.wire.hub
 
     def large(self, files: Mapping[str, tuple[int, bytes]]) -> set[str]:
-        """Which of `files` (path: size and first bytes) the Hub keeps in LFS or Xet; the rest travels in the commit."""
+        """The `files` (path: size and first bytes) that the Hub keeps in LFS or Xet; the others go into the commit."""
         doing = f"asking how {self.wire.repo_id} keeps its files"
 
         def ask(paths: Sequence[str]) -> list[str]:
@@ -77,7 +77,7 @@ class Target:
         return {path for path in found if files[path][0]}
 
     def missing(self, objects: Mapping[str, int]) -> set[str]:
-        """Which of `objects` (SHA-256: size) the Hub does not have for this repository.
+        """The `objects` (SHA-256: size) that the Hub does not have for this repository.
 
         Raises the typed error of an object that it refuses, such as QuotaExceeded.
         """
@@ -109,7 +109,7 @@ class Target:
             return set(objects)
 
     def _unrefused(self, doing: str, answer: Any) -> Any:
-        """The answer, unless it says of an object that it cannot be uploaded: that becomes the typed error."""
+        """Return the answer, or raise the typed error if it says that an object cannot be uploaded."""
         for item in answer["objects"]:
             refusal = item.get("error")
             if refusal:
@@ -123,7 +123,7 @@ class Target:
         return answer
 
     def send_file(self, file: Path, path: str, *, sha256: str, size_bytes: int) -> Upload:
-        """Send a file's bytes, unless the Hub has them. `path` decides only in which way the Hub keeps it."""
+        """Send a file's bytes, unless the Hub has them. `path` only decides how the Hub stores it."""
         with faults(f"reading {file}"), file.open("rb") as opened:
             sample = opened.read(SAMPLE_BYTES)
         if path not in self.large({path: (size_bytes, sample)}):
@@ -132,7 +132,7 @@ class Target:
         return self._send(file, path, Upload(size_bytes, sha256))
 
     def send_bytes(self, data: bytes, path: str, *, sha256: str) -> Upload:
-        """Send bytes of which the Hub has said that it keeps them in LFS or Xet, unless it has them."""
+        """Send bytes that the Hub keeps in LFS or Xet, unless it has them."""
         return self._send(data, path, Upload(len(data), sha256))
 
     def _send(self, source: Path | bytes, path: str, upload: Upload) -> Upload:

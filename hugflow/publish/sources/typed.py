@@ -88,7 +88,7 @@ class _RequestedType:
 
     @property
     def is_file(self) -> bool:
-        """Whether the values are files, with their bytes or by path."""
+        """True when the values are files, with their bytes or by path."""
         return self.kind is FILE
 
     def arrow(self, field: pa.Field) -> pa.Field:

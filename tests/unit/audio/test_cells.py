@@ -1,4 +1,4 @@
-"""The forms in which a row holds audio: each gives the same MP3, and none reaches outside the repository."""
+"""The forms of audio in a row: each gives the same MP3, and none reads outside the repository."""
 
 from __future__ import annotations
 

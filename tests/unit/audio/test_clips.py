@@ -1,4 +1,4 @@
-"""The spoken clips of the demo are what their list says, and go through the conversion."""
+"""The spoken clips of the demo match their list, and can be converted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sound to MP3: rates, lengths, bitrates, channels; what comes back from independent decoders is the source."""
+"""Encoding to MP3: rates, lengths, bitrates, channels, checked with independent decoders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ffmpeg process: it reaches nothing but its pipes, ends when it must, and leaves nothing behind."""
+"""The ffmpeg process: it accesses only its pipes, ends in time, and leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of sound: recognised by content, whole or refused, copied or encoded."""
+"""Audio files: recognised by content, complete or refused, copied or encoded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FLAC: the quick way changes nothing but the time, and what the frames hold counts, not what the header says."""
+"""FLAC: the fast path gives the same result, and the frames decide, not the header."""
 
 from __future__ import annotations
 

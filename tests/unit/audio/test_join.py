@@ -1,4 +1,4 @@
-"""Sounds in a row: each is complete, at the first one's rate, or the whole is refused."""
+"""Joined sounds: each is complete, at the first one's rate, or the whole is refused."""
 
 from __future__ import annotations
 

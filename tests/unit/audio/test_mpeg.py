@@ -1,4 +1,4 @@
-"""MPEG frames and the Info header, judged by LAME, libsndfile, ffmpeg and mp3val."""
+"""MPEG frames and the Info header, checked with LAME, libsndfile, ffmpeg and mp3val."""
 
 from __future__ import annotations
 

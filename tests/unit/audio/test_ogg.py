@@ -1,4 +1,4 @@
-"""Ogg: streams in a row, beside each other and out of a running stream, against what single files give."""
+"""Ogg: chained, multiplexed and cut streams, compared with single files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Headers whose sizes were never filled in, or miscounted, against files that were cut off."""
+"""Headers with missing or wrong sizes, against truncated files."""
 
 from __future__ import annotations
 

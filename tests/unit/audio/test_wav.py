@@ -1,4 +1,4 @@
-"""The quick way for WAV changes nothing but the time: libsndfile gives the same samples, and the same reasons."""
+"""The fast path for WAV gives the samples of libsndfile, and the same reasons for refusals."""
 
 from __future__ import annotations
 

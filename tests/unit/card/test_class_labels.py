@@ -1,4 +1,4 @@
-"""Class names in the schema of a stored table: `datasets` itself must know them again."""
+"""Class names in the schema of a stored table, as `datasets` itself reads them."""
 
 from __future__ import annotations
 

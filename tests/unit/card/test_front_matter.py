@@ -1,4 +1,4 @@
-"""Front matter: one field is set, and all the rest of the text stays as it was."""
+"""Front matter: one field is set, and the rest of the text stays unchanged."""
 
 from __future__ import annotations
 

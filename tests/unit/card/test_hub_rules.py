@@ -1,4 +1,4 @@
-"""The Hub's rules for the head of a card: what it would refuse is refused before, with what was probably meant."""
+"""The Hub's rules for a card's front matter, applied before the upload, with suggestions for corrections."""
 
 from __future__ import annotations
 

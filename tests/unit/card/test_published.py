@@ -1,4 +1,4 @@
-"""The card of a published dataset: what `datasets` and the Hub read in it, and that nothing of people's is lost."""
+"""The card of a published dataset: `datasets` and the Hub read it, and text by people is kept."""
 
 from __future__ import annotations
 

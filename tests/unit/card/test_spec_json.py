@@ -1,4 +1,4 @@
-"""spec.json: what is written passes its own schema, what others wrote is kept, and the version tells of the columns."""
+"""spec.json matches its own schema, keeps fields of other writers, and its version reflects the columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stored dataset's README.md: what `datasets` and the Hub's own rules read in it, and what people read."""
+"""A stored dataset's README.md, read by `datasets`, by the Hub's own rules and by people."""
 
 from __future__ import annotations
 

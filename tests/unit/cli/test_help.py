@@ -1,4 +1,4 @@
-"""What `hugflow --help` prints at once is what Typer would say, and the help of each command is plain."""
+"""The prepared text of `hugflow --help` equals Typer's, and the help of each command is plain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signals reach a run whatever its main thread is doing."""
+"""Signals stop a run whatever its main thread is doing."""
 
 from __future__ import annotations
 

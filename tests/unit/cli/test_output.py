@@ -1,4 +1,4 @@
-"""Where a command's words go: results to stdout, all else to stderr, secrets nowhere."""
+"""Output of commands: results on stdout, all else on stderr, secrets in neither."""
 
 from __future__ import annotations
 

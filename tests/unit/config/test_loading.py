@@ -1,4 +1,4 @@
-"""Settings: each one from each place, the ranks of the places, the words for wrong values, secrets never shown."""
+"""Settings: each one from each place, precedence, messages for wrong values, masked secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows that no journal knows are taken over only where their files are what they should be."""
+"""Rows that no journal lists are adopted only where their files are correct."""
 
 from __future__ import annotations
 

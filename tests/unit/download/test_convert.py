@@ -1,4 +1,4 @@
-"""One slice becomes files: every row ends in a record, and what is wrong with one costs that one."""
+"""Conversion of a slice to files: every row ends in a record, and a bad row costs only itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run that ends early leaves behind: nothing of rows that it did not record, and everything else."""
+"""Cleanup after a run that ends early: files of unrecorded rows go, all others stay."""
 
 from __future__ import annotations
 

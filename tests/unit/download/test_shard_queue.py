@@ -1,4 +1,4 @@
-"""Slices: together they are exactly the rows that are to do; shards stand in scratch for as long as they are read."""
+"""Slices: together they are exactly the pending rows; shards stay in scratch as long as they are read."""
 
 from __future__ import annotations
 

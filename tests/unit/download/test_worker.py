@@ -1,4 +1,4 @@
-"""The parent reads what its worker is at while the worker writes it: it never sees a row that nobody is at."""
+"""The parent reads the worker's current row while the worker writes it: it never sees a wrong one."""
 
 from __future__ import annotations
 

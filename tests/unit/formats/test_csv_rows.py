@@ -1,4 +1,4 @@
-"""CSV files give the values that Python's csv module reads: exact numbers, texts as they are, every row."""
+"""CSV files give the values of Python's csv module: exact numbers, unchanged texts, every row."""
 
 from __future__ import annotations
 

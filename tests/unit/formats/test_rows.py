@@ -1,4 +1,4 @@
-"""A row's JSON is strict and says what the row holds; its MP3 has a name that is safe and its own."""
+"""A row's JSON is strict and complete; its MP3 has a safe name of its own."""
 
 from __future__ import annotations
 

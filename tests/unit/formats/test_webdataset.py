@@ -1,4 +1,4 @@
-"""Every member of a webdataset is in the row that its name says, or costs that row; compared with Python's tarfile."""
+"""Every member of a webdataset is in the row of its name, or fails that row; compared with Python's tarfile."""
 
 from __future__ import annotations
 

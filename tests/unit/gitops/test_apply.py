@@ -1,4 +1,4 @@
-"""Attacks on the run after a merge: it runs what was merged into the default branch, and nothing else."""
+"""Attacks on the run after a merge: it runs only what was merged into the default branch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Races at the gate: decision, changed files and label are of one commit."""
+"""Races at the gate: decision, changed files and label refer to one commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes with limits: whatever happens in one is a result or an error of the call, in bounded time."""
+"""Processes with limits: any event in one becomes a result or an error of the call, in bounded time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reporter raises never reaches the data work, and is said once to the others."""
+"""Errors of a reporter never reach the data work, and are passed once to the other reporters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs of one dataset must agree on, and what a plan adds up to."""
+"""Agreement of the runs of one dataset, and the sums of a plan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Publish specs: sources, tables, and everything that a wrong one could reach."""
+"""Publish specs: sources, tables, and refusals of all unsafe values."""
 
 from __future__ import annotations
 

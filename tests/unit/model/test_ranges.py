@@ -1,4 +1,4 @@
-"""Row numbers as ranges behave like a plain set of numbers, whatever is done to them in whatever order."""
+"""Row ranges behave like a plain set of numbers under any sequence of operations."""
 
 from __future__ import annotations
 

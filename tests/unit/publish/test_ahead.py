@@ -1,4 +1,4 @@
-"""Reading ahead gives the same batches, errors in their place, and stops when nobody wants more."""
+"""Reading ahead gives the same batches and errors in order, and stops with its consumer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Column types that a request sets: every value becomes that type, or the first that cannot is named."""
+"""Column types of a request: every value becomes that type, or the first that cannot is named."""
 
 from __future__ import annotations
 

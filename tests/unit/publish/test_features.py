@@ -1,4 +1,4 @@
-"""Features: what `datasets` makes of a schema is what is published, and what a file declares comes back."""
+"""Features: published ones equal those of `datasets` for the schema, and declared ones are kept."""
 
 from __future__ import annotations
 

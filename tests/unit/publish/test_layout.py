@@ -1,4 +1,4 @@
-"""Paths in a repository: shards, their patterns, earlier versions, and what a card names."""
+"""Paths in a repository: shards, their patterns, earlier versions, and paths in a card."""
 
 from __future__ import annotations
 

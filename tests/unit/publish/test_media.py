@@ -1,4 +1,4 @@
-"""Folders of audio and images: the same rows, metadata and classes as `datasets` makes of them, with their files."""
+"""Folders of audio and images: the rows, metadata and classes of `datasets`, with their files."""
 
 from __future__ import annotations
 

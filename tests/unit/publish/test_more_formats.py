@@ -1,4 +1,4 @@
-"""Text, XML and webdatasets: the rows that `datasets` makes of the same files, or an error that names the place."""
+"""Text, XML and webdatasets: the rows that `datasets` reads from the same files, or an error that names the place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facts of a table, each compared with what DuckDB or plain Python finds in the same rows."""
+"""Facts of a table, each compared with the result of DuckDB or plain Python for the same rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shards: the same rows are the same bytes, in as many files and of such sizes as were asked for."""
+"""Shards: the same rows give the same bytes, in the requested number and size of files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources: what a request's paths name, and that every value of every file arrives, with its type."""
+"""Sources: the paths of a request, and every value of every file with its type."""
 
 from __future__ import annotations
 

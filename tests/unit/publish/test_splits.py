@@ -1,4 +1,4 @@
-"""Splits of files and folders: those that `datasets` makes of the same folder, or a refusal that says what to write."""
+"""Splits of files and folders: those that `datasets` finds in the same folder, or a refusal with advice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans and results as people see them on a terminal, against whole golden files.
+"""Plans and results on a terminal, compared with whole golden files.
 
 `UPDATE_GOLDEN=1 pytest tests/unit/render/test_console.py` writes them again; the diff is the review.
 """

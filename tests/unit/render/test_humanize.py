@@ -1,4 +1,4 @@
-"""Sizes, counts and times as people read them; text of unknown origin that does nothing."""
+"""Sizes, counts and times for people; untrusted text without effect."""
 
 # ruff: noqa: RUF001 - words of other scripts are the point of one test
 

@@ -1,4 +1,4 @@
-"""Text of unknown origin in GitHub's and Slack's markup, read back by a real Markdown parser."""
+"""Untrusted text in GitHub's and Slack's markup, read back by a real Markdown parser."""
 
 from __future__ import annotations
 

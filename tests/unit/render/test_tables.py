@@ -1,4 +1,4 @@
-"""What `status` and `inspect` show, against whole golden files.
+"""Output of `status` and `inspect`, compared with whole golden files.
 
 `UPDATE_GOLDEN=1 pytest tests/unit/render/test_tables.py` writes them again; the diff is the review.
 """

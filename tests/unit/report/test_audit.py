@@ -1,4 +1,4 @@
-"""The audit trail: one line for every request that ended, only appended, also by several writers."""
+"""The audit trail: one line for every finished request, append-only, also with several writers."""
 
 from __future__ import annotations
 

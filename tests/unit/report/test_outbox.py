@@ -1,4 +1,4 @@
-"""The outbox: delivery in the background, rate limits, retries, and what is lost."""
+"""The outbox: delivery in the background, rate limits, retries, and lost reports."""
 
 from __future__ import annotations
 

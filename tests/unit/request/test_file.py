@@ -1,4 +1,4 @@
-"""Request files: which kind they are, how they are read from the disk, and where their fields stand."""
+"""Request files: their kinds, reading from disk, and the positions of fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever bytes a request file holds: a spec, or problems inside the file, in plain words."""
+"""Request files with any bytes: a spec, or problems inside the file, in plain words."""
 
 from __future__ import annotations
 

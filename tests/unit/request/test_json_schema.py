@@ -1,4 +1,4 @@
-"""JSON Schemas: right in themselves, fresh in the repository, and of one mind with the specs."""
+"""JSON Schemas: valid, current in the repository, and consistent with the specs."""
 
 from __future__ import annotations
 

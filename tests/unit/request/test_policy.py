@@ -1,4 +1,4 @@
-"""The policy file: what it allows, and what is said about a wrong one."""
+"""The policy file: its rules, and messages for an invalid one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests against each other, the Hub's facts and storage: which file and which line, in which words."""
+"""Requests against each other, the Hub's facts and storage: the file, the line and the message."""
 
 from __future__ import annotations
 

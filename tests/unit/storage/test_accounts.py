@@ -1,4 +1,4 @@
-"""Two accounts of one group share a storage; datasets that are not public are closed to all others."""
+"""Two accounts of one group share a storage; other accounts cannot read datasets that are not public."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Storage writes where it should, whole or not at all, and touches nothing that it did not make."""
+"""Storage writes in the right places, atomically, and changes no file that it did not create."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The journal: what it says is true, or it says nothing; a torn end is dropped, other damage is refused."""
+"""The journal: its records are true or it is refused; a torn end is dropped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records that are taken into account many at a time come out as when they are taken one by one."""
+"""Records counted in batches give the same result as records counted one by one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress files and manifests: what they say, what they take from older tools, and that no writer loses another's."""
+"""Progress files and manifests: contents, compatibility with older tools, and concurrent writers."""
 
 from __future__ import annotations
 

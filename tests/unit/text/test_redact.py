@@ -1,4 +1,4 @@
-"""Secrets in text: each form they travel in is masked, other text is left alone."""
+"""Secrets in text: each of their encodings is masked, other text is unchanged."""
 
 from __future__ import annotations
 
