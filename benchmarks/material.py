@@ -84,7 +84,7 @@ def _text(row: int) -> str:
 class Run:
     """A download run of `rows` rows: its start and end, and when its first and last rows were recorded.
 
-    The moments are of the machine's own clock, in seconds; with `first` and `last` stands how many rows there were.
+    The moments are of the machine's own clock, in seconds; `first` and `last` have the number of rows then.
     Processor time is known of the whole only; `steady` has its share of it.
     """
 

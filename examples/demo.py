@@ -110,7 +110,7 @@ class Demo:
             raise NotShown(f"It does not hold that {what}.")
         self.console.print(Text(f"✓ {what}", style="green"))
 
-    # --- what came of it -------------------------------------------------------------------------------------------
+    # --- the result ------------------------------------------------------------------------------------------------
 
     @property
     def _dataset(self) -> Path:

@@ -1,6 +1,6 @@
 """Generates the spoken clips of the demo: our own sentences, in several formats, rates and voices.
 
-`python -m examples.make_clips` writes `examples/clips/` anew, the same bytes each time with the same programs. It needs
+`python -m examples.make_clips` writes `examples/clips/`: the same bytes each time with the same programs. It needs
 espeak-ng, sox, flac, opusenc and lame. The clips are committed, so that the demo and the tests need none of them.
 """
 

@@ -67,7 +67,7 @@ def _not_printed(error: OSError) -> int:
     with suppress(OSError):
         sys.stderr.write(
             f"hugflow: printing the result: {error.strerror}\n"
-            "  What was done is done, only its result is not to be seen. Give stdout room, and run the command again.\n"
+            "  The work is done, only its result is missing. Free space where stdout goes, and run the command again.\n"
         )
     return 74  # ExitCode.STORAGE_FAULT, which is not imported for `--help`
 

@@ -21,7 +21,7 @@ from localhub.wire import Request, Response
 
 
 def all_routes() -> Router[Site]:
-    # Those that are asked for most come first.
+    # The most frequent ones come first.
     return Router(
         (
             *routes_files.ROUTES,

@@ -22,7 +22,7 @@ class Fault:
     `reset_upload_after` n bytes of the request's body (nothing is done); `status` with `headers`,
     `retry_after_s` (as an HTTP date with `retry_after_as_date`), `error_code`, `message` (nothing is done);
     `ignore_range` (the whole file in place of the range).
-    After it was handled: `lose_answer` (the connection is reset, what was asked for is done); of the body
+    After it was handled: `lose_answer` (the connection is reset, the request is carried out); of the body
     `reset_after` n bytes or `truncate_after` n bytes (fewer than Content-Length says, then an orderly close);
     `corrupt` (one byte in the middle differs, same size); `bytes_per_s`.
     """

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 KEPT = 200_000
-SETTLE_S = 0.5
+RUNNING_WAIT_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class OpenRecord:
     def note(self, **changes: Any) -> None:
         self.record = replace(self.record, **changes)
 
-    def sent(self, size_bytes: int) -> None:
+    def add_sent(self, size_bytes: int) -> None:
         self.note(bytes_sent=self.record.bytes_sent + size_bytes)
 
 
@@ -83,12 +83,12 @@ class RequestLog:
     ) -> list[RequestRecord]:
         """The requests whose target matches the regular expression, oldest first.
 
-        A client may have its answer a moment before the server has noted it: requests that are running are waited
-        for, up to half a second, and then listed as they stand.
+        A client may have its answer a moment before the server has noted it: running requests get half a second to
+        end, and are then listed as they are.
         """
         return [
             record
-            for record in self._settled()
+            for record in self._records()
             if re.search(target, record.target)
             and method.upper() in ("", record.method)
             and route in ("", record.route)
@@ -97,15 +97,15 @@ class RequestLog:
 
     def counts(self) -> Counter[str]:
         """The number of requests by method and route, as `GET resolve`."""
-        return Counter(f"{record.method} {record.route}" for record in self._settled())
+        return Counter(f"{record.method} {record.route}" for record in self._records())
 
     def clear(self) -> None:
         with self._changed:
             self._done.clear()
 
-    def _settled(self) -> list[RequestRecord]:
+    def _records(self) -> list[RequestRecord]:
         with self._changed:
             running = set(self._open)
-            self._changed.wait_for(lambda: running.isdisjoint(self._open), timeout=SETTLE_S)
+            self._changed.wait_for(lambda: running.isdisjoint(self._open), timeout=RUNNING_WAIT_S)
             records = [*self._done, *(opened.record for opened in self._open.values())]
         return sorted(records, key=lambda record: record.number)

@@ -144,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
         if record is not None:
             record.note(status=response.status)
             response = _numbered(response, record)
-        sender = Sender(self.connection, stopping, record.sent if record else _ignore)
+        sender = Sender(self.connection, stopping, record.add_sent if record else _ignore)
         if not sender.send(response, head_only=self.command == "HEAD", fault=fault) or stopping.is_set():
             self.close_connection = True
 

@@ -186,7 +186,7 @@ def watch(
     connection = github(session)
     requested = read_default_branch_requests(connection)
     alerts = Alerts(session, connection)
-    differing, watched = _drift(session, alerts, requested), _freshness(session, alerts, requested)
+    differing, watched = _check_drift(session, alerts, requested), _check_freshness(session, alerts, requested)
     stale = [each for each in watched if each.problem]
     code = ExitCode.FAILED if differing or stale else ExitCode.DONE
     described = [dataset.as_json() for dataset in differing], [_watched_json(each) for each in watched]
@@ -194,8 +194,8 @@ def watch(
     raise typer.Exit(code)
 
 
-def _drift(session: Session, alerts: Alerts, requested: list[ParsedRequest]) -> list[DatasetStatus]:
-    """Datasets that differ from their requests or from the Hub."""
+def _check_drift(session: Session, alerts: Alerts, requested: list[ParsedRequest]) -> list[DatasetStatus]:
+    """Find datasets that differ from their requests or from the Hub, and open or close the alert about them."""
     from hugflow.download.upstream import with_upstream
     from hugflow.render.drift import drift_body, drifted
     from hugflow.storage.inventory import Inventory
@@ -211,7 +211,7 @@ def _drift(session: Session, alerts: Alerts, requested: list[ParsedRequest]) -> 
     return differing
 
 
-def _freshness(session: Session, alerts: Alerts, requested: list[ParsedRequest]) -> list[Watched]:
+def _check_freshness(session: Session, alerts: Alerts, requested: list[ParsedRequest]) -> list[Watched]:
     """Check the data that requests publish on a schedule, and open or close the alert about it."""
     from hugflow.model.publish_spec import PublishSpec
     from hugflow.publish.freshness import watch as look

@@ -121,7 +121,7 @@ def verify(
     damaged = [verified for verified in found if verified.damage]
     if damaged and not repair:
         session.output.say("`hugflow verify --repair` downloads damaged and missing files again.")
-    results = _repaired(session, damaged) if repair and damaged else []
+    results = _repair(session, damaged) if repair and damaged else []
     code = ExitCode.STORAGE_FAULT if damaged and not repair else combined_exit_code(r.exit_code for r in results)
     described = [{"name": v.name, "rows": v.rows, "damage": [asdict(damage) for damage in v.damage]} for v in found]
     session.output.document(
@@ -130,7 +130,7 @@ def verify(
     raise typer.Exit(code)
 
 
-def _repaired(session: Session, damaged: list[Verified]) -> list[Result]:
+def _repair(session: Session, damaged: list[Verified]) -> list[Result]:
     """Repair the datasets, and print how each repair ended."""
     from hugflow.cli.interrupts import Interrupts
     from hugflow.render.console import result_text

@@ -106,11 +106,11 @@ def _storage(session: Session) -> Iterator[Diagnosis]:
     storage = session.storage()
     yield _writable("storage", "STORAGE_ROOT", storage.root)
     facts = storage.facts()
-    room = f"{size(facts.free_bytes)} free"
+    space = f"{size(facts.free_bytes)} free"
     inodes = "" if facts.free_inodes is None else f", {count(facts.free_inodes)} inodes"
     low = facts.free_bytes < LOW_SPACE_BYTES or (facts.free_inodes or LOW_INODES) < LOW_INODES
     fix = "A million rows need about 2 million inodes." if low else ""
-    yield Diagnosis("disk", "warning" if low else "ok", room + inodes, fix)
+    yield Diagnosis("disk", "warning" if low else "ok", space + inodes, fix)
 
 
 def _state(session: Session) -> Iterator[Diagnosis]:

@@ -61,7 +61,7 @@ class Output:
         if not _encodable(text, self.stdout):
             text = encode_json(value, indent=2, ascii_only=True)
         text = self.redactor.text(text)
-        # the one command that may stand in the middle of a line; JSON has another way to write it
+        # the only command that is read in the middle of a line; JSON can escape it
         self._put(self.stdout, (text.replace("##[", "##\\u005b") if self.in_actions else text) + "\n")
 
     def _write(self, stream: TextIO, text: str, *, commands: bool = False) -> None:

@@ -15,7 +15,7 @@ _GITIGNORE = """\
 !.hugflow-state/README.md
 /datasets/
 """
-_STATE = "Progress, journals, manifests and locks stand here while hugflow runs on this machine. Git ignores them.\n"
+_STATE = "Progress, journals, manifests and locks of hugflow on this machine. Git ignores them.\n"
 _EXAMPLE = """\
 # yaml-language-server: $schema=../../schemas/add.schema.json
 # Copy this file to requests/add/NAME.yaml and change it.

@@ -8,7 +8,6 @@ from __future__ import annotations
 import getpass
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -294,11 +293,6 @@ def _ambient_secrets(environ: Mapping[str, str]) -> list[str]:
 def _is_secret(name: str) -> bool:
     marks = ("TOKEN", "SECRET", "PASSWORD", "WEBHOOK", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
     return any(mark in name.upper() for mark in marks)
-
-
-def stderr_is_terminal() -> bool:
-    """True when stderr is a terminal, so that a person sees progress."""
-    return sys.stderr.isatty()
 
 
 def refuse_workspace(session: Session, job: ActionsJob) -> None:

@@ -48,7 +48,7 @@ def load(
     """Build the settings from all places: `overrides` (the command line) beat the environment, `.env`, the file.
 
     `config_text` is YAML of the settings' names, small or capital; `config_name` is how messages call it. An empty
-    value counts as not set. Raises UsageError with everything that is wrong; secrets never stand in it.
+    value counts as not set. Raises UsageError with everything that is wrong; never with a secret in it.
     """
     problems: list[str] = []
     places = (
@@ -137,7 +137,7 @@ def _config_entries(root: Group, name: str, problems: list[str]) -> Iterator[tup
         if key.lower() not in Settings.model_fields:
             problems.append(_unknown(place, key))
         elif (first := places.setdefault(key.lower(), root.keys[key])) != root.keys[key]:
-            problems.append(f"{place}: {key}: stands twice, first on line {first.line}; keep one of them")
+            problems.append(f"{place}: {key}: is set twice, first on line {first.line}; keep one of them")
         elif not isinstance(node, Scalar):
             problems.append(f"{place}: {printable(key[:60])}: must be one value, not a list or a group")
         elif reading(node) is not Reading.NULL:

@@ -67,7 +67,7 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 def explain(doing: str, error: BaseException, *, has_token: bool, writing: str = "") -> HugflowError:
     """Translate an error of the Hub, or of the connection to it, to a typed error with an explanation."""
-    # an answer speaks for itself: behind it in the chain stands what it happened to be asked after
+    # an answer explains itself: its causes in the chain are errors that happened before the request
     causes = [error] if isinstance(error, HfHubHTTPError | httpx2.HTTPError) else list(chain(error))
     for cause in causes:
         if isinstance(cause, HugflowError):
@@ -151,7 +151,7 @@ def explain_status(
         return QuotaExceeded(
             doing,
             f"Storage quota exceeded ({status})" + _quoted(said),
-            "Free some room on the Hub (settings of the account or organisation, Storage), or buy more.",
+            "Free some space on the Hub (settings of the account or organisation, Storage), or buy more.",
             status_code=status,
         )
     if status == HTTPStatus.FORBIDDEN:
@@ -167,7 +167,7 @@ def _explain_write(doing: str, status: int, said: str, *, has_token: bool, repo_
     """The meaning of a refusal for a publish to `repo_id`; None where writing adds nothing to the general meaning."""
     owner = repo_id.partition("/")[0]
     if status == HTTPStatus.UNAUTHORIZED:
-        why = "the Hub does not take the token" if has_token else "there is no token"
+        why = "the Hub does not accept the token" if has_token else "there is no token"
         return AuthenticationError(
             doing,
             f"Authentication required: {why} (401)",

@@ -192,7 +192,7 @@ def _one_source(values: Mapping[str, Any]) -> Iterator[Rule]:
     if not sources:
         yield (), "must come with what to publish: add `tables`, `path` or `from_storage`"
     if len(set(sources) - {"splits"}) > 1 or {"from_storage", "splits"} <= set(sources):
-        yield (sources[-1],), f"must not stand beside `{sources[0]}`: a request has one source"
+        yield (sources[-1],), f"cannot be combined with `{sources[0]}`: a request has one source"
     elif sources[:1] == ["tables"]:
         for field in (*_Source.model_fields, "config_name"):
             if values.get(field) is not None:
@@ -230,10 +230,10 @@ class Quality(Spec):
 
     @classmethod
     def between_fields(cls, values: Mapping[str, Any]) -> Iterator[Rule]:
-        """A column stands once in each list."""
+        """A column occurs once in each list."""
         for field in ("not_null", "unique"):
             for place in _repeated(values.get(field)):
-                yield (field, place), "must be another column: this one stands in the list already"
+                yield (field, place), "must be another column: this one is in the list already"
 
 
 class _Source(Spec):
@@ -352,11 +352,11 @@ class PublishSpec(_Source, Request):
         yield from _one_path(values)
         yield from _own_names(values.get("tables"))
         if values.get("num_shards") is not None and values.get("max_shard_size") is not None:
-            yield ("num_shards",), "must not stand beside `max_shard_size`: one decides the other"
+            yield ("num_shards",), "cannot be combined with `max_shard_size`: one decides the other"
         if values.get("tag") is not None and values.get("create_pr") is True:
-            yield ("tag",), "must not stand beside `create_pr`: a pull request has no commit to tag before its merge"
+            yield ("tag",), "cannot be combined with `create_pr`: a pull request has no commit to tag before its merge"
         if values.get("append") is True and values.get("replace") is True:
-            yield ("replace",), "must not stand beside `append`: one keeps the rows that the other removes"
+            yield ("replace",), "cannot be combined with `append`: one keeps the rows that the other removes"
 
     @property
     def shard_size_bytes(self) -> int:

@@ -158,8 +158,3 @@ def _escape(part: str) -> str:
         for character in part
     )
     return re.sub(r"\A_+|_+\Z|_{2,}", lambda match: "~5f" * len(match.group()), safe)
-
-
-def spec_fields(kind: Kind) -> dict[str, Any]:
-    """The fields of a request kind, by name, as pydantic describes them."""
-    return dict(SPECS[kind].model_fields)

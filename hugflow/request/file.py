@@ -95,7 +95,7 @@ class ParsedRequest:
 def kind_of(path: str | PurePath) -> Kind | None:
     """Tell the kind of the request at `path` by its directory; the file's name never decides.
 
-    None for the few files that may stand beside requests (`.gitkeep`, `README.md`). A path that is relative and
+    None for the few files that are allowed beside requests (`.gitkeep`, `README.md`). A path that is relative and
     begins with `requests/` is taken from the repository's root. InvalidRequestFile for a path that is no request's.
     """
     pure = PurePosixPath(path)

@@ -66,7 +66,7 @@ _EXAMPLES: dict[Kind, list[dict[str, Any]]] = {
     ],
 }
 
-# What the specs check between fields, as far as a schema can say it.
+# The specs' rules between fields, as far as a schema can express them.
 _BETWEEN_FIELDS: dict[Kind, dict[str, Any]] = {
     "add": {},
     "remove": {

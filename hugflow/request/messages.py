@@ -143,7 +143,7 @@ class _Explainer:
         of = f"of `{label(loc[:-1])}`" if len(loc) > 1 else f"of {_article(self.kind)} request"
         others = [kind for kind in SPECS if len(loc) == 1 and name in SPECS[kind].model_fields]
         if others:
-            return f"is not a field {of}; it belongs to {others[0]} requests, which stand in requests/{others[0]}/"
+            return f"is not a field {of}; it belongs to {others[0]} requests, which are in requests/{others[0]}/"
         meant = self._meant(loc)
         if meant != loc:
             return f"is not a field {of}; did you mean {shown(str(meant[-1]))}?"

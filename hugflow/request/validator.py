@@ -87,7 +87,7 @@ def _conflict(this: ParsedRequest, other: ParsedRequest) -> tuple[str, str] | No
     one, two = this.spec, other.spec
     field = _id_field(this)
     if isinstance(one, AddSpec) and isinstance(two, AddSpec) and _same_dataset(one, two):
-        return field, "must be asked for once: {other} adds the same dataset; keep one of them"
+        return field, "must be requested once: {other} adds the same dataset; keep one of them"
     if isinstance(one, AddSpec) and isinstance(two, RemoveSpec) and _removes(two, one):
         return field, "must not be added and removed at once: {other} removes it; keep one of them"
     if isinstance(one, RemoveSpec) and isinstance(two, AddSpec) and _removes(one, two):

@@ -21,7 +21,7 @@ MAX_BYTES = 64 * 1024
 MAX_DEPTH = 8
 
 Loc = tuple[str | int, ...]
-"""Where a value stands in the tree: keys and list places from the root, such as `("tables", 0, "name")`."""
+"""The place of a value in the tree: keys and list indexes from the root, such as `("tables", 0, "name")`."""
 
 _UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -212,10 +212,10 @@ class _Reader:
             self._fault(_index(event), loc, "must be written out: aliases (`*name`) are not supported")
             return RefusedYaml(at)
         if event.anchor is not None:
-            self._fault(_index(event), loc, "must stand without an anchor (`&name`); remove it")
+            self._fault(_index(event), loc, "must have no anchor (`&name`); remove it")
         node = self._content(event, events, loc, at)
         if getattr(event, "tag", None) is not None:
-            self._fault(_index(event), loc, "must stand without a tag; quote a text that begins with `!`")
+            self._fault(_index(event), loc, "must have no tag; quote a text that begins with `!`")
             return RefusedYaml(at)
         return node
 
@@ -263,7 +263,7 @@ class _Reader:
             self._fault(index, loc, "merge keys (`<<`) are not supported; write the fields out")
         elif name in group.entries:
             first = group.keys[name].line
-            self._fault(index, (*loc, name), f"stands twice, first on line {first}; keep one of them")
+            self._fault(index, (*loc, name), f"is set twice, first on line {first}; keep one of them")
         else:
             group.entries[name] = value
             group.keys[name] = key.at

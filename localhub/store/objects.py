@@ -137,13 +137,13 @@ class ObjectStore:
 
     def _keep(self, incoming: Path, sha256: str) -> None:
         place = self._place(sha256)
-        self._made(place.parent)
+        self._ensure_folder(place.parent)
         incoming.replace(place)
 
     def _incoming(self) -> Path:
-        return self._made(self._root / "incoming") / secrets.token_hex(8)
+        return self._ensure_folder(self._root / "incoming") / secrets.token_hex(8)
 
-    def _made(self, folder: Path) -> Path:
+    def _ensure_folder(self, folder: Path) -> Path:
         if folder not in self._folders:
             folder.mkdir(parents=True, exist_ok=True)
             self._folders.add(folder)

@@ -64,7 +64,7 @@ def parse_shard(data: bytes) -> Shard:
 def known_chunks(shard: Shard, *, now: int, expires: int) -> bytes:
     """The answer to "do you have this chunk": a shard of the xorb records alone, with a footer.
 
-    Times are seconds since the epoch. The footer's key for chunk hashes is zero: they stand there as they are.
+    Times are seconds since the epoch. The footer's key for chunk hashes is zero: they are not keyed.
     """
     head = shard.tag + struct.pack("<QQ", 2, _FOOTER_BYTES)
     body = head + _BOOKEND + shard.xorb_records + _BOOKEND

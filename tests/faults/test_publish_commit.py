@@ -181,7 +181,7 @@ FAULTS: dict[str, tuple[Fault, str | None]] = {
     "lost answer": (Fault(lose_answer=True), None),
 }
 PROBLEMS = {
-    "bad_token": "Authentication required: the Hub does not take the token (401)",
+    "bad_token": "Authentication required: the Hub does not accept the token (401)",
     "forbidden": "the token may not write to acme/market-",
     "no_repository": "Repository not found: acme/market-",
     "payload_too_large": "the request is too large for the Hub (413)",

@@ -139,7 +139,7 @@ class Target:
         doing = f"uploading {path} to {self.wire.repo_id}"
 
         def attempt() -> Upload:
-            # asked anew for each attempt: addresses of uploads expire, and a lost answer may have been a good one
+            # requested again for each attempt: upload URLs expire, and a lost answer may have been a success
             if self.missing({upload.sha256: upload.size_bytes}):
                 self._preupload(doing, source, path)
             return upload

@@ -273,9 +273,9 @@ def test_an_unknown_name_in_the_file_is_an_error() -> None:
             "c:1:1: is a list; write fields, one on each line, like `storage_root: /data`, without `- ` before them",
         ),
         ("a: b: c\n", "c:1:5: has a second `: ` on the line; put the value in quotes if it contains one"),
-        ("workers: 1\nworkers: 2\n", "c:2:1: workers: stands twice, first on line 1; keep one of them"),
+        ("workers: 1\nworkers: 2\n", "c:2:1: workers: is set twice, first on line 1; keep one of them"),
         ("workers: [1]\n", "c:1:1: workers: must be one value, not a list or a group"),
-        ("workers: &a 1\n", "c:1:10: workers: must stand without an anchor (`&name`); remove it"),
+        ("workers: &a 1\n", "c:1:10: workers: must have no anchor (`&name`); remove it"),
     ],
 )
 def test_a_wrong_file(text: str, problem: str) -> None:
@@ -284,7 +284,7 @@ def test_a_wrong_file(text: str, problem: str) -> None:
 
 def test_one_name_in_two_ways_of_writing() -> None:
     assert refusal({}, None, "workers: 1\nWORKERS: 2\n", config_name="c") == [
-        "c:2:1: WORKERS: stands twice, first on line 1; keep one of them"
+        "c:2:1: WORKERS: is set twice, first on line 1; keep one of them"
     ]
 
 

@@ -46,11 +46,11 @@ def test_the_same_dataset_twice_is_a_problem_of_both_files() -> None:
     pair = [request("add/a", hf_id="acme/speech"), request("add/b", hf_id="acme/speech", split="train")]
     assert shown(conflicts(pair)) == [
         (
-            "add/a.yaml:2:8: hf_id: must be asked for once: `requests/add/b.yaml`, line 2 adds the same dataset; "
+            "add/a.yaml:2:8: hf_id: must be requested once: `requests/add/b.yaml`, line 2 adds the same dataset; "
             "keep one of them"
         ),
         (
-            "add/b.yaml:2:8: hf_id: must be asked for once: `requests/add/a.yaml`, line 2 adds the same dataset; "
+            "add/b.yaml:2:8: hf_id: must be requested once: `requests/add/a.yaml`, line 2 adds the same dataset; "
             "keep one of them"
         ),
     ]
