@@ -146,7 +146,7 @@ class Orchestrator:
             )
 
     def _resolve(self, request: ParsedRequest, spec: AddSpec, encoder: EncoderSettings) -> PlanFile:
-        resolved = self.context.reader.resolve(self.context.hub, request, spec, encoder)
+        resolved = self.context.reader.resolve(self.context.hub.impatient(), request, spec, encoder)
         return PlanFile(facts=resolved.facts, download=resolved.download)
 
     def _kept_action(self, name: str) -> AddAction:

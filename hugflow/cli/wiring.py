@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,7 +187,7 @@ class Session:
         trail = AuditTrail(state.audit, self.actor(), redact=self.output.redactor.text)
         emit = Fanout((*reporters, trail))
         quota = int(settings.storage_quota_gb * 1e9) or None
-        hub = self.hub(interrupts)
+        hub = replace(self.hub(interrupts), outage_patience_s=settings.outage_patience)
         context = RunContext(
             reserve_bytes=int(settings.storage_reserve_gb * 1e9),
             max_growth=settings.max_storage_growth,

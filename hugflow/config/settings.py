@@ -128,6 +128,8 @@ class Settings(BaseModel):
     """Seconds of computing that reading a dataset's card and files may take for a plan; waiting for the Hub is free."""
     plan_memory_mb: Annotated[int, Field(ge=256)] = 700
     """Memory that reading a dataset's card and files may take for a plan, in MB."""
+    outage_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1800
+    """Seconds for which a download or publish waits for a Hub that fails, with growing pauses, before it ends."""
     row_timeout: Seconds = 600
     """Seconds that one row may take before it counts as failed."""
     max_audio_seconds: Annotated[int, Field(ge=1)] = 21_600

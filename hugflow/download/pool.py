@@ -25,6 +25,7 @@ from hugflow.download.shard_queue import ShardQueue
 from hugflow.download.worker import (
     LogLine,
     Message,
+    OutageNoted,
     RowStatus,
     RowsWritten,
     SliceConverted,
@@ -38,6 +39,7 @@ from hugflow.model.records import RowRecord
 log = logging.getLogger(__name__)
 
 STOP_WITHIN_S = 4.0
+WRITTEN_WITHIN_S = 1.5
 POLL_S = 0.05
 MAX_ROW_CRASHES = 2
 MAX_IDLE_CRASHES = 3
@@ -244,7 +246,12 @@ class _Workers:
 
     def _worker_settings(self) -> WorkerSettings:
         level = logging.getLogger("hugflow").getEffectiveLevel()
-        return WorkerSettings(self.conversion, pickle.dumps(self.files), self.settings.memory_bytes, level)
+        return WorkerSettings(
+            self.conversion,
+            pickle.dumps(replace(self.files, hub=self.files.hub.for_process())),
+            self.settings.memory_bytes,
+            level,
+        )
 
     def _listen(self, wait_s: float) -> None:
         """Receive all pending messages and record their rows together, with one sync of the journal."""
@@ -273,6 +280,8 @@ class _Workers:
             if isinstance(message, RowsWritten):
                 records += message.records
                 worker.next_row = message.records[-1].row + 1
+            elif isinstance(message, OutageNoted):
+                self.files.hub.on_outage(message.problem)
             elif isinstance(message, LogLine):
                 logging.getLogger(message.logger).log(message.level, "%s", message.text)
             elif isinstance(message, SliceFailed):
@@ -334,12 +343,21 @@ class _Workers:
             )
 
     def _stop(self) -> None:
-        """Let every worker finish its row and write it; those that take longer than `STOP_WITHIN_S` are killed."""
+        """Let every worker finish its row and write it; those that take longer than `STOP_WITHIN_S` are killed.
+
+        A worker that waits for files of the Hub has no row to finish, and is not waited for.
+        """
         deadline = time.monotonic() + STOP_WITHIN_S
         for worker in self.workers:
             worker.status.stop()
-        while any(worker.parts for worker in self.workers) and time.monotonic() < deadline:
+        while time.monotonic() < deadline and any(one.parts and not _is_waiting(one) for one in self.workers):
             self._listen(0.1)
+
+
+def _is_waiting(worker: _Worker) -> bool:
+    """Tell if a worker has converted no row for a while, so that all that it converted is written."""
+    row, since = worker.status.current()
+    return row < 0 and time.monotonic() - since > WRITTEN_WITHIN_S
 
 
 def _without(part: Slice, row: int) -> list[Slice]:

@@ -21,11 +21,12 @@ from hugflow.download.shard_queue import ShardQueue, is_pending
 from hugflow.formats.json_values import loads
 from hugflow.formats.rows import common_schema
 from hugflow.hf_client.http import Hub
+from hugflow.hf_client.outages import OutageWatch
 from hugflow.hf_client.read.audio_paths import RepositoryFiles
 from hugflow.hf_client.read.fetch import fetch_shard
 from hugflow.hf_client.read.repository_reader import FetchRows, RepositoryReader
 from hugflow.model.errors import ExitCode, HugflowError, InvalidRequest, Paused, StorageFault
-from hugflow.model.events import FailedRow, Preview, Progress, Reporter, Result, RowFailed, Warned
+from hugflow.model.events import FailedRow, HubOutage, Preview, Progress, Reporter, Result, RowFailed, Warned
 from hugflow.model.plan import AddPlan, DownloadPlan, PlanFile, ShardCount
 from hugflow.model.ranges import RowRanges
 from hugflow.model.records import RowRecord
@@ -119,9 +120,11 @@ class DownloadRun:
     _new_disk_bytes: int = 0
     _last_disk_check: float = 0.0
     _last_progress: float = 0.0
+    _outages: OutageWatch = field(init=False)
 
     def __post_init__(self) -> None:
         self._dataset = self.context.storage.dataset(self.plan.name)
+        self._outages = OutageWatch(self._report_outage)
 
     def run(self) -> Result:
         """Convert the missing rows and complete the dataset. Faults that end it are in the result; bugs are raised."""
@@ -213,8 +216,7 @@ class DownloadRun:
             group_rows(workers),
             failpoints=self.context.failpoints,
         )
-        # the waits of workers are not ended by signals: workers are asked to stop between rows
-        hub = replace(self.context.hub, sleep=time.sleep)
+        hub = replace(self.context.hub, on_outage=self._outages.note)
         files = RepositoryFiles(hub, download.identity.hf_id, download.sha)
         with self._fetch_rows() as fetch_rows:
             shards = ShardQueue(
@@ -229,9 +231,13 @@ class DownloadRun:
             )
             pool.run(shards, conversion, files, self.context.pool, self._record, self._should_stop)
 
+    def _report_outage(self, problem: str) -> None:
+        self._write_progress("running")
+        self.context.emit(HubOutage(self.plan.request, self.plan.name, problem))
+
     def _fetch_rows(self) -> AbstractContextManager[FetchRows]:
         """The function that fetches a shard into scratch, as a parquet file."""
-        hub, download = self.context.hub, self.plan.download
+        hub, download = replace(self.context.hub, on_outage=self._outages.note), self.plan.download
         if download.format != "parquet":
             return self.context.reader.rows(hub, download)
 
@@ -241,7 +247,8 @@ class DownloadRun:
         return nullcontext(fetch)
 
     def _should_stop(self) -> bool:
-        """Tell if the run has to stop; called often, it checks free disk space once a second. Raises StorageFault."""
+        """Tell if the run has to stop; called often, it reports outages and checks the disk. Raises StorageFault."""
+        self._outages.publish()
         now = time.monotonic()
         if now - self._last_disk_check >= DISK_CHECK_EVERY_S:
             self._last_disk_check = now
@@ -334,6 +341,7 @@ class DownloadRun:
             done=self._rows.done,
             rows_total=self._download.rows,
             resumed_from=self._resumed_from,
+            outage=self._outages.problem,
         )
 
     def _end(self) -> Result:

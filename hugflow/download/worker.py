@@ -17,8 +17,8 @@ import signal
 import struct
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,7 +85,14 @@ class LogLine:
     text: str
 
 
-Message = RowsWritten | SliceConverted | SliceWritten | SliceFailed | LogLine
+@dataclass(frozen=True, slots=True)
+class OutageNoted:
+    """The Hub fails as a whole and the worker waits for it; without a problem, it answers again."""
+
+    problem: str
+
+
+Message = RowsWritten | SliceConverted | SliceWritten | SliceFailed | LogLine | OutageNoted
 
 
 class RowStatus:
@@ -174,7 +181,7 @@ def main(connection_fd: int, status_fd: int, lifeline_fd: int) -> None:
         _keep_memory()
         _limit_memory(settings.memory_bytes)
         settings.conversion.failpoints.in_worker = True
-        _work(settings.conversion, link, _Fetch(settings.files))
+        _work(settings.conversion, link, _Fetch(settings.files, lambda problem: link.send(OutageNoted(problem))))
 
 
 @dataclass(slots=True)
@@ -182,13 +189,14 @@ class _Fetch:
     """Reads files of the repository; unpickles the Hub client when the first one is needed."""
 
     packed: bytes
+    on_outage: Callable[[str], None]
     files: RepositoryFiles | None = None
 
     def __call__(self, part: Slice, paths: list[str]) -> Mapping[str, bytes | RowError]:
         if self.files is None:
             unpacked: RepositoryFiles = pickle.loads(self.packed)  # noqa: S301 - written by the parent process
             unpacked.hub.connect()
-            self.files = unpacked
+            self.files = replace(unpacked, hub=replace(unpacked.hub, on_outage=self.on_outage))
         return self.files.read(paths, part.source)
 
 

@@ -13,7 +13,7 @@ from hugflow.gitops.client import GitHub
 from hugflow.gitops.comments import Conversation
 from hugflow.gitops.labels import label_of, set_label
 from hugflow.gitops.pull_request import read_pull_request
-from hugflow.model.events import Event, Progress, Result, RunFinished, RunStarted, Warned
+from hugflow.model.events import Event, HubOutage, Progress, Result, RunFinished, RunStarted, Warned
 from hugflow.render import comment
 from hugflow.render.markdown import marker
 from hugflow.render.views import Annotation, PullRequestView
@@ -129,6 +129,8 @@ class PullRequestReporter:
             return self._change(event.request, started=True)
         if isinstance(event, Progress):
             return self._change(event.request, progress=event) and self._is_due(event)
+        if isinstance(event, HubOutage):
+            return self._change(event.request, outage=event.problem)
         if isinstance(event, RunFinished):
             return self._finished(event.result)
         if isinstance(event, Warned) and event.message not in self.view.warnings:

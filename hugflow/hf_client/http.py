@@ -5,12 +5,13 @@ The Hub's own library retries some calls and not others; here every call is retr
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import httpx2
@@ -19,6 +20,7 @@ from huggingface_hub.utils._http import default_client_factory
 
 from hugflow.hf_client.errors import HUB_ERRORS, MAX_WAIT_S, explain, retry_after_s
 from hugflow.model.errors import (
+    HubUnavailable,
     HugflowError,
     RateLimited,
     RetryAfter,
@@ -28,6 +30,12 @@ from hugflow.model.errors import (
 log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
+# the Hub, its object store or the network fails as a whole; another attempt needs nothing else to change
+OUTAGES = (HubUnavailable, RateLimited, RetryAfter)
+
+
+def _ignore_outage(_: str) -> None:
+    """Tell nobody about an outage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,8 @@ class Hub:
     backoff: float = 2.0
     max_concurrent_downloads: int = 5
     sleep: Callable[[float], None] = time.sleep
+    outage_patience_s: float = 0.0
+    on_outage: Callable[[str], None] = _ignore_outage
 
     def connect(self) -> None:
         """Give the Hub's library our time-outs: by itself it has none for most calls, and could wait for ever."""
@@ -63,24 +73,43 @@ class Hub:
         """The library's client for this Hub. Without a token it is anonymous: an ambient one is never picked up."""
         return HfApi(endpoint=self.endpoint, token=self.token or False, library_name="hugflow")
 
+    def for_process(
+        self, sleep: Callable[[float], None] = time.sleep, on_outage: Callable[[str], None] = _ignore_outage
+    ) -> Hub:
+        """A copy for another process, which waits in its own way: a signal to stop reaches only the main process."""
+        return replace(self, sleep=sleep, on_outage=on_outage)
+
+    def impatient(self) -> Hub:
+        """A copy for planning: a person waits for the answer, so an outage ends it after `max_retries`."""
+        return replace(self, outage_patience_s=0.0)
+
     def call(self, doing: str, function: Callable[[], Answer], *, writing: str = "") -> Answer:
         """Call the Hub, again after failures that may pass: `max_retries` times, with growing, jittered waits.
 
+        While the Hub or its object store fails as a whole, attempts go on for `outage_patience_s` from the first
+        failure; `on_outage` is called with the problem before each of them, and with "" once the Hub answers again.
         `writing` is the repository that is being written to, for the errors of those who publish. Where `function`
         calls the Hub by this, too, what that gave up is not begun again. Raises the typed error of the last attempt.
         """
-        for attempt in range(self.max_retries + 1):
+        began = 0.0
+        for attempt in itertools.count():
             try:
-                return function()
+                answer = function()
             except HUB_ERRORS as error:
+                began = began or time.monotonic()
                 ours = self.explain(doing, error, writing=writing)
-                if not isinstance(ours, Transient) or not self._goes_on(ours, attempt):
+                if not isinstance(ours, Transient) or not self._goes_on(ours, attempt, began):
                     raise ours from error
                 self._wait(ours, attempt)
             except Transient as error:
-                if not self._goes_on(error, attempt):
+                began = began or time.monotonic()
+                if not self._goes_on(error, attempt, began):
                     raise
                 self._wait(error, attempt)
+            else:
+                if attempt > self.max_retries:
+                    self.on_outage("")
+                return answer
         raise AssertionError("the last attempt returns or raises")
 
     def explain(self, doing: str, error: BaseException, *, writing: str = "") -> HugflowError:
@@ -92,21 +121,24 @@ class Hub:
         log.warning("%s: %s; attempt %d in %.0f s", error.doing, error.problem, attempt + 2, seconds)
         self.sleep(seconds)
 
-    def _goes_on(self, error: Transient, attempt: int) -> bool:
+    def _goes_on(self, error: Transient, attempt: int, began: float) -> bool:
         """Decide on another attempt after this error; marks the error that ends the attempts."""
         if "attempts" in error.__dict__:
             return False
-        if attempt == self.max_retries:
-            error.__dict__["attempts"] = attempt + 1
-            return False
-        return True
+        if attempt < self.max_retries:
+            return True
+        if isinstance(error, OUTAGES) and time.monotonic() - began < self.outage_patience_s:
+            self.on_outage(error.problem)
+            return True
+        error.__dict__["attempts"] = attempt + 1
+        return False
 
 
 def _wait_s(error: Transient, backoff: float, attempt: int) -> float:
     if isinstance(error, RetryAfter | RateLimited) and error.seconds is not None:
         return error.seconds
     # full jitter: many runners that failed together do not come back together
-    longest = min(backoff * 2.0**attempt, 60.0)
+    longest = min(backoff * 2.0 ** min(attempt, 30), 60.0)
     return random.uniform(0.5, 1.0) * longest  # noqa: S311 - no secret depends on it
 
 

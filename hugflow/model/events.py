@@ -71,6 +71,15 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class HubOutage:
+    """The Hub fails as a whole, and the run waits for it. `problem` is empty when the Hub answers again."""
+
+    request: str
+    name: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class FailedRow:
     """A failed row in the lists of results."""
 
@@ -136,7 +145,7 @@ class RunFinished:
     result: Result
 
 
-Event = RunStarted | Progress | RowFailed | Warned | RunFinished
+Event = RunStarted | Progress | RowFailed | HubOutage | Warned | RunFinished
 Reporter = Callable[[Event], None]
 
 

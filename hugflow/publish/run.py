@@ -13,9 +13,10 @@ from pathlib import Path
 
 from hugflow.card import hub_rules as card_rules
 from hugflow.hf_client.http import Hub
+from hugflow.hf_client.outages import OutageWatch
 from hugflow.hf_client.write.repository import Commit, Head, RepoInfo, Repository
 from hugflow.model.errors import ExitCode, HugflowError, InvalidRequest, MissingUploads, Paused, Terminal
-from hugflow.model.events import Reporter, Result, Status, Warned
+from hugflow.model.events import HubOutage, Reporter, Result, Status, Warned
 from hugflow.model.plan import Difference, Finding, PublishPlan
 from hugflow.model.publish_spec import PublishSpec
 from hugflow.model.specs import repository_name
@@ -88,7 +89,7 @@ class Publisher:
         ledger = Ledger.read(self.state, spec.repo_id, spec.revision)
         with tempfile.TemporaryDirectory(prefix="hugflow-plan-") as scratch:
             facts = [self.count(table, ledger, Path(scratch)) for table in job.tables]
-        repository = repository_of(self.hub, spec)
+        repository = repository_of(self.hub.impatient(), spec)
         info, head = _look(repository)
         findings = [*_findings(job, facts), *_visibility(job, info)]
         findings += [Finding(level="warning", message=unread)] if unread else []
@@ -207,10 +208,13 @@ class _Run:
     ledger: Ledger
     scratch: Path
     _repository: Repository = field(init=False)
+    _outages: OutageWatch = field(init=False)
     _told: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._repository = repository_of(self.publisher.hub, self.job.spec)
+        self._outages = OutageWatch(self._report_outage)
+        hub = replace(self.publisher.hub, on_outage=self._outages.note)
+        self._repository = repository_of(hub, self.job.spec)
 
     def publish(self) -> Outcome:
         """Count, check, send, commit, tag."""
@@ -225,6 +229,14 @@ class _Run:
             self.ledger.forget()
             self.tally.rows_done = 0
             return self._commit(self._send_shards(facts, state, frozen), state, frozen)
+
+    def _check(self) -> None:
+        """Report the start and the end of an outage. Raises Paused when the run was asked to stop."""
+        self._outages.publish()
+        self.publisher.check()
+
+    def _report_outage(self, problem: str) -> None:
+        self.publisher.emit(HubOutage(self.job.request, self.job.spec.repo_id, problem))
 
     def _count_and_check(self) -> list[TableFacts]:
         """Count all tables and check the card and the quality rules. Raises InvalidRequest."""
@@ -293,7 +305,7 @@ class _Run:
             ledger=self.ledger,
             scratch=self.scratch,
             emit=publisher.emit,
-            check=publisher.check,
+            check=self._check,
             tally=self.tally,
             failpoints=publisher.failpoints,
             frozen=frozen,

@@ -238,6 +238,8 @@ def _dataset(request: RequestView, view: PullRequestView) -> str:
 
 def _state(request: RequestView) -> str:
     state, plan = request.state, request.plan
+    if state == "running" and request.outage:
+        return "waiting for the Hub"
     if state == "running" and request.progress:
         done = request.progress.rows_done + request.progress.rows_failed
         return f"{bar(done, request.progress.rows_total)}{NBSP}{percent(done, request.progress.rows_total)}"

@@ -39,6 +39,8 @@ class DatasetStatusView(Protocol):
     def request(self) -> str | None: ...
     @property
     def upstream(self) -> str | None: ...
+    @property
+    def waiting_for_hub(self) -> str | None: ...
 
 
 class DamageView(Protocol):
@@ -93,6 +95,7 @@ def status_text(datasets: Sequence[DatasetStatusView], failed: Sequence[FailedRo
         header, align = (*header, "UPSTREAM"), (*align, "left")
         rows = [(*row, dataset.upstream or "-") for row, dataset in zip(rows, datasets, strict=True)]
     parts = [table(header, align, rows)]
+    parts += [f"{d.name}: waiting for the Hub: {one_line(d.waiting_for_hub)}" for d in datasets if d.waiting_for_hub]
     parts += _drift(datasets)
     if failed:
         failures = ((str(row.row), row.reason, row.message) for row in failed)

@@ -74,6 +74,7 @@ class RequestView:
     marks: tuple[Annotation, ...] = ()
     started: bool = False
     progress: Progress | None = None
+    outage: str = ""
     result: Result | None = None
     deleted: bool = False
     approved_by: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from hugflow.model.events import Event, Progress, RowFailed, RunFinished, RunStarted, Warned
+from hugflow.model.events import Event, HubOutage, Progress, RowFailed, RunFinished, RunStarted, Warned
 from hugflow.model.plan import AddPlan, PublishPlan
 from hugflow.render.humanize import count, duration, one_line, percent, row_count, size
 
@@ -44,6 +44,7 @@ class ProgressBar:
     _bars: Bars | None = None
     _task: TaskID | None = None
     _failures: int = 0
+    _name: str = ""
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
@@ -56,6 +57,8 @@ class ProgressBar:
                 self._failures += 1
                 if self._failures <= SHOWN_ROW_FAILURES:
                     self._print(f"row {event.row} failed: {event.reason}: {event.message}", "yellow")
+            case HubOutage():
+                self._show_outage(event)
             case Warned():
                 self._print(f"warning: {event.message}", "yellow")
             case RunFinished() if self._bars is not None:
@@ -79,14 +82,19 @@ class ProgressBar:
             name, total, done = plan.spec.hf_id, plan.download.known_rows, plan.rows_done
         else:
             name, total, done = plan.repo_id, plan.rows, 0
-        name = one_line(name, 40)
-        self._task = self._bars.add_task(Text(name).markup, total=total, completed=done, speed=0.0, written=0)
+        self._name = one_line(name, 40)
+        self._task = self._bars.add_task(Text(self._name).markup, total=total, completed=done, speed=0.0, written=0)
         self._bars.start()
 
     def _advance(self, event: Progress) -> None:
         if self._bars is not None and self._task is not None:
             completed = event.rows_done + event.rows_failed
             self._bars.update(self._task, completed=completed, speed=event.rows_per_s, written=event.new_bytes)
+
+    def _show_outage(self, event: HubOutage) -> None:
+        if self._bars is not None and self._task is not None:
+            waiting = f" · waiting for the Hub: {one_line(event.problem, 60)}" if event.problem else ""
+            self._bars.update(self._task, description=Text(self._name + waiting).markup)
 
     def _print(self, message: str, style: str) -> None:
         console = self._bars.console if self._bars is not None else self.console
@@ -121,6 +129,9 @@ class ProgressLines:
                 self._failures += 1
                 if self._failures <= SHOWN_ROW_FAILURES:
                     log.warning("%s: row %d failed: %s: %s", event.name, event.row, event.reason, event.message)
+            case HubOutage():
+                what = f"waiting for the Hub: {event.problem}" if event.problem else "the Hub answers again"
+                log.warning("%s: %s", event.name, what)
             case Warned():
                 log.warning("%s", event.message)
             case _:

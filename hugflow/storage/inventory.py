@@ -15,7 +15,7 @@ from hugflow.storage import journal
 from hugflow.storage.index import read_index
 from hugflow.storage.locks import is_locked
 from hugflow.storage.plan_file import readable_plan
-from hugflow.storage.state import DatasetRecord, ManifestEntry, StateDir, readable_marker
+from hugflow.storage.state import DatasetRecord, ManifestEntry, StateDir, read_progress, readable_marker
 from hugflow.storage.storage_root import Storage
 
 
@@ -25,7 +25,7 @@ class DatasetStatus:
 
     `state`: "running" (a process works on it), "complete", "partial", "missing" (a request asks for it, and storage has
     nothing of it), "lost" (the manifest has it, storage has not). `request` is the file that asks for it, if one does.
-    `upstream` is set when the Hub was asked.
+    `upstream` is set when the Hub was asked; `waiting_for_hub` is the problem of a Hub that the run waits for.
     """
 
     name: str
@@ -41,6 +41,7 @@ class DatasetStatus:
     added_at: str | None = None
     request: str | None = None
     upstream: str | None = None
+    waiting_for_hub: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """All fields as plain values."""
@@ -123,9 +124,12 @@ class Inventory:
             state = journal.read(self.state.journal(name))
         except StorageFault:
             state = None  # `status` shows what it can; the next run says what is wrong with the journal
+        is_running = self._is_running(name)
+        progress = read_progress(self.state.progress(name)) if is_running else None
         return DatasetStatus(
             name=name,
-            state="running" if self._is_running(name) else "partial",
+            state="running" if is_running else "partial",
+            waiting_for_hub=progress.outage or None if progress else None,
             identity=plan.download.identity,
             sha=plan.download.sha,
             rows_total=plan.download.counted(state.shards if state else {}).rows,

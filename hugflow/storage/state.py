@@ -134,12 +134,16 @@ def is_trash_name(text: str, name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ProgressFile:
-    """Content of a progress file; files of `version` "2.0" list the rows one by one."""
+    """Content of a progress file; files of `version` "2.0" list the rows one by one.
+
+    `outage` is the problem of a Hub that the run waits for.
+    """
 
     rows: RowRanges
     rows_total: int
     status: str
     version: str
+    outage: str = ""
 
     @property
     def is_old(self) -> bool:
@@ -293,8 +297,12 @@ def write_progress(
     done: RowRanges,
     rows_total: int,
     resumed_from: int,
+    outage: str = "",
 ) -> None:
-    """Replace the progress file. Its size depends on the number of gaps, not of rows."""
+    """Replace the progress file. Its size depends on the number of gaps, not of rows.
+
+    `outage` is the problem of a Hub that the run waits for.
+    """
     with faults(f"writing the progress of {name}"):
         path.parent.mkdir(parents=True, exist_ok=True)
     document = {
@@ -306,6 +314,7 @@ def write_progress(
         "percent_complete": 10_000 * len(done) // rows_total / 100 if rows_total else 100.0,
         "resumed_from": resumed_from,
         "newly_downloaded": len(done) - resumed_from,
+        **({"waiting_for_hub": outage} if outage else {}),
         "resume_data": {
             "completed_rows": done.as_list(),
             "last_successful_row": done.last,
@@ -337,7 +346,13 @@ def read_progress(path: Path) -> ProgressFile | None:
         )
     try:
         rows = _progress_rows(resume["completed_rows"])
-        return ProgressFile(rows, int(resume["expected_total_rows"]), str(document["status"]), version)
+        return ProgressFile(
+            rows,
+            int(resume["expected_total_rows"]),
+            str(document["status"]),
+            version,
+            str(document.get("waiting_for_hub", "")),
+        )
     except (KeyError, TypeError, ValueError):
         return None
 

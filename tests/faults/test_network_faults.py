@@ -5,11 +5,15 @@ The faults are drawn with seeds, but which request meets which depends on the or
 
 from __future__ import annotations
 
+import json
 import math
+import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +33,7 @@ FEWEST = {"parquet": 220, "paths": 300, "zip": 30}  # requests in runs with faul
 PATIENT = {"MAX_RETRIES": str(RETRIES), "RETRY_BACKOFF": "0.05"}
 LIBRARY_TRIES = 6  # of the Hub's own library, within one attempt of ours
 CONCURRENT = 5
+STOP_WITHIN_S = 5
 
 
 # -- datasets and faults ---------------------------------------------------------------------------------------------
@@ -238,6 +243,93 @@ def test_an_answer_that_trickles_is_given_up(world: FaultWorld, cases: Mapping[s
     world.sync(request, READ_TIMEOUT="1", **PATIENT).ok()
     assert len(log.faults()) == 2
     world.check(case, code=0)
+
+
+# -- outages ---------------------------------------------------------------------------------------------------------
+
+WAITS = {"OUTAGE_PATIENCE": "120", "MAX_RETRIES": "1", "RETRY_BACKOFF": "0.05", "WORKERS": "2"}
+# requests for data that are answered before the outage
+OUTAGE_AT = {"parquet": 10, "paths": 60, "zip": 1}
+
+
+def _outage(world: FaultWorld, cases: Mapping[str, Case], kind: str, **effect: Any) -> tuple[int, Callable[[], int]]:
+    """Let every request about a dataset fail from the middle of its data on; gives the fault and counts its hits."""
+    case, log = cases[kind], Log(world.hub, cases[kind])
+    world.quick("plan", _prepared(world, case)).ok()
+    after = len(log.requests()) + OUTAGE_AT[kind]
+    fault = world.hub.faults.add(Fault(route=case.hf_id, after=after, **effect))
+    return fault, lambda: world.hub.faults.fired(fault)
+
+
+@pytest.mark.parametrize(
+    ("kind", "effect"),
+    [
+        ("parquet", {"reset": True}),
+        ("paths", {"status": 503}),
+        ("zip", {"reset": True}),
+        pytest.param("parquet", {"status": 503}, marks=pytest.mark.soak),  # the library's own attempts take 25 to 50 s
+        pytest.param("parquet", {"status": 429}, marks=pytest.mark.soak),
+        pytest.param("paths", {"reset": True}, marks=pytest.mark.soak),
+        pytest.param("zip", {"status": 503}, marks=pytest.mark.soak),
+    ],
+)
+def test_a_download_waits_for_a_hub_that_comes_back(
+    world: FaultWorld, cases: Mapping[str, Case], kind: str, effect: dict[str, Any]
+) -> None:
+    case = cases[kind]
+    request = _prepared(world, case)
+    fault, _ = _outage(world, cases, kind, **effect)
+    with world.warm_running("local-sync", request, "--json", **WAITS) as run:
+        wait_until(lambda: '"waiting_for_hub"' in _progress(world, case) or run.poll() is not None)
+        assert run.poll() is None, "the run gave up: " + "".join(run.communicate())
+        (status,) = world.quick("status", case.name, "--json").ok().json["datasets"]
+        assert (status["state"], bool(status["waiting_for_hub"])) == ("running", True)
+        assert f"{case.name}: waiting for the Hub: " in world.quick("status").out
+        world.hub.faults.remove(fault)
+        out, err = run.communicate(60)
+    assert (run.returncode, json.loads(out)["results"][0]["status"]) == (0, "complete")
+    assert "waiting for the Hub" in err
+    assert "the Hub answers again" in err
+    world.check(case, code=0)
+
+
+def _progress(world: FaultWorld, case: Case) -> str:
+    try:
+        return (world.state / "progress" / f"{case.name}.json").read_text()
+    except FileNotFoundError:
+        return ""
+
+
+@pytest.mark.parametrize("kind", ["parquet", "paths"])
+def test_a_signal_ends_the_wait_for_the_hub(world: FaultWorld, cases: Mapping[str, Case], kind: str) -> None:
+    case = cases[kind]
+    request = _prepared(world, case)
+    _, hits = _outage(world, cases, kind, status=503)
+    with world.warm_running("local-sync", request, "--json", **WAITS | {"RETRY_BACKOFF": "20"}) as run:
+        wait_until(lambda: hits() > 0)
+        time.sleep(0.5)
+        run.send_signal(signal.SIGTERM)
+        signalled = time.monotonic()
+        run.communicate(30)
+        assert time.monotonic() - signalled < STOP_WITHIN_S
+    assert run.returncode == 75
+    world.check(case, code=75)
+    _resumed(world, case)
+
+
+def test_an_outage_longer_than_the_patience_ends_the_run(world: FaultWorld, cases: Mapping[str, Case]) -> None:
+    case = cases["parquet"]
+    request = _prepared(world, case)
+    _, hits = _outage(world, cases, "parquet", reset=True)
+    _stopped(world, case, world.quick_sync(request, **WAITS | {"OUTAGE_PATIENCE": "1"}))
+    assert hits() > 2
+    _resumed(world, case)
+
+
+def test_a_plan_does_not_wait_for_the_hub(world: FaultWorld, cases: Mapping[str, Case]) -> None:
+    world.hub.faults.add(Fault(route="acme/shards", status=503))
+    done = world.quick("plan", _prepared(world, cases["parquet"]), "--json", **WAITS)
+    assert done.code == 1
 
 
 # -- the Hub goes away, and main moves -------------------------------------------------------------------------------

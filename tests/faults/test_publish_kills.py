@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,37 @@ def test_a_publish_that_is_stopped_goes_on_where_it_was(world: FaultWorld) -> No
     assert result["new_rows"] == 400 * 2 - noted * 100
     assert is_whole(remote, 400)
     assert remote.commits() == [TITLE]
+
+
+@either_way
+def test_a_publish_waits_for_a_hub_that_comes_back(world: FaultWorld) -> None:
+    request = prepare(world)
+    path = world.request("publish", "one", request)
+    waits = {"OUTAGE_PATIENCE": "120", "MAX_RETRIES": "1", "RETRY_BACKOFF": "0.05"}
+    for route in (UPLOADS, f"{request['repo_id']}/commit/"):
+        world.hub.faults.add(Fault(route=route, status=503, after=2 if route == UPLOADS else 0, count=8))
+    result = world.quick("publish", path, "--json", **waits).ok().result
+    assert result["status"] == "published"
+    remote = Remote(world.hub, request["repo_id"])
+    assert is_whole(remote, 400)
+    assert remote.commits() == [TITLE]
+
+
+@either_way
+def test_a_signal_ends_the_wait_of_a_publish(world: FaultWorld) -> None:
+    request = prepare(world)
+    path = world.request("publish", "one", request)
+    fault = world.hub.faults.add(Fault(route=UPLOADS, status=503, after=2))
+    with world.warm_running("publish", path, "--json", OUTAGE_PATIENCE="120", RETRY_BACKOFF="20") as run:
+        wait_until(lambda: world.hub.faults.fired(fault) > 0)
+        run.send_signal(signal.SIGTERM)
+        signalled = time.monotonic()
+        run.communicate(30)
+        assert time.monotonic() - signalled < 5
+    assert run.returncode == 75
+    world.hub.faults.clear()
+    world.quick("publish", path, "--json").ok()
+    assert is_whole(Remote(world.hub, request["repo_id"]), 400)
 
 
 def _shards_noted(world: FaultWorld) -> int:

@@ -104,7 +104,7 @@ class FaultWorld(World):
         checkout = folder / "checkout"
         checkout.mkdir(parents=True)
         # one worker: where several matter a test says so, because each of them takes a second to start
-        settings = {"WORKERS": "1", "RETRY_BACKOFF": "0.02"}
+        settings = {"WORKERS": "1", "RETRY_BACKOFF": "0.02", "OUTAGE_PATIENCE": "0"}
         canary = Canary.plant(folder / "canary")
         return cls(checkout, hub, {**environ, **settings}, secrets, warm=warm, canary=canary)
 

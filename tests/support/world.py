@@ -148,7 +148,7 @@ class World:
         """
         checkout = folder / "checkout"
         checkout.mkdir()
-        settings = {"WORKERS": "1", "RETRY_BACKOFF": "0.05"}
+        settings = {"WORKERS": "1", "RETRY_BACKOFF": "0.05", "OUTAGE_PATIENCE": "0"}
         return cls(checkout, hub, environ | settings, secrets, starts=starts)
 
     @property

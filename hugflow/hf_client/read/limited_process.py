@@ -116,10 +116,12 @@ class LimitedProcess:
         wait: Callable[[float], None],
         disk_bytes: int,
         folders: Iterable[Path] = (),
+        on_outage: Callable[[str], None] = lambda _: None,
     ) -> Any:
         """Run `function` ("module:name") in the process, and return its result.
 
-        `wait` is called with 0 while it runs, and may raise to end it. `scratch` and `folders` together may grow by
+        `wait` is called with 0 while it runs, and may raise to end it; `on_outage` with the
+        problem of a Hub that the function waits for. `scratch` and `folders` together may grow by
         `disk_bytes`. Raises the function's HugflowError; UnreadableSource for everything else that happens to the
         process, TryAgain if it was killed or took too long by the clock.
         """
@@ -133,8 +135,11 @@ class LimitedProcess:
                     return value
                 if kind == "error":
                     raise value
-                logger, level, text = value
-                logging.getLogger(logger).log(level, "%s", text)
+                if kind == "outage":
+                    on_outage(value)
+                else:
+                    logger, level, text = value
+                    logging.getLogger(logger).log(level, "%s", text)
             wait(0)
             if disk.is_exceeded():
                 raise _too_much(doing, f"{disk_bytes // 1_000_000:,} MB of temporary files")
@@ -232,15 +237,27 @@ def sleep_uncounted(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_REAL, left, whole)
 
 
+def report_outage(problem: str) -> None:
+    """Tell the parent that the Hub fails, or with "" that it answers again. Elsewhere this has no effect."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _LogSender):
+            handler.send("outage", problem)
+
+
 class _LogSender(logging.Handler):
-    """Sends every log record to the parent, which masks secrets."""
+    """Hands log records to the parent, which redacts them, and other messages between them."""
 
     def __init__(self, connection: Connection[bytes, Any]) -> None:
         super().__init__()
         self._connection = connection
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._connection.send_bytes(pickle.dumps(("log", (record.name, record.levelno, self.format(record)))))
+        self.send("log", (record.name, record.levelno, self.format(record)))
+
+    def send(self, kind: str, value: Any) -> None:
+        """Send a message to the parent, whole also where threads of a library write to the log."""
+        with self.lock or contextlib.nullcontext():
+            self._connection.send_bytes(pickle.dumps((kind, value)))
 
 
 def main(connection_fd: int, parent: int) -> NoReturn:

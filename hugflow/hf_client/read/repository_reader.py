@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from hugflow.hf_client.http import Hub
 from hugflow.hf_client.read.fetch import fetch_shard
-from hugflow.hf_client.read.limited_process import LimitedProcess, ProcessLimits, sleep_uncounted
+from hugflow.hf_client.read.limited_process import LimitedProcess, ProcessLimits, report_outage, sleep_uncounted
 from hugflow.model.plan import Column, DownloadPlan, HubFacts
 from hugflow.model.records import EncoderSettings
 from hugflow.model.specs import AddSpec
@@ -86,8 +86,15 @@ class RepositoryReader:
             TemporaryDirectory(prefix="hugflow-") as scratch,
             LimitedProcess.start(Path(scratch), self.plan_limits, self.environment) as process,
         ):
-            hubs = replace(hub, sleep=sleep_uncounted)
-            return process.call(doing, f"{_CALLS}:{function}", hubs, *args, wait=hub.sleep, disk_bytes=PLAN_DISK_BYTES)
+            return process.call(
+                doing,
+                f"{_CALLS}:{function}",
+                hub.for_process(sleep_uncounted, report_outage),
+                *args,
+                wait=hub.sleep,
+                disk_bytes=PLAN_DISK_BYTES,
+                on_outage=hub.on_outage,
+            )
 
     @contextmanager
     def rows(self, hub: Hub, plan: DownloadPlan) -> Iterator[FetchRows]:
@@ -110,13 +117,14 @@ class RepositoryReader:
                 path = process.call(
                     f"reading {shard.path or 'the folders'} of {hf_id}",
                     f"{_CALLS}:make_rows",
-                    replace(hub, sleep=sleep_uncounted),
+                    hub.for_process(sleep_uncounted, report_outage),
                     packed,
                     index,
                     folder,
                     wait=hub.sleep,
                     disk_bytes=PLAN_DISK_BYTES + UNPACKED_PER_BYTE * shard.size_bytes,
                     folders=[folder],
+                    on_outage=hub.on_outage,
                 )
                 return cast("Path", path)
 

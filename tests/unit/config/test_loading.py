@@ -44,6 +44,7 @@ EACH: tuple[tuple[str, str, Any], ...] = (
     ("retry_backoff", "0.1", 0.1),
     ("plan_timeout", "30", 30.0),
     ("plan_memory_mb", "500", 500),
+    ("outage_patience", "60", 60.0),
     ("row_timeout", "30", 30.0),
     ("max_audio_seconds", "3600", 3600),
     ("worker_memory_mb", "4096", 4096),

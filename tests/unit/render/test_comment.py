@@ -158,3 +158,9 @@ def test_an_approved_removal_no_longer_waits() -> None:
     assert approved.state == "after-merge"
     assert f"approve-removal {sample.SHA}" not in comment.comment(sample.view(approved), "")
     assert f"approve-removal {sample.SHA}" in comment.comment(sample.view(sample.WAITING), "")
+
+
+def test_a_run_that_waits_for_the_hub_says_so() -> None:
+    running = replace(request_in("running"), outage="the Hub failed (503)")
+    assert "waiting for the Hub" in comment.comment(sample.view(running), "")
+    assert "waiting for the Hub" not in comment.comment(sample.view(replace(running, outage="")), "")
