@@ -518,7 +518,7 @@ def test_the_api_is_what_the_package_offers() -> None:
 def test_every_function_has_an_example_that_runs(tmp_path: Path) -> None:
     """Those of docs/publishing.md, in one program, against a Hub of their own."""
     page = (Path(__file__).resolve().parents[2] / "docs/publishing.md").read_text("utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", page.split("## From Python")[1], re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", page.split("## Python API")[1], re.DOTALL)
     names = {name for name in hugflow.__all__ if name != "__version__"}
     called = {node.id for node in ast.walk(ast.parse("".join(blocks))) if isinstance(node, ast.Name)}
     assert names <= called, "functions without an example"

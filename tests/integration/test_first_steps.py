@@ -138,8 +138,8 @@ DOCUMENTED = (
     ("verify", "## `verify`"),
     ("plan others/remove/voices.yaml", "## `plan`"),
     ("remove others/remove/voices.yaml", RESULTS),
-    ("plan --config nowhere.yaml", "## When a command fails"),
-    ("local-sync others/remove/wrong.yaml", "## When a command fails"),
+    ("plan --config nowhere.yaml", "## Errors"),
+    ("local-sync others/remove/wrong.yaml", "## Errors"),
 )
 
 
@@ -159,7 +159,7 @@ def test_every_field_of_the_json_output_is_documented(
     for command, heading in DOCUMENTED:
         document = json.loads(run_hugflow(*command.split(), "--json", cwd=project, env=environ).stdout)
         assert document["command"] == command.split(maxsplit=1)[0]
-        assert ("error" in document) == (heading == "## When a command fails"), document
+        assert ("error" in document) == (heading == "## Errors"), document
         described = documented(page.split("\n## ", maxsplit=1)[0]) | documented(section(page, heading))
         # the fields of the request itself are described with requests
         described |= documented((DOCS / "requests.md").read_text("utf-8")) if "others" in command else set()

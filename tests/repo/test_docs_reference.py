@@ -71,7 +71,7 @@ def test_every_reason_is_explained() -> None:
             if re.search(r"\b(default_)?reason(: ClassVar\[str\])? ?= ?\"", line):
                 reasons |= set(re.findall(r"(?:reason(?:: ClassVar\[str\])? ?= ?|else )\"([a-z_]+)\"", line))
     assert len(reasons) > 20, "the search is broken"
-    unexplained = reasons - words(section(page("json-output.md"), "## When a command fails"))
+    unexplained = reasons - words(section(page("json-output.md"), "## Errors"))
     assert not unexplained
 
 
