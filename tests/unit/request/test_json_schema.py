@@ -166,7 +166,7 @@ def test_the_requests_on_the_page_are_right() -> None:
 
 def test_the_wrong_request_on_the_page_is_answered_as_it_says() -> None:
     wrong, answer = re.findall(
-        r"## When something is wrong\n.*?```yaml\n(.*?)```.*?```text\n(.*?)```", PAGE, re.DOTALL
+        r"## Error messages\n.*?```yaml\n(.*?)```.*?```text\n(.*?)```", PAGE, re.DOTALL
     )[0]
     with pytest.raises(InvalidRequestFile) as caught:
         parse(wrong.encode(), "requests/add/speech.yaml")
