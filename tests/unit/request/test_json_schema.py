@@ -165,9 +165,7 @@ def test_the_requests_on_the_page_are_right() -> None:
 
 
 def test_the_wrong_request_on_the_page_is_answered_as_it_says() -> None:
-    wrong, answer = re.findall(
-        r"## Error messages\n.*?```yaml\n(.*?)```.*?```text\n(.*?)```", PAGE, re.DOTALL
-    )[0]
+    wrong, answer = re.findall(r"## Error messages\n.*?```yaml\n(.*?)```.*?```text\n(.*?)```", PAGE, re.DOTALL)[0]
     with pytest.raises(InvalidRequestFile) as caught:
         parse(wrong.encode(), "requests/add/speech.yaml")
     assert "".join(f"{problem}\n" for problem in caught.value.problems) == answer
