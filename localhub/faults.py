@@ -20,7 +20,8 @@ class Fault:
 
     Before the request is handled: `delay_s`; `reset` (of the connection, once the request is read; nothing is done);
     `reset_upload_after` n bytes of the request's body (nothing is done); `status` with `headers`,
-    `retry_after_s` (as an HTTP date with `retry_after_as_date`), `error_code`, `message` (nothing is done);
+    `retry_after_s` (as an HTTP date with `retry_after_as_date`), `error_code`, `message`, or `body` in place of the
+    Hub's JSON, as an object store answers (nothing is done);
     `ignore_range` (the whole file in place of the range).
     After it was handled: `lose_answer` (the connection is reset, the request is carried out); of the body
     `reset_after` n bytes or `truncate_after` n bytes (fewer than Content-Length says, then an orderly close);
@@ -44,6 +45,7 @@ class Fault:
     retry_after_as_date: bool = False
     error_code: str | None = None
     message: str = "fault of localhub"
+    body: str | None = None
     ignore_range: bool = False
 
     lose_answer: bool = False

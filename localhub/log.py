@@ -32,6 +32,7 @@ class RequestRecord:
     bytes_sent: int = 0
     bytes_received: int = 0
     user: str = ""
+    agent: str = ""
     fault: int | None = None
     duration_s: float = 0.0
 

@@ -111,7 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(request, None, Fault())
             return
         with site.log.entry(self.command, self.path, self.headers.get("Range", "")) as record:
-            record.note(user=_name_of(site, request))
+            record.note(user=_name_of(site, request), agent=request.headers.get("User-Agent", ""))
             decided = site.faults.decide(self.command, self.path)
             fault_id, fault = decided or (None, Fault())
             record.note(fault=fault_id)
@@ -177,6 +177,8 @@ def _planned(fault: Fault) -> Response | None:
     if fault.retry_after_s is not None:
         when = formatdate(time() + fault.retry_after_s, usegmt=True)
         headers["Retry-After"] = when if fault.retry_after_as_date else f"{fault.retry_after_s:g}"
+    if fault.body is not None:
+        return Response(fault.status, {"Content-Type": "application/xml", **headers}, fault.body.encode())
     return Response.of_error(HubError(fault.status, fault.message, code=fault.error_code, headers=headers))
 
 

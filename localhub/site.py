@@ -29,6 +29,8 @@ class Settings:
     `multipart_from`: LFS uploads of at least so many bytes go in parts of `part_size` bytes (never, when None).
     Answered with 413: a commit with more than `max_operations`, a question about more than `max_objects` files.
     Answered with 507: an upload beyond `quota_bytes` of LFS objects in a repository, or of Xet data in all.
+    `xet` false: there are no addresses of Xet (404), and uploads go by LFS.
+    `object_store`: /resolve/ redirects to a signed address of another host name for the bytes of LFS files.
     `mirror`: facts about a repository have file names only, as a mirror gives them that drops `?blobs=true` and cards.
     `clock` gives the dates of commits, in seconds since the epoch: with a fixed one, shas repeat.
     """
@@ -41,6 +43,8 @@ class Settings:
     max_objects: int | None = None
     quota_bytes: int | None = None
     mirror: bool = False
+    xet: bool = True
+    object_store: bool = False
     clock: Callable[[], float] = time.time
 
 

@@ -15,6 +15,7 @@ import github
 import requests
 
 from hugflow.model.errors import AuthenticationError, HugflowError, RetryAfter, Terminal, Transient
+from hugflow.version import __version__
 
 if TYPE_CHECKING:
     from github.Issue import Issue
@@ -84,7 +85,7 @@ class GitHub:
             auth=github.Auth.Token(settings.token),
             base_url=settings.api_url.rstrip("/"),
             timeout=settings.timeout_s,
-            user_agent="hugflow",
+            user_agent=f"hugflow/{__version__}",
             per_page=100,
             retry=None,
             seconds_between_requests=None,

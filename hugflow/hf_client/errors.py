@@ -7,9 +7,11 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
 import httpx2
 from huggingface_hub.errors import (
+    DisabledRepoError,
     EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
@@ -38,10 +40,18 @@ from hugflow.model.errors import (
 MAX_WAIT_S = 300.0
 
 
-_BUSY_STATUS = {408, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524}
-
-
 _QUOTA_STATUS = {402, 507}
+
+
+# codes of S3, which other object stores use too; 400 is the status of most of them
+_STORE_BUSY = re.compile(r"\b(RequestTimeout|SlowDown|InternalError|ServiceUnavailable|OperationAborted)\b")
+_STORE_EXPIRED = re.compile(r"\b(ExpiredToken|NoSuchUpload)\b")
+
+
+_STORAGE_FULL = re.compile(r"\b(storage|quota)\b.*\b(limit|exceeded|full)\b", re.IGNORECASE)
+
+
+_REFUSED_STATUS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.GONE)
 
 
 HUB_ERRORS = (
@@ -78,15 +88,21 @@ def explain(doing: str, error: BaseException, *, has_token: bool, writing: str =
     for cause in causes:
         if isinstance(cause, httpx2.HTTPError | ConnectionError | TimeoutError | XetDownloadError):
             return _explain_connection(doing, cause, has_token=has_token, writing=writing)
-    return Terminal(doing, _short(error), "Check the request; `hugflow inspect ORG/NAME` shows what the Hub has.")
+    fix = "Check the request; `hugflow inspect ORG/NAME` shows what the Hub has."
+    if writing and not isinstance(error, HFValidationError):
+        fix = "Run the same command again. If the error stays, try HF_HUB_DISABLE_XET=1, which uploads in another way."
+    return Terminal(doing, _short(error), fix)
 
 
 def _explain_connection(doing: str, error: BaseException, *, has_token: bool, writing: str) -> HugflowError:
     # hf_xet raises ConnectionError for answers too, and tells which one only by its text: with a text of another form
     # it is what it says it is
-    answered = re.search(r"HTTP status (?:client|server) error \(([1-5][0-9]{2})\b", str(error))
+    answered = re.search(r"HTTP status (?:client|server) error \(([1-5][0-9]{2})\b.*?(https?://\S+)?$", str(error))
     if answered:
-        return explain_status(doing, int(answered[1]), "", has_token=has_token, writing=writing)
+        status, url = int(answered[1]), answered[2]
+        if url and _is_of_object_store(url):
+            return _explain_object_store(doing, status, "", None)
+        return explain_status(doing, status, "", has_token=has_token, writing=writing)
     return HubUnavailable(
         doing,
         f"the Hub could not be reached ({type(error).__name__}: {_short(error)})",
@@ -97,6 +113,12 @@ def _explain_connection(doing: str, error: BaseException, *, has_token: bool, wr
 
 def _explain_answer(doing: str, error: HfHubHTTPError, *, has_token: bool, writing: str) -> HugflowError:
     status = error.response.status_code
+    wait_s = retry_after_s(error.response.headers.get("Retry-After"))
+    if _is_of_object_store(str(error.response.request.url)):
+        return _explain_object_store(doing, status, error.response.text, wait_s)
+    if isinstance(error, DisabledRepoError):
+        fix = "The repository's page on the Hub says why; only those who run the Hub can open it again."
+        return Forbidden(doing, "the Hub has disabled the repository (403)", fix, status_code=status)
     if isinstance(error, GatedRepoError):
         return gated(doing, has_token=has_token)
     if isinstance(error, RevisionNotFoundError):
@@ -119,9 +141,50 @@ def _explain_answer(doing: str, error: HfHubHTTPError, *, has_token: bool, writi
         )
     if isinstance(error, EntryNotFoundError):
         writing = ""
-    wait_s = retry_after_s(error.response.headers.get("Retry-After"))
     said = _without_queries((error.server_message or "").strip()[:500]) if writing else _short(error)
     return explain_status(doing, status, said, has_token=has_token, writing=writing, wait_s=wait_s)
+
+
+def _is_of_object_store(url: str) -> bool:
+    """True for a signed address, or one that is not of the Hub's API: the Hub hands both out for the bytes of files."""
+    address = urlsplit(url)
+    signed = re.search(r"(^|[&-])sig(nature)?=", address.query, re.IGNORECASE)
+    return bool(signed) or not re.search(r"/(api|resolve)/|\.git/info/lfs/", address.path)
+
+
+def _explain_object_store(doing: str, status: int, body: str, wait_s: float | None) -> HugflowError:
+    """The error for an answer of the object store: it does not see the token, so that none is to blame."""
+    code = re.search(r"<Code>(\w+)</Code>", body) or _STORE_BUSY.search(body) or _STORE_EXPIRED.search(body)
+    answered = f"{status} {code[1]}" if code else f"{status}"
+    if status in _QUOTA_STATUS or status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return explain_status(doing, status, "", has_token=True)
+    if _is_busy(status) or _STORE_BUSY.search(body):
+        return _retriable(doing, status, wait_s, f"the Hub's object store failed ({answered})")
+    if status in _REFUSED_STATUS or _STORE_EXPIRED.search(body):
+        return HubUnavailable(
+            doing,
+            f"the Hub's object store refused the address that the Hub gave ({answered}): such addresses expire",
+            "Run the same command again: it asks the Hub for new addresses and continues. If the error stays, a proxy "
+            "or firewall between here and the object store refuses them.",
+            status_code=status,
+        )
+    # of unknown meaning, or of a body that hf_xet does not show: tried again a few times, but not waited for
+    return Transient(
+        doing,
+        f"the Hub's object store did not do what it was asked to ({answered})",
+        "Run the same command again: it continues. If the error stays, tell those who run the Hub.",
+        status_code=status,
+    )
+
+
+def _is_quota(status: int, said: str) -> bool:
+    """True for a full account, which the Hub also tells by 403 and a text."""
+    return status in _QUOTA_STATUS or (status == HTTPStatus.FORBIDDEN and bool(_STORAGE_FULL.search(said)))
+
+
+def _is_busy(status: int) -> bool:
+    """True for what passes: time-outs, rate limits and failures of servers and of the proxies before them."""
+    return status in (408, 425, 429) or (status >= HTTPStatus.INTERNAL_SERVER_ERROR and status not in _QUOTA_STATUS)
 
 
 def explain_status(
@@ -134,8 +197,8 @@ def explain_status(
             return refusal
     if status == HTTPStatus.UNAUTHORIZED:
         return _unauthorized(doing, has_token=has_token)
-    if status == HTTPStatus.TOO_MANY_REQUESTS or status in _BUSY_STATUS:
-        return _retriable(doing, status, wait_s)
+    if _is_busy(status):
+        return _retriable(doing, status, wait_s, f"the Hub failed ({status})")
     if status in (HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED):
         return Conflict(
             doing,
@@ -147,7 +210,7 @@ def explain_status(
         return TooLarge(
             doing, "the request is too large for the Hub (413)", "Publish less at once.", status_code=status
         )
-    if status in _QUOTA_STATUS:
+    if _is_quota(status, said):
         return QuotaExceeded(
             doing,
             f"Storage quota exceeded ({status})" + _quoted(said),
@@ -158,9 +221,8 @@ def explain_status(
         return Forbidden(doing, "the Hub refused access (403)", _ACCESS_FIX, status_code=status)
     if status == HTTPStatus.NOT_FOUND:
         return NotFoundError(doing, f"not found: {said}", "Check the names in the request.", status_code=status)
-    return Terminal(
-        doing, f"the Hub answered {status}: {said}", "Check the request, or try again later.", status_code=status
-    )
+    fix = "Check the request; `hugflow inspect ORG/NAME` shows what the Hub has."
+    return Terminal(doing, f"the Hub answered {status}" + _quoted(said), fix, status_code=status)
 
 
 def _explain_write(doing: str, status: int, said: str, *, has_token: bool, repo_id: str) -> HugflowError | None:
@@ -176,7 +238,7 @@ def _explain_write(doing: str, status: int, said: str, *, has_token: bool, repo_
             reason="bad_token" if has_token else "authentication",
             status_code=status,
         )
-    if status == HTTPStatus.FORBIDDEN:
+    if status == HTTPStatus.FORBIDDEN and not _is_quota(status, said):
         return Forbidden(
             doing,
             f"the token may not write to {repo_id} (403)" + _quoted(said),
@@ -238,14 +300,14 @@ def _unauthorized(doing: str, *, has_token: bool) -> HugflowError:
     )
 
 
-def _retriable(doing: str, status: int, wait_s: float | None) -> Transient:
+def _retriable(doing: str, status: int, wait_s: float | None, failed: str) -> Transient:
     fix = "Run the same command again later: it continues."
     seconds = None if wait_s is None else min(wait_s, MAX_WAIT_S)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return RateLimited(doing, "the Hub was asked too often (429)", fix, seconds=seconds, status_code=status)
     if seconds is not None:
         return RetryAfter(doing, f"the Hub is busy ({status})", fix, seconds=seconds, status_code=status)
-    return HubUnavailable(doing, f"the Hub failed ({status})", fix, status_code=status)
+    return HubUnavailable(doing, failed, fix, status_code=status)
 
 
 def retry_after_s(value: str | None) -> float | None:

@@ -26,6 +26,7 @@ from hugflow.model.errors import (
     RetryAfter,
     Transient,
 )
+from hugflow.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,8 @@ class Hub:
 
     def api(self) -> HfApi:
         """The library's client for this Hub. Without a token it is anonymous: an ambient one is never picked up."""
-        return HfApi(endpoint=self.endpoint, token=self.token or False, library_name="hugflow")
+        token = self.token or False
+        return HfApi(endpoint=self.endpoint, token=token, library_name="hugflow", library_version=__version__)
 
     def for_process(
         self, sleep: Callable[[float], None] = time.sleep, on_outage: Callable[[str], None] = _ignore_outage

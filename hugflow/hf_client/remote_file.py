@@ -11,6 +11,7 @@ from huggingface_hub.utils._headers import build_hf_headers
 from huggingface_hub.utils._http import hf_raise_for_status
 
 from hugflow.hf_client.http import Hub
+from hugflow.version import __version__
 
 _TAIL_BYTES = 64 * 1024
 _AHEAD_BYTES = 256 * 1024
@@ -30,7 +31,7 @@ class RepositoryFile:
     def read(self, first: int, stop: int) -> bytes:
         """Fetch the bytes `first`..`stop`. Raises NotFoundError, AuthenticationError, Transient."""
         url = hf_hub_url(self.hf_id, self.path, repo_type="dataset", revision=self.sha, endpoint=self.hub.endpoint)
-        headers = build_hf_headers(token=self.hub.token or False, library_name="hugflow")
+        headers = build_hf_headers(token=self.hub.token or False, library_name="hugflow", library_version=__version__)
 
         def ask() -> bytes:
             if first >= stop:

@@ -27,7 +27,7 @@ LOOK_EVERY_S = 0.2
 
 @dataclass(slots=True)
 class UploadTally:
-    """Progress of a run. `rows_done` are on the Hub; `new_rows` and `sent_bytes` are those that this run sent."""
+    """Progress of a run. `rows_done` are on the Hub; `new_rows` are those of files that this run uploaded or found."""
 
     rows_total: int = 0
     rows_done: int = 0
@@ -112,7 +112,7 @@ class Sender:
             path = data_paths(source.config, source.split, shard.index + 1)[-1]
             upload = self.repository.upload(shard.file, path, sha256=shard.sha256, size_bytes=shard.size_bytes)
             self.tally.new_rows += shard.rows
-            self.tally.sent_bytes += shard.size_bytes
+            self.tally.sent_bytes += upload.sent_bytes
         with faults(f"removing {shard.file.name}"):
             shard.file.unlink(missing_ok=True)
         return upload

@@ -19,6 +19,8 @@ _HASH = re.compile(r"[0-9a-f]{64}\Z")
 def write_token(site: Site, request: Request) -> Response:
     """The address of the chunk store and the token for it: this server, and the user's own token."""
     site.repository(request)
+    if not site.settings.xet:
+        raise HubError(404, "Not Found")
     user = require_writer(site.user(request))
     expires = int(time.time()) + TOKEN_LIFE_S
     address = f"{request.base_url}/xet"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import random
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from localhub import Fault, LocalHub
+from localhub import Fault, LocalHub, Settings
 from tests.conftest import _safe_environ
 from tests.support.hub_client import HubClient
 
@@ -122,7 +123,7 @@ def test_wrong_configs_and_splits_list_the_right_ones(client: HubClient, hub: Lo
 # -- failures that may pass ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 429, 500, 501, 502, 503, 504, 520, 525, 530])
 @pytest.mark.parametrize("retries", [0, 2])
 def test_failures_are_tried_again_a_bounded_number_of_times(
     client: HubClient, hub: LocalHub, status: int, retries: int
@@ -229,6 +230,76 @@ def test_a_remote_file_reads_as_the_file_does(client: HubClient, hub: LocalHub, 
     answer = client.ask("ranges", hf_id=ID, path="data/train.parquet", size=len(DATA), reads=reads)
     expected = [DATA[at:] if count < 0 else DATA[at : at + count] for at, count in reads]
     assert answer["found"] == [data.hex() for data in expected]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalHub, HubClient]]:
+    """A Hub that redirects downloads to signed addresses of an object store, and a client with a token."""
+    folder = tmp_path_factory.mktemp("store")
+    with LocalHub(settings=Settings(object_store=True)) as hub:
+        hub.add_user("reader")
+        hub.add_dataset(ID)
+        hub.commit(ID, {"data/train.parquet": DATA, "a.wav": b"sound"})
+        environ = _safe_environ(folder / "home") | {"HF_ENDPOINT": hub.url}
+        with HubClient.running(environ, folder) as client:
+            yield hub, client
+
+
+@pytest.fixture
+def stored(store: tuple[LocalHub, HubClient]) -> Iterator[tuple[LocalHub, HubClient]]:
+    store[0].clear_log()
+    yield store
+    store[0].faults.clear()
+
+
+READER = {"token": "hf_reader", "max_retries": 2}
+STORE_FAULTS = [
+    (403, "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"),
+    (403, "Forbidden"),
+    (401, ""),
+    (410, ""),
+    (400, "<Error><Code>ExpiredToken</Code></Error>"),
+    (400, "<Error><Code>RequestTimeout</Code></Error>"),
+    (503, "<Error><Code>SlowDown</Code></Error>"),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), STORE_FAULTS)
+@pytest.mark.parametrize("question", ["fetch", "ranges"])
+def test_an_address_of_the_object_store_that_is_refused_is_asked_for_again(
+    stored: tuple[LocalHub, HubClient], question: str, status: int, body: str
+) -> None:
+    hub, client = stored
+    # the Hub's library repeats a download that failed with 503 by itself
+    fault = hub.faults.add(Fault(route="^/store/", status=status, body=body, count=1))
+    more = {"path": "data/train.parquet", "size": len(DATA), "reads": [[0, 10]]} if question == "ranges" else {}
+    answer = client.ask(question, hf_id=ID, hub=READER, **more)
+    assert "error" not in answer, answer
+    assert hub.faults.fired(fault) == 1
+    addresses = {record.target for record in hub.requests("^/store/", method="GET")}
+    assert len(addresses) > 1
+    assert {record.user for record in hub.requests("^/store/")} == {""}, "the store gets no token"
+
+
+@pytest.mark.parametrize(("status", "body"), STORE_FAULTS)
+def test_an_object_store_that_always_refuses_is_not_the_fault_of_the_token(
+    stored: tuple[LocalHub, HubClient], status: int, body: str
+) -> None:
+    hub, client = stored
+    hub.faults.add(Fault(route="^/store/", status=status, body=body))
+    error = _error(client.ask("fetch", hf_id=ID, hub=READER))
+    assert (error["type"], error["status_code"]) == ("HubUnavailable", status), error
+    assert "the Hub's object store" in error["problem"]
+    assert not re.search("token|Signature|Check the request", f"{error['problem']} {error['fix']}")
+
+
+def test_an_object_store_without_the_file_is_not_waited_for(stored: tuple[LocalHub, HubClient]) -> None:
+    hub, client = stored
+    fault = hub.faults.add(Fault(route="^/store/", status=404, body="<Error><Code>NoSuchKey</Code></Error>"))
+    error = _error(client.ask("fetch", hf_id=ID, hub=READER))
+    assert (error["type"], error["reason"], error["status_code"]) == ("Transient", "transient", 404)
+    assert "404 NoSuchKey" in error["problem"]
+    assert hub.faults.fired(fault) == 3
 
 
 # -- tokens ----------------------------------------------------------------------------------------------------------

@@ -224,7 +224,7 @@ def test_what_the_hub_has_is_not_sent_again(by: HubClient, way: str, hub: LocalH
     hub.clear_log()
     answer = by.ask("upload", repo_id=REPO, path="data/b.parquet", content=content)
     digest = sha256(noise(*content))
-    assert answer["found"] == {"size_bytes": SIZE, "sha256": digest, "content": None}
+    assert answer["found"] == {"size_bytes": SIZE, "sha256": digest, "content": None, "sent_bytes": 0}
     assert found(by, "find", digest, SIZE) == answer["found"]
     assert found(by, "find", sha256(b"never seen"), 10) is None
     assert sent_bytes(hub) == 0

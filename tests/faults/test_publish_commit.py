@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hugflow.version import __version__
 from localhub import Fault, LocalHub, Settings
 from localhub.store.repository import Repository
 from tests.support.hub_client import HubClient
@@ -195,6 +197,8 @@ def expected(call: str, fault: str) -> str | None:
         return None  # in parts
     if call.startswith("xet") and fault == "507":
         return None  # hf_xet takes it for a failure of the server and tries again
+    if call in ("lfs put", "xet xorb", "xet shard") and fault in ("401", "403", "404"):
+        return None  # the object store's: its addresses expire, and the Hub is asked for another one
     if call == "copied file":  # a read
         return {"401": "bad_token", "404": "not_found"}.get(fault, FAULTS[fault][1])
     return FAULTS[fault][1]
@@ -229,6 +233,130 @@ def test_one_fault_at_each_call(hub: LocalHub, clients: Mapping[str, HubClient],
         world.assert_no_half_state()
         assert len(hub.requests(method="POST", route="commit")) == (0 if again["commit"] is None else 1)
         assert (again["commit"] is None) is (reason is None or call == "tag")
+
+
+# -- object stores and older Hubs -------------------------------------------------------------------------------------
+
+
+def _s3(code: str) -> str:
+    return f"<?xml version='1.0'?>\n<Error><Code>{code}</Code><Message>Said by the store.</Message></Error>"
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (403, "AccessDenied"),
+        (403, "SignatureDoesNotMatch"),
+        (400, "ExpiredToken"),
+        (404, "NoSuchUpload"),
+        (400, "RequestTimeout"),
+        (400, "OperationAborted"),
+        (503, "SlowDown"),
+        (500, "InternalError"),
+    ],
+)
+def test_an_object_store_that_refuses_an_address(
+    hub: LocalHub, clients: Mapping[str, HubClient], status: int, code: str
+) -> None:
+    """The Hub gives another address; an error that stays names the store, and not the token."""
+    world = World.made(hub, clients["lfs"])
+    # the Hub's library repeats 5xx six times with the same address
+    times = 6 if status >= 500 else 1
+    armed = hub.faults.add(Fault(method="PUT", route="^/lfs/", status=status, body=_s3(code), count=times))
+    answer = world.publish()
+    assert "error" not in answer, answer
+    assert hub.faults.fired(armed) == times
+    addresses = [record.target for record in hub.requests(route="", method="PUT")]
+    assert len(set(addresses)) == 2
+    world.assert_published()
+
+
+@pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (400, "RequestTimeout"), (400, "EntityTooSmall")])
+def test_an_object_store_that_always_refuses(
+    hub: LocalHub, clients: Mapping[str, HubClient], status: int, code: str
+) -> None:
+    world = World.made(hub, clients["lfs"])
+    hub.faults.add(Fault(method="PUT", route="^/lfs/", status=status, body=_s3(code)))
+    error = world.publish()["error"]
+    assert error["status_code"] == status
+    assert re.search(f"object store .*{status} {code}", error["problem"])
+    assert not re.search("token|request is|Check the request", error["problem"] + error["fix"])
+    world.assert_unchanged()
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_chunk_store_that_always_refuses_is_not_the_fault_of_the_token(
+    hub: LocalHub, client: HubClient, status: int
+) -> None:
+    """The Hub gave the token of the chunk store for the token of the user."""
+    world = World.made(hub, client)
+    hub.faults.add(Fault(route="/xet/v1/xorbs", status=status))
+    error = world.publish()["error"]
+    assert (error["type"], error["status_code"]) == ("HubUnavailable", status)
+    assert "token" not in error["problem"] + error["fix"]
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+@pytest.mark.parametrize("create_pr", [False, True])
+def test_a_hub_without_xet_takes_uploads_by_lfs(tmp_path: Path, status: int, create_pr: bool) -> None:
+    with LocalHub(settings=Settings(xet=status != 404)) as hub:
+        hub.add_user("alice", role="write")
+        hub.faults.add(Fault(route="/xet-write-token/", status=status))
+        if status == 404:
+            hub.faults.clear()
+        with publishing(hub, "xet", tmp_path) as client:
+            world = World.made(hub, client)
+            world.create_pr = create_pr
+            answer = world.publish()
+            assert "error" not in answer, answer
+            assert len(hub.requests(route="lfs_put")) == len(SHARDS)
+            asked = len(hub.requests("/xet-write-token/"))
+            assert asked == 2, "by hf_xet, and once without it"
+            if not create_pr:
+                world.assert_published()
+            again = World.made(hub, client)
+            assert "error" not in again.publish()
+            assert len(hub.requests("/xet-write-token/")) == asked, "the process knows it now"
+
+
+def test_a_repository_that_is_gone_is_not_taken_for_a_hub_without_xet(hub: LocalHub, client: HubClient) -> None:
+    world = World.made(hub, client)
+    hub.faults.add(Fault(route="/xet-write-token/", status=404, error_code="RepoNotFound"))
+    assert world.publish()["error"]["reason"] == "no_repository"
+    assert not hub.requests(route="lfs_put")
+
+
+def test_bytes_count_as_sent_where_the_answer_is_lost(hub: LocalHub, clients: Mapping[str, HubClient]) -> None:
+    world = World.made(hub, clients["lfs"])
+    ask = {"repo_id": world.repo_id, "path": "data/x.parquet", "content": [7_000_000 + world.seed, 3000]}
+    hub.faults.add(Fault(route="/info/lfs/verify", lose_answer=True, count=1))
+    assert clients["lfs"].ask("upload", **ask)["found"]["sent_bytes"] == 3000
+    assert clients["lfs"].ask("upload", **ask)["found"]["sent_bytes"] == 0
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Private repository storage limit reached, please upgrade your plan to increase your private storage limit.",
+        "Storage quota of the organisation is exceeded",
+    ],
+)
+def test_a_full_account_is_not_the_fault_of_the_token(hub: LocalHub, client: HubClient, message: str) -> None:
+    world = World.made(hub, client)
+    hub.faults.add(Fault(route="/commit/", status=403, message=message))
+    error = world.publish()["error"]
+    assert (error["type"], error["reason"], error["status_code"]) == ("QuotaExceeded", "storage_quota", 403)
+    assert message in error["problem"]
+    assert "token" not in error["fix"]
+
+
+def test_every_request_names_the_program_and_its_version(hub: LocalHub, clients: Mapping[str, HubClient]) -> None:
+    for client in clients.values():
+        world = World.made(hub, client)
+        assert "error" not in world.publish(tag="v1")
+    stores = ("lfs_put", "xet_not_offered", "xet_telemetry")
+    named = [record for record in hub.requests() if record.route not in stores]
+    assert [(record.target, record.agent) for record in named if f"hugflow/{__version__}" not in record.agent] == []
 
 
 # -- faults that stay ------------------------------------------------------------------------------------------------

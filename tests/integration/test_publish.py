@@ -324,6 +324,23 @@ def test_one_changed_table_is_one_commit_with_only_that_table(world: FaultWorld,
     assert len(loader.load(repo_id, "two").rows) == 60
 
 
+def test_only_bytes_that_the_hub_does_not_have_count_as_sent(world: FaultWorld) -> None:
+    """A file of an earlier commit is uploaded by its hash alone."""
+    repo_id = world.new_id()
+    write(world, "data/back.parquet", pa.table({"text": [f"back {n}" for n in range(500)]}))
+    request = {"repo_id": repo_id, "path": "data/back.parquet"}
+    first = published(world, request)
+    assert first["sent_bytes"] == first["size_bytes"] > 0
+    (shard,) = [path for path in Remote(world.hub, repo_id).files if path.endswith(".parquet")]
+    content = world.hub.read(repo_id, shard)
+    world.hub.commit(repo_id, dict.fromkeys(world.hub.paths(repo_id)))
+    world.hub.clear_log()
+    second = published(world, request)
+    assert world.hub.read(repo_id, shard) == content
+    assert second["sent_bytes"] == 0
+    assert sent_bytes(world.hub) == 0
+
+
 def test_a_table_that_grew_sends_only_what_is_new(world: FaultWorld) -> None:
     repo_id = world.new_id()
     noise = [random.Random(n).randbytes(200).hex() for n in range(12_000)]

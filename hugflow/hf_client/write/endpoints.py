@@ -18,6 +18,7 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from hugflow.hf_client.http import Hub
 from hugflow.model.errors import HubUnavailable, TooLarge
+from hugflow.version import __version__
 
 _OTHER = "Run the same command again. If it stays, something between here and the Hub answers in its place."
 
@@ -73,7 +74,7 @@ class Wire:
     def _answer(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, **request: Any
     ) -> httpx2.Response:
-        own = build_hf_headers(token=self.hub.token or False, library_name="hugflow")
+        own = build_hf_headers(token=self.hub.token or False, library_name="hugflow", library_version=__version__)
         url = f"{self.hub.endpoint}{path}"
         response = get_session().request(method, url, headers={**own, **(headers or {})}, **request)
         hf_raise_for_status(response)

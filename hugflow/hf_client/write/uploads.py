@@ -7,12 +7,14 @@ already is not sent.
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import CommitOperationAdd
+from huggingface_hub import CommitOperationAdd, constants
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
 from hugflow.hf_client.errors import HUB_ERRORS, explain_status
 from hugflow.hf_client.http import Hub
@@ -20,11 +22,15 @@ from hugflow.hf_client.write.endpoints import Wire, quoted, understood
 from hugflow.model.errors import Forbidden, HubUnavailable, HugflowError
 from hugflow.storage.disk import faults
 
+log = logging.getLogger(__name__)
+
 SAMPLE_BYTES = 512
 FILES_AT_ONCE = 256  # the Hub's limit for a question about files to upload
 # each failure has gone through six attempts of the library, so that more than two of ours would only send more bytes
 _MAX_RETRIES = 1
 _LFS = "application/vnd.git-lfs+json"
+# answers of a Hub that does not have the address of Xet
+_NO_XET = {404, 405, 501}
 # a .gitignore is for people's working copies; what is published on purpose is not held back by it
 _IGNORING_NOTHING = "# published on purpose\n"
 
@@ -33,12 +39,14 @@ _IGNORING_NOTHING = "# published on purpose\n"
 class Upload:
     """Uploaded file contents, as a commit refers to them; the path is given in the commit.
 
-    `content` is there only for files that the Hub keeps in Git itself: they travel in the commit.
+    `content` is there only for files that the Hub keeps in Git itself: they travel in the commit. `sent_bytes` is 0 for
+    a file that the Hub had before.
     """
 
     size_bytes: int
     sha256: str
     content: bytes | None = field(default=None, repr=False)
+    sent_bytes: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +136,7 @@ class Target:
             sample = opened.read(SAMPLE_BYTES)
         if path not in self.large({path: (size_bytes, sample)}):
             with faults(f"reading {file}"):
-                return Upload(size_bytes, sha256, file.read_bytes())
+                return Upload(size_bytes, sha256, file.read_bytes(), size_bytes)
         return self._send(file, path, Upload(size_bytes, sha256))
 
     def send_bytes(self, data: bytes, path: str, *, sha256: str) -> Upload:
@@ -137,12 +145,15 @@ class Target:
 
     def _send(self, source: Path | bytes, path: str, upload: Upload) -> Upload:
         doing = f"uploading {path} to {self.wire.repo_id}"
+        sent = 0
 
         def attempt() -> Upload:
+            nonlocal sent
             # requested again for each attempt: upload URLs expire, and a lost answer may have been a success
             if self.missing({upload.sha256: upload.size_bytes}):
+                sent = upload.size_bytes
                 self._preupload(doing, source, path)
-            return upload
+            return replace(upload, sent_bytes=sent)
 
         patient = replace(self.hub, max_retries=min(self.hub.max_retries, _MAX_RETRIES))
         return patient.call(doing, attempt, writing=self.wire.repo_id)
@@ -160,8 +171,12 @@ class Target:
             )
         except ConnectionError:
             # hf_xet's, whatever it was: a refusal of the Hub says more when it is asked without hf_xet
-            self._xet_refusal(doing)
-            raise
+            if constants.HF_HUB_DISABLE_XET or self._has_xet(doing):
+                raise
+            log.warning("%s has no Xet: uploading by LFS, as with HF_HUB_DISABLE_XET=1", self.hub.endpoint)
+            # the library decides by this, for the whole process, and every Hub takes uploads by LFS
+            constants.HF_HUB_DISABLE_XET = True
+            self._preupload(doing, source, path)
         except HUB_ERRORS:
             raise
         except OSError as error:
@@ -173,9 +188,18 @@ class Target:
             # the library's wrappers around what happened
             raise self.hub.explain(doing, error, writing=self.wire.repo_id) from error
 
-    def _xet_refusal(self, doing: str) -> None:
+    def _has_xet(self, doing: str) -> bool:
+        """Ask for a token of Xet as hf_xet does; False if the Hub does not know the address. Raises other refusals."""
         path = f"{self.wire.api_path}/xet-write-token/{quoted(self.branch)}"
-        self.wire.ask(doing, "GET", path, params={"create_pr": "1"} if self.create_pr else None)
+        try:
+            self.wire.ask(doing, "GET", path, params={"create_pr": "1"} if self.create_pr else None)
+        except (RepositoryNotFoundError, RevisionNotFoundError):
+            raise
+        except HfHubHTTPError as error:
+            if error.response.status_code not in _NO_XET:
+                raise
+            return False
+        return True
 
     def _xet_error(self, doing: str, error: OSError) -> HugflowError:
         if isinstance(error, PermissionError):
