@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from hugflow.download import pool
 from hugflow.download.adopt import adopt
@@ -27,6 +27,7 @@ from hugflow.hf_client.read.fetch import fetch_shard
 from hugflow.hf_client.read.repository_reader import FetchRows, RepositoryReader
 from hugflow.model.errors import ExitCode, HugflowError, InvalidRequest, Paused, StorageFault
 from hugflow.model.events import FailedRow, HubOutage, Preview, Progress, Reporter, Result, RowFailed, Warned
+from hugflow.model.outcome import failed_result
 from hugflow.model.plan import AddPlan, DownloadPlan, PlanFile, ShardCount
 from hugflow.model.ranges import RowRanges
 from hugflow.model.records import RowRecord
@@ -135,9 +136,9 @@ class DownloadRun:
             self._convert()
             return self._end()
         except Paused as paused:
-            return self._ended("paused", ExitCode.PAUSED, paused)
+            return self._ended("paused", paused)
         except HugflowError as error:
-            return self._ended("failed", error.exit_code, error)
+            return self._ended("failed", error)
         finally:
             self._journal.close()
 
@@ -384,7 +385,7 @@ class DownloadRun:
     def _write_plan(self, download: DownloadPlan) -> None:
         write_plan(self._dataset, PlanFile(facts=self.plan.facts, download=download))
 
-    def _ended(self, status: Literal["paused", "failed"], code: ExitCode, error: HugflowError) -> Result:
+    def _ended(self, status: Literal["paused", "failed"], error: HugflowError) -> Result:
         # temporary files first: on a full disk they may free the space for the progress file
         for tidy in (self._dataset.sweep, self._remove_unrecorded, lambda: self._write_progress(status)):
             try:
@@ -392,48 +393,38 @@ class DownloadRun:
             except HugflowError as fault:
                 # the fault that ended the run may prevent this, too; a resume needs only the journal
                 self.context.emit(Warned(self.plan.request, str(fault)))
-        problem = f"{error.doing}: {error.problem}"
-        return self._result(status, code, error=problem, fix=error.fix, reason=error.reason)
+        # whatever ended a run that had begun, its request was valid
+        return replace(failed_result(self.plan.request, "add", self.plan.name, error, **self._counts()), status=status)
 
     def _remove_unrecorded(self) -> None:
         remove_unrecorded(self._dataset, self._rows.done, within_s=TIDY_S)
 
-    def _result(
-        self,
-        status: Literal["complete", "partial", "paused", "failed"],
-        code: ExitCode,
-        *,
-        error: str | None = None,
-        fix: str | None = None,
-        reason: str | None = None,
-    ) -> Result:
+    def _result(self, status: Literal["complete", "partial"], code: ExitCode, **more: Any) -> Result:
+        previews = self._previews() if status == "complete" else ()
+        return Result(
+            self.plan.request, "add", self.plan.name, status, code, previews=previews, **self._counts(), **more
+        )
+
+    def _counts(self) -> dict[str, Any]:
+        """The fields of a result that tell what is in storage, and what this run added to it."""
         rows = self._rows
         failed = [rows.failed[row] for row in islice(sorted(rows.failed), LISTED_ERRORS)]
-        return Result(
-            request=self.plan.request,
-            kind="add",
-            name=self.plan.name,
-            status=status,
-            exit_code=code,
-            location=str(self._dataset.path),
-            sha=self.plan.download.sha,
-            rows_total=self._download.rows,
-            rows_done=len(rows.done),
-            rows_failed=len(rows.failed),
-            new_rows=self._new_rows,
-            audio_bytes=rows.tally.audio_bytes,
-            json_bytes=rows.tally.json_bytes,
-            duration_s=rows.tally.duration_s,
-            rows_without_audio=rows.tally.rows_without_audio,
-            clipped_clips=rows.tally.clipped_clips,
-            silent_clips=rows.tally.silent_clips,
-            elapsed_s=time.monotonic() - self._started,
-            error=error,
-            fix=fix,
-            reason=reason,
-            errors=tuple(FailedRow(record.row, record.reason or "", record.message or "") for record in failed),
-            previews=self._previews() if status == "complete" else (),
-        )
+        return {
+            "location": str(self._dataset.path),
+            "sha": self.plan.download.sha,
+            "rows_total": self._download.rows,
+            "rows_done": len(rows.done),
+            "rows_failed": len(rows.failed),
+            "new_rows": self._new_rows,
+            "audio_bytes": rows.tally.audio_bytes,
+            "json_bytes": rows.tally.json_bytes,
+            "duration_s": rows.tally.duration_s,
+            "rows_without_audio": rows.tally.rows_without_audio,
+            "clipped_clips": rows.tally.clipped_clips,
+            "silent_clips": rows.tally.silent_clips,
+            "elapsed_s": time.monotonic() - self._started,
+            "errors": tuple(FailedRow(record.row, record.reason or "", record.message or "") for record in failed),
+        }
 
     def _previews(self) -> tuple[Preview, ...]:
         """Text and duration of the first rows, for reports."""

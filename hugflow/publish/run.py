@@ -16,7 +16,8 @@ from hugflow.hf_client.http import Hub
 from hugflow.hf_client.outages import OutageWatch
 from hugflow.hf_client.write.repository import Commit, Head, RepoInfo, Repository
 from hugflow.model.errors import ExitCode, HugflowError, InvalidRequest, MissingUploads, Paused, Terminal
-from hugflow.model.events import HubOutage, Reporter, Result, Status, Warned
+from hugflow.model.events import HubOutage, Reporter, Result, Warned
+from hugflow.model.outcome import failed_result
 from hugflow.model.plan import Difference, Finding, PublishPlan
 from hugflow.model.publish_spec import PublishSpec
 from hugflow.model.specs import repository_name
@@ -149,7 +150,17 @@ class Publisher:
         try:
             outcome = self.publish(open_job(plan.request, plan.spec, self.root, self.storage), tally)
         except HugflowError as error:
-            return _failed(plan, tally, error, time.monotonic() - began)
+            return failed_result(
+                plan.request,
+                "publish",
+                plan.repo_id,
+                error,
+                rows_total=tally.rows_total,
+                rows_done=tally.rows_done,
+                new_rows=tally.new_rows,
+                sent_bytes=tally.sent_bytes,
+                elapsed_s=time.monotonic() - began,
+            )
         return Result(
             request=plan.request,
             kind="publish",
@@ -440,24 +451,3 @@ def _visibility(job: PublishJob, info: RepoInfo | None) -> Iterator[Finding]:
     if info is not None and spec.private and not info.private:
         message = "the repository is public: `private` counts only when a repository is made"
         yield Finding(level="warning", message=message, field="private")
-
-
-def _failed(plan: PublishPlan, tally: UploadTally, error: HugflowError, elapsed_s: float) -> Result:
-    status: Status = "failed"
-    if isinstance(error, Paused | InvalidRequest):
-        status = "paused" if isinstance(error, Paused) else "invalid"
-    return Result(
-        request=plan.request,
-        kind="publish",
-        name=plan.repo_id,
-        status=status,
-        exit_code=error.exit_code,
-        rows_total=tally.rows_total,
-        rows_done=tally.rows_done,
-        new_rows=tally.new_rows,
-        sent_bytes=tally.sent_bytes,
-        elapsed_s=elapsed_s,
-        error=f"{error.doing}: {error.problem}",
-        fix=error.fix,
-        reason=error.reason,
-    )
