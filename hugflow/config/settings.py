@@ -95,9 +95,9 @@ class Settings(BaseModel):
     github_api_url: Address = "https://api.github.com"
     """Address of GitHub's API; that of your server for GitHub Enterprise."""
     github_write_interval: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1
-    """Seconds between two writes to GitHub, which asks for one; 0 suits a GitHub Enterprise server without limits."""
+    """Seconds between two writes to GitHub, which requires 1; 0 is for GitHub Enterprise servers without limits."""
     slack_webhook_url: Annotated[SecretStr, Allowed("an https address"), AfterValidator(_secret_address)] | None = None
-    """Slack webhook for messages; it decides the channel itself."""
+    """Slack webhook for messages; its channel is set in Slack."""
     slack_bot_token: Secret | None = None
     """Slack bot token, in place of a webhook: progress is then one message that is updated. Needs SLACK_CHANNEL."""
     slack_channel: Annotated[str, Allowed("a channel's name or id"), AfterValidator(_path)] | None = None
@@ -113,7 +113,7 @@ class Settings(BaseModel):
     max_concurrent_downloads: Annotated[int, Field(ge=1, le=64)] = 5
     """Files that are fetched from the Hub at the same time."""
     workers: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Processes that convert rows; one for each core, at least two, unless set. With 1, a row that hangs stops all."""
+    """Processes that convert rows; one for each core, at least two, unless set. With 1, a hanging row stops the run."""
     auto_merge: bool = False
     """Merge a pull request when all its requests succeeded; only the commit that was processed."""
     connection_timeout: Seconds = 30
@@ -123,9 +123,9 @@ class Settings(BaseModel):
     max_retries: Annotated[int, Field(ge=0, le=100)] = 3
     """Further attempts after a failed call that may succeed later."""
     retry_backoff: Seconds = 2
-    """Seconds before the first further attempt; doubled before each one after it, with some chance in it."""
+    """Seconds before the first further attempt; doubled for each later one, with random jitter."""
     plan_timeout: Seconds = 20
-    """Seconds of computing that reading a dataset's card and files may take for a plan; waiting for the Hub is free."""
+    """Processor seconds for reading a dataset's card and files for a plan; waiting for the Hub does not count."""
     plan_memory_mb: Annotated[int, Field(ge=256)] = 700
     """Memory that reading a dataset's card and files may take for a plan, in MB."""
     outage_patience: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1800

@@ -246,7 +246,7 @@ class _Source(Spec):
     splits: Splits | None = None
     """In place of `path`: the path of each split."""
     columns: Annotated[dict[Column, ColumnType], Field(min_length=1)] | None = None
-    """The types of columns, where they are not found as wanted: `{version: string, label: {class_label: [a, b]}}`."""
+    """Types of columns, in place of the detected ones: `{version: string, label: {class_label: [a, b]}}`."""
     timestamp_column: Column | None = None
     """The column with the rows' time, for the date range; found by its type when left out."""
     interval: Interval | None = None
@@ -263,7 +263,7 @@ class Table(_Source):
     name: ConfigName
     """The config's name on the Hub."""
     description: Prose | None = None
-    """What the table holds; shown in the card and in spec.json."""
+    """Description of the table; shown in the card and in spec.json."""
 
     @classmethod
     def between_fields(cls, values: Mapping[str, Any]) -> Iterator[Rule]:
@@ -292,7 +292,7 @@ class Card(Spec):
     tags: Lines | None = None
     """Free tags, for the Hub's search."""
     task_categories: Lines | None = None
-    """What the data is good for, in the Hub's own words, such as `automatic-speech-recognition`."""
+    """The tasks that the data is for, as the Hub names them, such as `automatic-speech-recognition`."""
     pretty_name: Line | None = None
     """The dataset's name for people."""
     citation: Prose | None = None

@@ -59,7 +59,7 @@ class RemoveSpec(Request):
     hf_id: HfId
     """The dataset's id on the Hub: `org/name`."""
     reason: Prose = Field(examples=["Replaced by version 2"])
-    """Why it goes; kept in the archive. The request with its reason is the consent: nothing else is asked."""
+    """Why it is removed; kept in the archive. No other confirmation is needed."""
     subset: Subset | None = None
     """Only the dataset of this config."""
     split: Split | None = None
