@@ -82,7 +82,7 @@ def _round(
         parts = ((first, stop) for first, stop in itertools.pairwise(cuts) if stop > first)
         tables = (audio_table(files[container], f".{container.lower()}", first, stop) for first, stop in parts)
         dataset = Dataset.build(folder / f"{container}-{shards}", tables)
-        os.sync()  # what was just built is not for the workers to write
+        os.sync()  # the input that was just built must not be written back while the workers run
         lame = partial(_lame, sounds, options.lame_rows, options.workers)
         run, pauses, alone = in_turns(partial(dataset.download, options.workers), lame)
         results.runs[container, shards].append(run.without(pauses))

@@ -167,7 +167,7 @@ def _peak(place: Path, scratch: Path) -> tuple[float, int]:
     return usage.ru_maxrss / 1024, int(answer["results"][0]["sent_bytes"])
 
 
-# -- what they have in common ----------------------------------------------------------------------------------------
+# -- shared helpers --------------------------------------------------------------------------------------------------
 
 
 def _write(folder: Path, *, rows: int | None = None, size_bytes: int | None = None) -> int:

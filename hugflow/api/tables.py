@@ -146,7 +146,7 @@ def publish_request(
     """
     request = load(Path(file))
     if not isinstance(request.spec, PublishSpec):
-        raise UsageError("publishing", f"{file} is no publish request", "Give one under requests/publish/.")
+        raise UsageError("publishing", f"{file} is not a publish request", "Give one under requests/publish/.")
     storage = storage_of(connection)
     return _publish(open_job(request.path, request.spec, Path(root), storage), connection)
 

@@ -45,5 +45,5 @@ class Alerts:
         try:
             self._channel.post(alerted(text, self.session.settings.github_repo or "", run_url))
         except HugflowError as error:
-            # the issue is there: Slack is the second place that says it
-            self.session.output.complain(f"warning: Slack was not told: {error.problem}")
+            # the issue is open already; Slack only repeats it
+            self.session.output.complain(f"warning: Slack could not be notified: {error.problem}")

@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
     add_command(ci, "apply", apply, "After a merge: removes, publishes, and what is left.")
     add_command(ci, "watch", watch, "Open an issue when datasets have drifted or are stale.")
     add_command(ci, "alert", alert, "Open or close the issue of a scheduled workflow.")
-    about = "What the workflows on GitHub run."
+    about = "Commands for workflows on GitHub."
     app.add_typer(ci, name="ci", short_help=about, help=about)
 
 
@@ -82,7 +82,7 @@ def gate(
     ended = post_refusal(connection, decision, job)
     given.write_summary(ended.summary)
     session.output.complain("\n".join(str(refusal) for refusal in decision.refusals))
-    # a gate that does not open is no success, also where nobody has to be told
+    # a refusal is not a success, also where no comment is due
     code = ended.exit_code or ExitCode.FAILED
     refusals = [{"code": r.code, "problem": r.problem, "fix": r.fix} for r in decision.refusals]
     session.output.document(document("ci gate", code, allowed=False, refusals=refusals))
@@ -115,7 +115,7 @@ def command(
             return policy.parse(read_file(connection, branch, policy.FILE)).removals.approvers
 
         reply = handle(connection, event, approvers)
-    session.output.say(f"{reply.reaction}: {reply.message}" if reply else "the comment is no command")
+    session.output.say(f"{reply.reaction}: {reply.message}" if reply else "the comment is not a command")
     described = {"reaction": reply.reaction, "message": reply.message} if reply else None
     session.output.document(document("ci command", 0, reply=described))
 
@@ -250,7 +250,7 @@ def alert(
         str, typer.Option("--pipeline", help="The pipeline's name: each has one issue.", metavar="NAME")
     ],
     status: Annotated[
-        str, typer.Option("--status", help="How it went: success, failure, cancelled, skipped.", metavar="STATUS")
+        str, typer.Option("--status", help="Outcome: success, failure, cancelled, skipped.", metavar="STATUS")
     ],
     title: Annotated[str, typer.Option("--title", help="The issue's title.", metavar="TEXT")] = PIPELINE_FAILED,
 ) -> None:

@@ -52,7 +52,7 @@ def doctor(
             checks.append(check)
             session.output.say(_line(check))
     bad = any(check.state == "problem" for check in checks)
-    session.output.say("\nSomething has to be mended first." if bad else "\nReady.")
+    session.output.say("\nFix the errors above first." if bad else "\nReady.")
     code = ExitCode.FAILED if bad else ExitCode.DONE
     session.output.document(document("doctor", code, checks=[asdict(check) for check in checks]))
     raise typer.Exit(code)
@@ -69,7 +69,7 @@ def _hub(session: Session) -> Iterator[Diagnosis]:
     endpoint = session.settings.hf_endpoint
     hub = replace(session.hub(), token=None, max_retries=0)
     try:
-        # of any answer; the library asks for lists five times, and waits in between
+        # for any answer: the library requests lists five times, with waits in between
         hub.call(f"asking {endpoint}", lambda: hub.api().repo_exists("hugflow/doctor", repo_type="dataset"))
         yield Diagnosis("Hub", "ok", f"{endpoint} answers")
     except HugflowError as error:

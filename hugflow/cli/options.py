@@ -16,7 +16,9 @@ Config = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file w
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log everything.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
-Workers = Annotated[int | None, typer.Option("--workers", help="Worker processes; one a core unless set.", metavar="N")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="Worker processes; one per core by default.", metavar="N")
+]
 ProgressInterval = Annotated[
     int | None, typer.Option("--progress-interval", help="Rows between two lines of progress.", metavar="N")
 ]

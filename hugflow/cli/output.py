@@ -122,7 +122,7 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
         self._in_actions = in_actions
 
     @property
-    def stream(self) -> TextIO:  # type: ignore[override]  # the base class keeps the stream of the beginning
+    def stream(self) -> TextIO:  # type: ignore[override]  # the base class keeps the stream of its creation
         """Stderr as it is now."""
         return sys.stderr
 

@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     add_command(app, "publish", publish, "Publish what a request says to the Hub, in one commit.")
     add_command(app, "push", push, "Publish a file, a folder or a stored dataset; no request.")
-    add_command(app, "freshness", freshness, "Look how old the data of a repository is.")
+    add_command(app, "freshness", freshness, "Check the age of published data.")
 
 
 def publish(
@@ -43,7 +43,7 @@ def publish(
     request = parsed_request(file)
     if request.kind != "publish":
         raise UsageError(
-            "publishing", f"{file} is no publish request", "`hugflow local-sync` is for add and remove requests."
+            "publishing", f"{file} is not a publish request", "`hugflow local-sync` is for add and remove requests."
         )
     execute_request(session, "publish", request)
 

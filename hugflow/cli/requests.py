@@ -109,7 +109,7 @@ def schema(
     wanted = [known for known in known_schemas if kind in (None, known)]
     if not wanted:
         choices = ", ".join(known_schemas)
-        raise UsageError("choosing the schema", f"{kind!r} is no kind of request", f"Choose one of {choices}.")
+        raise UsageError("choosing the schema", f"{kind!r} is not a kind of request", f"Choose one of {choices}.")
     schemas = {known: known_schemas[known] for known in wanted}
     out = context.obj.output
     if output is None:

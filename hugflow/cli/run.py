@@ -34,12 +34,8 @@ def register(app: typer.Typer) -> None:
 def local_sync(
     session: Session,
     file: options.Request,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Delete what is in storage of this dataset, and begin again.")
-    ] = False,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try the rows again that failed before.")
-    ] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Delete the stored dataset and start again.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Retry rows that failed before.")] = False,
 ) -> None:
     """Do what a request says, on this machine: download the dataset, or continue where the last run ended.
 
@@ -65,7 +61,7 @@ def remove(
     request = parsed_request(file)
     if request.kind != "remove":
         raise UsageError(
-            "removing a dataset", f"{file} is no remove request", "`hugflow local-sync` is for add requests."
+            "removing a dataset", f"{file} is not a remove request", "`hugflow local-sync` is for add requests."
         )
     execute_request(session, "remove", request)
 

@@ -111,7 +111,7 @@ def pull_request_job(
         sha=str(commit or read_pull_request(github(session), pull).head_sha),
         mode="plan" if mode == "plan" else "sync",
         only=only or given.inputs.get("only", ""),
-        # whoever starts a run by hand approves the commit that they name; nobody can approve whatever is the newest
+        # a person who dispatches a run approves the commit that they name, never an unnamed newest one
         approved_by=given.sender_who_dispatched() if commit else (),
         auto_merge=session.settings.auto_merge,
         run_url=given.run_url,

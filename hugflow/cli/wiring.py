@@ -57,7 +57,7 @@ class Shell:
         """Read the settings, and set up output and logging by them. Raises UsageError."""
         settings = load(
             self.environ,
-            None if self.output.in_actions else self._text(self.cwd / ".env"),  # a job's folder is a checkout of others
+            None if self.output.in_actions else self._text(self.cwd / ".env"),  # files of a checkout are not trusted
             self._config_text(common.config),
             overrides,
             config_name=str(common.config or ""),
@@ -276,7 +276,7 @@ def _library_environment(settings: Settings) -> dict[str, str]:
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
-        # its own handler writes past our format and masks, a line for every attempt; what counts reaches us as errors
+        # its own handler bypasses our format and masking, with a line for every attempt; final failures are raised
         "HF_HUB_VERBOSITY": "error",
         # with five attempts it takes three minutes until hf_xet says that the Hub is full; ours come after them
         "HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "3",

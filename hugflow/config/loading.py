@@ -221,7 +221,7 @@ def _token_of_file(path: str, text: str) -> SecretStr:
     if re.search(r"[\s\x00-\x1f\x7f]", text):
         raise UsageError(
             "reading the token for the Hub",
-            f"the file {shown(path, 200)} holds something else than one token",
+            f"the file {shown(path, 200)} does not contain exactly one token",
             "Log in again with `hf auth login`, or set HF_TOKEN.",
         )
     return SecretStr(text)

@@ -28,7 +28,7 @@ class Allowed:
 
 
 def _address(value: str) -> str:
-    parts = urlsplit(value)  # a ValueError of its own has no secret in it, and is replaced by our words
+    parts = urlsplit(value)  # its own ValueError quotes no secret, and is replaced by our message
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or re.search(r"\s", value):
         raise ValueError("must be an http or https address")
     if "@" in parts.netloc:

@@ -106,7 +106,7 @@ def _usage() -> str:
 
 
 def handle(github: GitHub, event: CommentEvent, approvers: Callable[[], Collection[str]] = tuple) -> Reply | None:
-    """Run the command of a comment, and answer it. Returns None when the comment is no command.
+    """Run the command of a comment, and answer it. Returns None when the comment is not a command.
 
     `approvers` reads the policy's list of those who may approve removals; an empty one means everybody with write
     access. Nothing from the comment but the command, a file's name and a commit is used.

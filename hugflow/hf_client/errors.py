@@ -96,7 +96,7 @@ def explain(doing: str, error: BaseException, *, has_token: bool, writing: str =
 
 def _explain_connection(doing: str, error: BaseException, *, has_token: bool, writing: str) -> HugflowError:
     # hf_xet raises ConnectionError for answers too, and tells which one only by its text: with a text of another form
-    # it is what it says it is
+    # it is an ordinary connection error
     answered = re.search(r"HTTP status (?:client|server) error \(([1-5][0-9]{2})\b.*?(https?://\S+)?$", str(error))
     if answered:
         status, url = int(answered[1]), answered[2]

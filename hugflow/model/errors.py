@@ -51,7 +51,7 @@ class HugflowError(Exception):
         return f"{self.doing}: {self.problem}" + (f"\n{self.fix}" if self.fix else "")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # errors travel from worker processes with all that they say, keyword arguments included
+        # errors are pickled in worker processes, with their keyword arguments
         return _restored, (type(self), self.args, self.__dict__)
 
 

@@ -9,9 +9,9 @@ from hugflow.model.errors import ExitCode, HugflowError, InvalidRequest, Paused
 from hugflow.model.events import Result, Status
 from hugflow.model.specs import Kind
 
-# These say how the run as a whole ended, and what comes next depends on them: they hide every other code.
+# These are about the run as a whole and decide what follows, so they take precedence over every other code.
 RUN_CODES = (ExitCode.INTERRUPTED, ExitCode.PAUSED, ExitCode.STORAGE_FAULT, ExitCode.BUG)
-# What no retry can help comes before what only has to be tried again.
+# Failures that a retry cannot help come before those that it can.
 WORST_FIRST = (
     *RUN_CODES,
     ExitCode.CHANGE_NEEDED,

@@ -122,7 +122,7 @@ def _line(value: str) -> str:
 def _path(value: str) -> str:
     if not value.strip() or _INVISIBLE.search(value):
         raise ValueError("must be a path: not empty, without control characters")
-    # what is judged is what is returned: `./~` and `.//C:x` are paths from `~` and `C:` once `.` is gone
+    # the checks are applied to the returned value: `./~` and `.//C:x` are paths from `~` and `C:` once `.` is gone
     path = PurePosixPath(value)
     parts, normal = path.parts, str(path)
     if "://" in value or "\\" in value or re.match(r"[A-Za-z]:", normal):

@@ -107,7 +107,7 @@ class _Explainer:
             return str(context["error"]) + _found(node)
         if problem == "bool_type" and isinstance(node, Scalar) and reading(node) in _LEGACY:
             return f"must be `true` or `false`; write `{_LEGACY[reading(node)]}` in place of {shown(node.text)}"
-        sentence = _SENTENCES.get(problem, "is not what this field takes; docs/requests.md says what is")
+        sentence = _SENTENCES.get(problem, "is not a valid value of this field; see docs/requests.md")
         return sentence.format(**context) + ("" if problem.endswith("long") else _found(node, quotes=True))
 
     def _not_text(self, node: Node | None, loc: Loc) -> str:

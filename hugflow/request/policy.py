@@ -250,7 +250,7 @@ def _sentence(kind: str, context: dict[str, Any]) -> str:
         "less_than_equal": "must be at most {le}",
         "string_too_short": "must not be empty",
     }
-    return sentences.get(kind, "is not what this field takes").format(**context)
+    return sentences.get(kind, "is not a valid value of this field").format(**context)
 
 
 def _unknown(loc: Loc) -> str:

@@ -219,7 +219,7 @@ def _several(matches: Sequence[DatasetIdentity]) -> str:
         field for field in ("subset", "split", "revision") if len({getattr(match, field) for match in matches}) > 1
     ]
     narrow = " and ".join(f"`{field}`" for field in fields)
-    return f"must mean one dataset, and {len(matches)} match; narrow it with {narrow}: {_identities(matches)}"
+    return f"must select one dataset, but {len(matches)} match; narrow it with {narrow}: {_identities(matches)}"
 
 
 def _none(spec: RemoveSpec, held: Sequence[DatasetIdentity], removed: Iterable[tuple[DatasetIdentity, str]]) -> str:
@@ -228,7 +228,7 @@ def _none(spec: RemoveSpec, held: Sequence[DatasetIdentity], removed: Iterable[t
         return f"must be a dataset in storage; this one was removed on {max(days)}"
     of_repository = [identity for identity in held if _same_id(identity.hf_id, spec.hf_id)]
     if of_repository:
-        return f"must be a dataset in storage; of this repository it holds {_identities(of_repository)}"
+        return f"must be a dataset in storage; stored datasets of this repository: {_identities(of_repository)}"
     near = closest(spec.hf_id, {identity.hf_id for identity in held})
     others = listed(sorted({identity.hf_id for identity in held}))
     if near:

@@ -71,7 +71,7 @@ def _commit_as_pull(site: Site, request: Request, repository: Repository, user: 
     if f"refs/heads/{base}" not in repository.refs:
         raise revision_not_found(base)
     start = repository.resolve(order.parent or base)
-    start.tree.apply(order.operations)  # an order that cannot be applied opens no pull request
+    start.tree.apply(order.operations)  # a commit that cannot be applied opens no pull request
     pull = repository.open_pull(
         order.summary, order.description, author=user.name, created=site.settings.clock(), start=start, base=base
     )

@@ -212,7 +212,7 @@ def test_what_is_no_request_file_is_refused(world: World, kind: str) -> None:
         (["no-such-command"], "No such command"),
         (["inspect", "acme"], "must be"),
         (["status", "nothing"], "there is no"),
-        (["schema", "nothing"], "is no kind of request"),
+        (["schema", "nothing"], "is not a kind of request"),
         (["doctor", "--config", "none.yaml"], "there is no file"),
     ],
 )

@@ -133,7 +133,7 @@ def test_a_request_that_means_nothing_says_what_there_is(filled: World, fields: 
 def test_an_add_request_removes_nothing(filled: World) -> None:
     done = filled.run("remove", "requests/add/train.yaml")
     assert done.code == 2
-    assert "is no remove request" in done.err
+    assert "is not a remove request" in done.err
     assert filled.dataset(NAME).rows()
 
 

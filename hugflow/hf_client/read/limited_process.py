@@ -35,7 +35,7 @@ _PROGRAM = "from hugflow.hf_client.read.limited_process import main"
 _PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 _DATASET_FIX = "Report it to the dataset's owners, or ask for another dataset."
 
-# What a child needs of its parent's environment: never a token, whatever its variable is called.
+# Variables that a child gets from its parent: never a token, whatever its variable is called.
 _NEEDED = frozenset({"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "REQUESTS_CA_BUNDLE"})
 _NEEDED_PREFIXES = ("LC_", "SSL_CERT_", "PYTHON", "HF_", "XDG_", "OPENBLAS_", "COVERAGE_", "COV_CORE_")
 _NEVER = ("TOKEN", "SECRET", "PASSWORD", "WEBHOOK", "CREDENTIAL", "KEY")
@@ -126,7 +126,7 @@ class LimitedProcess:
         process, TryAgain if it was killed or took too long by the clock.
         """
         disk = _DiskWatch((self.scratch, *folders), disk_bytes)
-        with contextlib.suppress(OSError):  # it is dead: `_receive` says of what
+        with contextlib.suppress(OSError):  # the process has died: `_receive` raises the reason
             self._connection.send((doing, function, args))
         while True:
             if self._connection.poll(POLL_S):
@@ -208,7 +208,7 @@ def _used_bytes(folders: Iterable[Path]) -> int:
     used = 0
     waiting = [str(folder) for folder in folders]
     while waiting:
-        # files come and go while this looks
+        # files are created and deleted meanwhile
         with contextlib.suppress(FileNotFoundError), os.scandir(waiting.pop()) as entries:
             for entry in entries:
                 with contextlib.suppress(FileNotFoundError):

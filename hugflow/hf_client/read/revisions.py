@@ -15,7 +15,7 @@ def newest_commit(hub: Hub, hf_id: str, revision: str) -> str:
     """The commit that a revision points to now. Raises NotFoundError, AuthenticationError, Transient."""
 
     def ask() -> DatasetInfo:
-        # only the commit: the rest of the answer has what strangers wrote into their card
+        # only the commit: the rest of the answer has untrusted text of the card
         return hub.api().dataset_info(hf_id, revision=revision, expand=["sha"], timeout=hub.read_timeout_s)
 
     return commit_of(hub.call(f"asking for {hf_id} at {revision}", ask))

@@ -50,7 +50,7 @@ def readable(doing: str) -> Iterator[None]:
     except (HugflowError, MemoryError, *HUB_ERRORS):
         raise
     except OSError as error:
-        # a path that is not there comes from the content, or from a reader's error; scratch has what was put there
+        # a missing path is named by the content, or is a reader's error; files in scratch do exist
         if error.errno not in (None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG):
             with faults(doing):
                 raise

@@ -31,7 +31,7 @@ _MAX_RETRIES = 1
 _LFS = "application/vnd.git-lfs+json"
 # answers of a Hub that does not have the address of Xet
 _NO_XET = {404, 405, 501}
-# a .gitignore is for people's working copies; what is published on purpose is not held back by it
+# a .gitignore is for working copies; it must not exclude files that are published on purpose
 _IGNORING_NOTHING = "# published on purpose\n"
 
 
@@ -111,7 +111,7 @@ class Target:
             with understood(doing):
                 return set(self.wire.ask_in_parts(sorted(objects), ask, size=FILES_AT_ONCE))
         except Forbidden:
-            # who may only open pull requests is not told: Xet takes their uploads, and sends what is new of them
+            # not answered to users who may only open pull requests: Xet accepts their uploads, without known chunks
             if not self.create_pr:
                 raise
             return set(objects)
@@ -185,7 +185,7 @@ class Target:
                     raise
             raise self._xet_error(doing, error) from error
         except (RuntimeError, ValueError) as error:
-            # the library's wrappers around what happened
+            # the library's wrappers around the cause
             raise self.hub.explain(doing, error, writing=self.wire.repo_id) from error
 
     def _has_xet(self, doing: str) -> bool:

@@ -346,7 +346,7 @@ def test_the_one_dataset_that_is_meant() -> None:
 
 def test_several_matches_are_listed_with_what_tells_them_apart() -> None:
     assert match(hf_id="acme/speech", subset="en") == (
-        "remove/a.yaml:2:8: hf_id: must mean one dataset, and 2 match; narrow it with `split`: "
+        "remove/a.yaml:2:8: hf_id: must select one dataset, but 2 match; narrow it with `split`: "
         "hf_id: acme/speech, subset: en, split: test, revision: main; "
         "hf_id: acme/speech, subset: en, split: train, revision: main"
     )
@@ -355,10 +355,10 @@ def test_several_matches_are_listed_with_what_tells_them_apart() -> None:
 
 def test_no_match_lists_what_there_is_of_the_repository() -> None:
     assert match(hf_id="acme/other", revision="v2") == (
-        "remove/a.yaml:2:8: hf_id: must be a dataset in storage; of this repository it holds "
+        "remove/a.yaml:2:8: hf_id: must be a dataset in storage; stored datasets of this repository: "
         "hf_id: acme/other, split: train, revision: v1"
     )
-    assert "of this repository it holds hf_id: acme/other" in str(match(hf_id="Acme/Other"))
+    assert "stored datasets of this repository: hf_id: acme/other" in str(match(hf_id="Acme/Other"))
 
 
 def test_no_match_suggests_another_repository() -> None:
