@@ -140,7 +140,7 @@ class Orchestrator:
         if differences := conflicts(kept.download, wanted):
             raise InvalidRequest(
                 doing,
-                f"what is in storage was made otherwise: {'; '.join(differences)}",
+                f"the dataset in storage has other settings: {'; '.join(differences)}",
                 "Put the request back to what it was, or run with --restart to delete what is there and begin again.",
                 reason="conflict",
             )
@@ -201,7 +201,7 @@ class Orchestrator:
         self.context.emit(RunStarted(plan.request, plan))
         try:
             if not _is_of_the_hub(plan):
-                # a manifest that is written anew must not hold only what this request is about
+                # a lost manifest is rebuilt from all datasets before this request writes its own entry into it
                 Inventory(self.context.storage, self.context.state).recover()
             result = self._execute(plan)
         except HugflowError as error:
@@ -213,7 +213,7 @@ class Orchestrator:
         return result
 
     def repair(self, verified: Verified) -> Result:
-        """Mend a dataset that `verify` found damaged.
+        """Repair a dataset that `verify` found damaged.
 
         Where the index was damaged, only the mended dataset shows what else does not belong: then it is done again.
         """

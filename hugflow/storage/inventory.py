@@ -87,9 +87,10 @@ class Inventory:
 
     def _entry(self, record: DatasetRecord) -> ManifestEntry:
         dataset = self.storage.dataset(record.name)
+        # `verify` reports a missing plan file; the marker was written last, and is there
+        paths = (dataset.plan if dataset.plan.exists() else dataset.marker, dataset.marker)
         begun, completed = (
-            datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
-            for path in (dataset.plan, dataset.marker)
+            datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds") for path in paths
         )
         return ManifestEntry(dataset=record, added_by="unknown", added_at=begun, completed_at=completed)
 

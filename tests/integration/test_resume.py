@@ -121,6 +121,17 @@ def test_all_rows_are_of_one_commit_though_the_branch_moves(world: World, hub: L
     assert again["rows_total"] == 1_000
 
 
+def test_the_manifest_is_rebuilt_also_where_a_plan_file_is_missing(world: World) -> None:
+    done = world.downloaded(_rows(3))
+    (world.state / "active.json").unlink()
+    (done.path / ".hugflow" / "plan.json").unlink()
+    (dataset,) = world.run("status", "--json").ok().json["datasets"]
+    assert (dataset["state"], dataset["added_by"]) == ("complete", "unknown")
+    verified = world.run("verify", "--json")
+    assert verified.code == 74
+    assert ".hugflow/plan.json" in verified.out
+
+
 def test_settings_that_make_other_files_are_refused_with_a_way_out(world: World) -> None:
     world.serve("acme/settings", _rows(3))
     request = world.add("acme/settings")
