@@ -24,6 +24,7 @@ import zstandard
 
 from localhub import LocalHub
 from tests.support.pull_requests import add, serving
+from tests.support.warm import WarmStarts
 from tests.support.world import World, group_members, table_of, wait_until
 
 MB = 1_000_000
@@ -47,6 +48,21 @@ def hub(canaries: Mapping[str, str]) -> Iterator[LocalHub]:
 @pytest.fixture
 def world(tmp_path: Path, hub: LocalHub, clean_environ: dict[str, str], canaries: Mapping[str, str]) -> World:
     return World.make(tmp_path, hub, clean_environ, canaries)
+
+
+@pytest.fixture(scope="module")
+def starts() -> Iterator[WarmStarts]:
+    """Quick starts, for the tests in which nothing is measured."""
+    starts = WarmStarts()
+    yield starts
+    starts.close()
+
+
+@pytest.fixture
+def quick_world(
+    tmp_path: Path, hub: LocalHub, clean_environ: dict[str, str], canaries: Mapping[str, str], starts: WarmStarts
+) -> World:
+    return World.make(tmp_path, hub, clean_environ, canaries, starts)
 
 
 def serve(world: World, files: Mapping[str, str | bytes]) -> str:
@@ -174,9 +190,9 @@ STRANGE_CARDS = {
 
 
 @pytest.mark.parametrize("kind", STRANGE_CARDS)
-def test_values_of_wrong_types_in_a_card_are_read_or_refused(world: World, kind: str) -> None:
-    request = world.add(serve(world, {"README.md": f"---\n{STRANGE_CARDS[kind]}\n---\n", **DATA}))
-    code, _, _, answer = measured_plan(world, request)
+def test_values_of_wrong_types_in_a_card_are_read_or_refused(quick_world: World, kind: str) -> None:
+    request = quick_world.add(serve(quick_world, {"README.md": f"---\n{STRANGE_CARDS[kind]}\n---\n", **DATA}))
+    code, _, _, answer = measured_plan(quick_world, request)
     assert code in (0, 4), answer
     assert len(answer["plans"]) == (code == 0)
     assert [error["reason"] for error in answer["errors"]] == ["unreadable"] * (code == 4), answer
@@ -201,9 +217,9 @@ def test_a_hostile_shard_ends_its_download_with_a_reason(world: World, kind: str
     assert not list(world.storage.glob("*/.hugflow/dataset.json")), "it counts as complete"
 
 
-def test_depth_within_a_row_costs_the_row(world: World) -> None:
+def test_depth_within_a_row_costs_the_row(quick_world: World) -> None:
     rows = ['{"a": 1}', '{"a": ' + levels(100_000, '{"a": [', "]}") + "}", '{"a": 3}']
-    done = world.run("local-sync", world.add(serve(world, {"data.jsonl": "\n".join(rows)})), "--json")
+    done = quick_world.run("local-sync", quick_world.add(serve(quick_world, {"data.jsonl": "\n".join(rows)})), "--json")
     assert done.code == 3, done
     assert (done.result["rows_done"], [error["row"] for error in done.result["errors"]]) == (2, [1])
 
@@ -340,8 +356,8 @@ CASES = [
 
 
 @pytest.mark.parametrize(("place", "spelling"), CASES, ids=[f"{place}-{spelling}" for place, spelling in CASES])
-def test_no_file_of_another_place_is_asked_for(world: World, canary: _Canary, place: str, spelling: str) -> None:
-    folder = world.folder.parent / "victim"
+def test_no_file_of_another_place_is_asked_for(quick_world: World, canary: _Canary, place: str, spelling: str) -> None:
+    folder = quick_world.folder.parent / "victim"
     folder.mkdir()
     (folder / "salaries-2026.csv").write_text("a,b\n1,2\n")
     address = PLACES[place].format(port=canary.server_address[1], folder=folder)
@@ -349,15 +365,15 @@ def test_no_file_of_another_place_is_asked_for(world: World, canary: _Canary, pl
         files = {".huggingface.yaml": CONFIGS.format(json.dumps(address)), **DATA}
     else:
         files = {"README.md": card(spelling, address), **DATA}
-    hf_id = serve(world, files)
-    world.hub.clear_log()
-    done = world.run("plan", world.add(hf_id), "--json")
+    hf_id = serve(quick_world, files)
+    quick_world.hub.clear_log()
+    done = quick_world.run("plan", quick_world.add(hf_id), "--json")
     reasons = [error["reason"] for error in json.loads(done.out)["errors"]]
     # a block that does not begin the card is none, for `datasets` too
     expected = {"behind-20-mb": ["reader_limit"], "second-block": []}.get(spelling, ["foreign_files"])
     assert (done.code, reasons) == (4 if expected else 0, expected), done
     assert canary.visits == []
-    strangers = [request.target for request in world.hub.requests() if hf_id not in request.target]
+    strangers = [request.target for request in quick_world.hub.requests() if hf_id not in request.target]
     assert strangers == []
     assert "salaries-2026" not in done.out + done.err
     assert TOKEN_FILE not in done.out + done.err
@@ -376,9 +392,11 @@ ORDINARY = {
 
 
 @pytest.mark.parametrize("kind", ORDINARY)
-def test_files_of_the_repository_are_read(world: World, kind: str) -> None:
+def test_files_of_the_repository_are_read(quick_world: World, kind: str) -> None:
     text, path = ORDINARY[kind]
-    done = world.run("plan", world.add(serve(world, {"README.md": text, path: "a,b\n1,2\n"})), "--json")
+    done = quick_world.run(
+        "plan", quick_world.add(serve(quick_world, {"README.md": text, path: "a,b\n1,2\n"})), "--json"
+    )
     assert done.code == 0, done
 
 
@@ -393,14 +411,14 @@ REFUSED = {
 
 @pytest.mark.parametrize("command", ["plan", "validate"])
 @pytest.mark.parametrize("kind", REFUSED)
-def test_what_the_policy_refuses_by_its_text_never_reaches_the_hub(world: World, kind: str, command: str) -> None:
-    request = world.request(kind, "one", REFUSED[kind])
-    (world.folder / "data.csv").write_text("a\n1\n")
+def test_what_the_policy_refuses_by_its_text_never_reaches_the_hub(quick_world: World, kind: str, command: str) -> None:
+    request = quick_world.request(kind, "one", REFUSED[kind])
+    (quick_world.folder / "data.csv").write_text("a\n1\n")
     rules = "datasets:\n  organisations: [acme]\npublishing:\n  organisations: [acme]\n"
-    (world.folder / "hugflow.yaml").write_text(rules)
-    world.hub.clear_log()
-    done = world.run(command, request)
+    (quick_world.folder / "hugflow.yaml").write_text(rules)
+    quick_world.hub.clear_log()
+    done = quick_world.run(command, request)
     assert done.code == 4, done
     assert f"{request}:1:" in done.err
     assert "the policy allows" in done.err
-    assert world.hub.requests() == []
+    assert quick_world.hub.requests() == []

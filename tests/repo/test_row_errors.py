@@ -14,11 +14,11 @@ WORDS = re.compile(r"[a-z]+(?:_[a-z]+)*\Z")
 
 
 def _codes(source: Path) -> Iterator[str]:
-    """First arguments of `RowError(...)`, and what the pool says when it buries a worker."""
+    """First arguments of `RowError(...)`, and reasons of `_remove_worker(worker, ...)`."""
     for node in ast.walk(ast.parse(source.read_text("utf-8"))):
         if isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            at = {"RowError": 0, "_bury": 1}.get(name)
+            at = {"RowError": 0, "_remove_worker": 1}.get(name)
             if at is not None and len(node.args) > at and isinstance(node.args[at], ast.Constant):
                 yield str(node.args[at].value)
 
