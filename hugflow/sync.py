@@ -100,14 +100,17 @@ class Orchestrator:
         """`planned` is what the Hub said when the request was planned: it is asked once, and gives one commit."""
         kept = None if self.options.restart else read_plan(self.context.storage, spec.name)
         encoder = replace(self.encoder, reencode=spec.reencode)
+        marker = None
         if kept is None:
             kept = planned or self._resolve(request, spec, encoder)
             action: AddAction = "download"
         else:
             self._check_agreement(request, spec, kept, encoder)
-            action = self._kept_action(spec.name)
+            marker = read_marker(self.context.storage.dataset(spec.name).marker)
+            is_done = marker is not None and not (self.options.retry_failed and marker.rows_failed)
+            action = "nothing" if is_done else "resume"
         storage = self.context.storage.facts(self.quota_bytes)
-        done = self._rows_done(spec.name, kept.download, action)
+        done = self._rows_done(spec.name, kept.download, action, marker)
         needs = estimate(kept.download, done, self.context.pool.workers)
         return AddPlan(
             request=request.path,
@@ -149,18 +152,11 @@ class Orchestrator:
         resolved = self.context.reader.resolve(self.context.hub.impatient(), request, spec, encoder)
         return PlanFile(facts=resolved.facts, download=resolved.download)
 
-    def _kept_action(self, name: str) -> AddAction:
-        marker = read_marker(self.context.storage.dataset(name).marker)
-        if marker is None or (self.options.retry_failed and marker.rows_failed):
-            return "resume"
-        return "nothing"
-
-    def _rows_done(self, name: str, download: DownloadPlan, action: AddAction) -> int:
+    def _rows_done(self, name: str, download: DownloadPlan, action: AddAction, marker: DatasetRecord | None) -> int:
         if action == "nothing":
             return download.rows
         if action == "download":
             return 0
-        marker = read_marker(self.context.storage.dataset(name).marker)
         if marker is not None:
             return marker.rows_total - marker.rows_failed
         # a second old at most, and at once there: the journal of a million rows takes a second, and the run reads it

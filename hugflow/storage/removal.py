@@ -5,7 +5,7 @@ A record of the removal is written first, so that an interrupted removal is fini
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -17,7 +17,7 @@ from hugflow.request.file import InvalidRequestFile, ParsedRequest, Problem
 from hugflow.request.validator import matching
 from hugflow.storage.failpoints import Failpoints
 from hugflow.storage.plan_file import readable_plan
-from hugflow.storage.state import ArchivedRecord, StateDir, readable_marker
+from hugflow.storage.state import ArchivedRecord, ManifestEntry, StateDir, readable_marker
 from hugflow.storage.storage_root import Storage
 
 
@@ -35,10 +35,11 @@ class Remover:
 
     def plan(self, request: ParsedRequest, spec: RemoveSpec) -> RemovePlan:
         """Find the dataset that a request names. Raises InvalidRequestFile when there is none, or several."""
-        found = matching(request, self.known().values(), self._removed())
+        entries = self.state.datasets()
+        found = matching(request, self.known(entries).values(), self._removed())
         if isinstance(found, Problem):
             raise InvalidRequestFile([found])
-        entry = self.state.datasets().get(found.name)
+        entry = entries.get(found.name)
         rows = entry.dataset.rows_total - entry.dataset.rows_failed if entry else 0
         return RemovePlan(
             request=request.path,
@@ -54,9 +55,9 @@ class Remover:
         for record in self.state.removed():
             yield record.identity, record.removed_at[:10]
 
-    def known(self) -> dict[str, DatasetIdentity]:
-        """All datasets in storage, in the manifest, or with an unfinished removal, by name."""
-        known = {name: entry.dataset.identity for name, entry in self.state.datasets().items()}
+    def known(self, entries: Mapping[str, ManifestEntry]) -> dict[str, DatasetIdentity]:
+        """All datasets in storage, in the manifest (`entries`), or with an unfinished removal, by name."""
+        known = {name: entry.dataset.identity for name, entry in entries.items()}
         for name in self.storage.names():
             identity = self._identity(name)
             if identity is not None:

@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 import subprocess
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,6 +121,40 @@ def test_all_rows_are_of_one_commit_though_the_branch_moves(world: World, hub: L
     again = world.sync(request, "--restart").ok().result
     assert again["sha"] != sha
     assert again["rows_total"] == 1_000
+
+
+_LIST_OPENED_FILES = """
+import json, os, sys
+from pathlib import Path
+opened = []
+sys.addaudithook(lambda event, args: event == "open" and opened.append(str(args[0])))
+from hugflow.cli.boundary import run
+from hugflow.cli.wiring import Shell
+code = run(sys.argv[1:], Shell(dict(os.environ), Path.cwd(), os.environ.update, os._exit))
+sys.stdout.flush()
+sys.stderr.write(json.dumps([Path(path).name for path in opened]))
+sys.stderr.flush()
+os._exit(code)
+"""
+
+
+@pytest.mark.parametrize("kind", ["complete", "partial", "remove"])
+def test_planning_opens_each_file_of_state_once(world: World, kind: str) -> None:
+    hf_id = world.new_id()
+    world.serve(hf_id, _rows(4, bad=(2,)))
+    request = world.add(hf_id, max_failed_rows=0 if kind == "partial" else 1)
+    world.sync(request)
+    done = subprocess.run(
+        [sys.executable, "-c", _LIST_OPENED_FILES, "plan", world.remove(hf_id) if kind == "remove" else request],
+        cwd=world.folder,
+        env=world.env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    files = Counter(name for name in json.loads(done.stderr.splitlines()[-1]) if name.endswith((".json", ".jsonl")))
+    assert {"plan.json", "dataset.json"} & set(files)
+    assert {name: count for name, count in files.items() if count > 1} == {}
 
 
 def test_the_manifest_is_rebuilt_also_where_a_plan_file_is_missing(world: World) -> None:
