@@ -89,10 +89,10 @@ def test_sigkill_at_twenty_moments_changes_nothing(world: World, reference: Stor
     for number in range(20):
         with world.running("local-sync", request) as process:
             if number % 4 == 3:
-                time.sleep(chance.uniform(0, 3))
+                time.sleep(chance.uniform(0, 1.5))
             else:
                 _until_rows_are_written(world, process)
-                time.sleep(chance.uniform(0, 0.15))
+                time.sleep(chance.uniform(0, 0.08))
             unfinished += process.poll() is None
             kill_group(process)
             process.wait()
