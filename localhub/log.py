@@ -59,7 +59,7 @@ class RequestLog:
     def __init__(self) -> None:
         self._done: deque[RequestRecord] = deque(maxlen=KEPT)
         self._open: dict[int, OpenRecord] = {}
-        self._next = 1
+        self._next = self._first = 1
         self._changed = threading.Condition()
 
     @contextmanager
@@ -101,12 +101,14 @@ class RequestLog:
         return Counter(f"{record.method} {record.route}" for record in self._records())
 
     def clear(self) -> None:
+        """Forget all requests, also those that have begun and are logged only when a delay is over."""
         with self._changed:
             self._done.clear()
+            self._first = self._next
 
     def _records(self) -> list[RequestRecord]:
         with self._changed:
-            running = set(self._open)
+            running = {number for number in self._open if number >= self._first}
             self._changed.wait_for(lambda: running.isdisjoint(self._open), timeout=RUNNING_WAIT_S)
             records = [*self._done, *(opened.record for opened in self._open.values())]
-        return sorted(records, key=lambda record: record.number)
+        return sorted((one for one in records if one.number >= self._first), key=lambda record: record.number)

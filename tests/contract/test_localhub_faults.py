@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -121,6 +122,18 @@ def test_delay(hub: LocalHub, url: str) -> None:
     with pytest.raises(httpx2.ReadTimeout):
         get_session().get(url, timeout=0.2)
     assert hub.requests("clip")[0].status == 0  # it is still being answered; the end of the Hub ends it
+
+
+def test_a_cleared_log_does_not_get_requests_that_began_before(hub: LocalHub, url: str) -> None:
+    hub.faults.add(Fault(route="clip", delay_s=1, count=1))
+    with pytest.raises(httpx2.ReadTimeout):
+        get_session().get(url, timeout=0.2)
+    hub.clear_log()
+    assert hub.requests() == []
+    time.sleep(1.2)
+    assert hub.requests() == []
+    statuses(hub, url, 1)
+    assert [record.status for record in hub.requests()] == [200]
 
 
 def test_the_end_of_the_hub_ends_what_it_delays() -> None:

@@ -191,7 +191,10 @@ def test_every_format_comes_back_as_it_was(world: FaultWorld, loader: Loader, sh
     tree = remote.repository.resolve("main").tree.files
     sizes = {name: sum(blob.size for path, blob in tree.items() if path.startswith(f"{name}/")) for name in counts}
     assert {entry["name"]: entry["size_bytes"] for entry in spec["tables"]} == sizes
-    assert sum(sizes.values()) == result["size_bytes"] == result["sent_bytes"]
+    assert sum(sizes.values()) == result["size_bytes"]
+    # two tables have the same rows: by LFS, the Hub already has the second of two equal files
+    different = {remote.read(path) for path in tree if path.endswith(".parquet")}
+    assert result["sent_bytes"] == (sum(map(len, different)) if no_xet == "1" else result["size_bytes"])
 
 
 def test_spec_json_says_what_duckdb_finds_in_the_published_files(world: FaultWorld, tmp_path: Path) -> None:
