@@ -150,11 +150,6 @@ def workflow_command(name: Literal["error", "warning", "notice"], message: str, 
     return f"::{name}{' ' if pairs else ''}{pairs}::{_data(lines(message))}"
 
 
-def mask_command(secret: str) -> str:
-    """The command that makes the runner mask `secret` in all later output; not for anything but a runner's stdout."""
-    return f"::add-mask::{_data(secret)}"
-
-
 def _data(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
